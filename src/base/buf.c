@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buf_done(struct buf *b)
+{
+	free(b->data);
+	*b = (struct buf) { 0 };
+}
+
+void buf_clear(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+int buf_reserve(struct buf *b, size_t n)
+{
+	if (b->failed)
+		return -ENOMEM;
+	if (n <= b->size - b->len)
+		return 0;
+
+	size_t size = b->size > 0 ? b->size : 256;
+	while (size - b->len < n) {
+		if (__builtin_mul_overflow(size, (size_t) 2, &size))
+			goto fail;
+	}
+	char *grown = realloc(b->data, size);
+	if (!grown)
+		goto fail;
+
+	b->data = grown;
+	b->size = size;
+	return 0;
+
+fail:
+	b->failed = true;
+	return -ENOMEM;
+}
+
+void buf_add(struct buf *b, const void *data, size_t n)
+{
+	if (n == 0 || buf_reserve(b, n) < 0)
+		return;
+	memcpy(b->data + b->len, data, n);
+	b->len += n;
+}
+
+void buf_add_str(struct buf *b, const char *text) { buf_add(b, text, strlen(text)); }
+void buf_add_char(struct buf *b, char c) { buf_add(b, &c, 1); }
+
+void buf_add_u64(struct buf *b, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char) ('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	buf_add(b, digits + at, sizeof(digits) - at);
+}
+
+void buf_add_i64(struct buf *b, int64_t value)
+{
+	if (value < 0)
+		buf_add_char(b, '-');
+	buf_add_u64(b, value < 0 ? 0 - (uint64_t) value : (uint64_t) value);
+}
+
+void buf_add_seconds(struct buf *b, uint64_t us)
+{
+	char text[7] = { '.' };
+	uint64_t fraction = us % 1000000;
+
+	for (int i = 6; i > 0; i--, fraction /= 10)
+		text[i] = (char) ('0' + fraction % 10);
+	buf_add_u64(b, us / 1000000);
+	buf_add(b, text, sizeof(text));
+}
+
+void buf_printf(struct buf *b, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (n < 0 || buf_reserve(b, (size_t) n + 1) < 0)
+		return;
+
+	va_start(args, format);
+	(void) vsnprintf(b->data + b->len, (size_t) n + 1, format, args);
+	va_end(args);
+	b->len += (size_t) n;
+}
+
+/* The length of the UTF-8 sequence at 'p' (RFC 3629, section 4), or 0 if there is none. */
+static size_t utf8_length(const unsigned char *p, size_t n)
+{
+	size_t len = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	if (len == 0 || len > n)
+		return 0;
+
+	/* The second byte also bars overlong forms, surrogates and what is above U+10FFFF. */
+	unsigned low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+	unsigned high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
+/* Appends the ASCII character 'c', which has to be escaped. */
+static void add_escaped(struct buf *b, unsigned char c)
+{
+	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+	static const char hex[] = "0123456789abcdef";
+
+	for (size_t i = 0; i + 1 < sizeof(letters); i += 2) {
+		if ((unsigned char) letters[i] == c) {
+			buf_add(b, (char[]) { '\\', letters[i + 1] }, 2);
+			return;
+		}
+	}
+	buf_add(b, (char[]) { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+}
+
+void buf_add_json(struct buf *b, const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *) text;
+	size_t i = 0;
+
+	buf_add_char(b, '"');
+	while (i < n) {
+		size_t start = i;
+		while (i < n && is_plain(p[i]))
+			i++;
+		buf_add(b, text + start, i - start);
+		if (i == n)
+			break;
+
+		size_t len = p[i] < 0x80 ? 1 : utf8_length(p + i, n - i);
+		if (len == 1)
+			add_escaped(b, p[i]);
+		else if (len == 0)
+			buf_add_str(b, "\xef\xbf\xbd");
+		else
+			buf_add(b, text + i, len);
+		i += len > 0 ? len : 1;
+	}
+	buf_add_char(b, '"');
+}
+
+void buf_add_json_str(struct buf *b, const char *text)
+{
+	if (text)
+		buf_add_json(b, text, strlen(text));
+	else
+		buf_add_str(b, "null");
+}

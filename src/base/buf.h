@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A growing byte buffer, with a small JSON writer on it.
+ *
+ * Appending never reports: the first failed allocation makes the buffer
+ * 'failed', later appends do nothing, and whoever built the text asks once, at
+ * the end.  Not thread-safe; zero-initialised is empty.
+ */
+#ifndef PENSTOCK_BASE_BUF_H
+#define PENSTOCK_BASE_BUF_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf {
+	char *data; /* owned; not NUL-terminated; NULL while nothing was appended */
+	size_t len;
+	size_t size;
+	bool failed; /* an append ran out of memory; the contents are not whole */
+};
+
+/* Frees the memory and makes 'b' empty.  Idempotent. */
+void buf_done(struct buf *b);
+
+/* Empties 'b' and keeps its memory. */
+void buf_clear(struct buf *b);
+
+/* Makes room for 'n' more bytes.  Returns 0 or -ENOMEM. */
+NODISCARD int buf_reserve(struct buf *b, size_t n);
+
+void buf_add(struct buf *b, const void *data, size_t n);
+void buf_add_str(struct buf *b, const char *text);
+void buf_add_char(struct buf *b, char c);
+void buf_add_u64(struct buf *b, uint64_t value);
+void buf_add_i64(struct buf *b, int64_t value);
+PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *format, ...);
+
+/* Microseconds as a decimal number of seconds: 1234567 gives "1.234567". */
+void buf_add_seconds(struct buf *b, uint64_t us);
+
+/* Appends 'n' bytes as a JSON string (RFC 8259, section 7).  Bytes that are not
+ * UTF-8 (RFC 3629) become U+FFFD, so that the result is always valid JSON. */
+void buf_add_json(struct buf *b, const char *text, size_t n);
+
+/* The same for a C string; null for NULL. */
+void buf_add_json_str(struct buf *b, const char *text);
+
+#endif

@@ -1,0 +1,18 @@
+libpenstock_a_SOURCES += \
+	src/base/attr.h \
+	src/base/buf.c \
+	src/base/buf.h \
+	src/base/clock.c \
+	src/base/clock.h \
+	src/base/log.c \
+	src/base/log.h \
+	src/base/random.c \
+	src/base/random.h \
+	src/base/sync.c \
+	src/base/sync.h \
+	src/base/thread.c \
+	src/base/thread.h \
+	src/base/units.c \
+	src/base/units.h \
+	src/base/wake.c \
+	src/base/wake.h

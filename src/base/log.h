@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages for people, one line each, on stderr: "penstock: warning: …".
+ *
+ * A function either returns an error or logs it, never both; low folders
+ * return, high ones log.  Safe from any thread, not from a signal handler, and
+ * never called with a lock held.
+ */
+#ifndef PENSTOCK_BASE_LOG_H
+#define PENSTOCK_BASE_LOG_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* The name in front of each line (borrowed), and the least important level shown. */
+void log_open(const char *program, enum log_level level);
+
+/* Says that the cursor stands in a line that is redrawn (a progress line), which
+ * the next message has to wipe. */
+void log_set_redrawn_line(bool redrawn);
+
+PRINTF_LIKE(1, 2) void log_error(const char *format, ...);
+PRINTF_LIKE(1, 2) void log_warning(const char *format, ...);
+PRINTF_LIKE(1, 2) void log_info(const char *format, ...);
+PRINTF_LIKE(1, 2) void log_debug(const char *format, ...);
+
+/* Lets a burst of messages through, then so many a second: for what input or a
+ * peer can trigger.  One owner thread; zero-initialised is ready. */
+struct log_limit {
+	uint64_t window_ns; /* start of the current second */
+	unsigned shown;     /* in this second */
+	uint64_t held_back; /* since the last message that was shown */
+};
+
+enum { LOG_LIMIT_PER_SECOND = 20 };
+
+/* Whether a message may be shown at 'now_ns'; counts it as held back if not. */
+bool log_allowed(struct log_limit *limit, uint64_t now_ns);
+
+/* Takes the number of messages held back since the last call. */
+uint64_t log_take_held_back(struct log_limit *limit);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/sync.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void must(int err)
+{
+	if (err != 0)
+		abort();
+}
+
+int mutex_init(struct mutex *mu)
+{
+	return -pthread_mutex_init(&mu->os, NULL);
+}
+
+void mutex_destroy(struct mutex *mu) { must(pthread_mutex_destroy(&mu->os)); }
+void mutex_lock(struct mutex *mu) UNCHECKED_LOCKING { must(pthread_mutex_lock(&mu->os)); }
+void mutex_unlock(struct mutex *mu) UNCHECKED_LOCKING { must(pthread_mutex_unlock(&mu->os)); }
+
+int cond_init(struct cond *cv)
+{
+	pthread_condattr_t attr;
+	int r = pthread_condattr_init(&attr);
+	if (r != 0)
+		return -r;
+
+	must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
+	r = pthread_cond_init(&cv->os, &attr);
+	(void) pthread_condattr_destroy(&attr);
+	return -r;
+}
+
+void cond_destroy(struct cond *cv) { must(pthread_cond_destroy(&cv->os)); }
+void cond_signal(struct cond *cv) { must(pthread_cond_signal(&cv->os)); }
+void cond_broadcast(struct cond *cv) { must(pthread_cond_broadcast(&cv->os)); }
+
+bool cond_wait(struct cond *cv, struct mutex *mu, uint64_t deadline_ns)
+{
+	if (deadline_ns == NEVER) {
+		must(pthread_cond_wait(&cv->os, &mu->os));
+		return true;
+	}
+
+	const struct timespec ts = clock_timespec(deadline_ns);
+	int r = pthread_cond_timedwait(&cv->os, &mu->os, &ts);
+	if (r != ETIMEDOUT)
+		must(r);
+	return r == 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "base/thread.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#ifdef SANITIZED
+enum { STACK_FACTOR = 16 }; /* instrumented frames are several times as large */
+#else
+enum { STACK_FACTOR = 1 };
+#endif
+
+int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes,
+                 void *(*run)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+	if (r != 0)
+		return -r;
+
+	/* A new thread inherits the mask; signals belong to the main thread. */
+	sigset_t all, before;
+	(void) sigfillset(&all);
+	(void) pthread_sigmask(SIG_SETMASK, &all, &before);
+
+	r = pthread_attr_setstacksize(&attr, stack_bytes * STACK_FACTOR);
+	if (r == 0)
+		r = pthread_create(ret_thread, &attr, run, arg);
+	if (r == 0)
+		(void) pthread_setname_np(*ret_thread, name);
+
+	(void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+	(void) pthread_attr_destroy(&attr);
+	return -r;
+}
+
+void thread_join(pthread_t thread)
+{
+	if (pthread_join(thread, NULL) != 0)
+		abort();
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of penstock(1), and what they share. */
+#ifndef PENSTOCK_CLI_CLI_H
+#define PENSTOCK_CLI_CLI_H
+
+#include "base/attr.h"
+
+/* Exit codes: sysexits.h(3head), and two of `penstock fetch`'s own. */
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_SOME_FAILED = 1,  /* a job is dead, or a line was no job */
+	EXIT_UNFINISHED = 7,   /* stopped before everything was done */
+	EXIT_USAGE = 64,
+	EXIT_NO_INPUT = 66,
+	EXIT_INTERNAL = 70,
+	EXIT_CANNOT_CREATE = 73,
+	EXIT_IO = 74,
+	EXIT_CONFIG = 78,
+};
+
+/* `penstock fetch`: argv[0] is "fetch".  Returns the exit code. */
+NONNULL(2) int cli_fetch(int argc, char **argv);
+
+#endif

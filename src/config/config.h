@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration: a libconfig file, read by a table that says of each key what
+ * it is.  This folder knows no key; the table is the caller's.
+ *
+ * Values come, in this order, from the table's defaults, the file, and overrides
+ * ("queue.capacity=10").  All of them are checked; every error is reported with
+ * its place, not only the first.
+ */
+#ifndef PENSTOCK_CONFIG_CONFIG_H
+#define PENSTOCK_CONFIG_CONFIG_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_type {
+	CONFIG_COUNT,    /* whole number             → uint64_t, at most INT64_MAX */
+	CONFIG_SIZE,     /* "64M", or 4096 (bytes)   → uint64_t */
+	CONFIG_DURATION, /* "30s", nanoseconds       → uint64_t */
+	CONFIG_BOOL,     /* true, false              → bool */
+	CONFIG_STRING,   /*                          → const char * (owned by the config; never NULL) */
+	CONFIG_CHOICE,   /* one of 'choices'         → int, its index */
+	CONFIG_STRINGS,  /* a list; one string will do → struct config_strings */
+	CONFIG_GROUPS,   /* a list of groups         → struct config_groups */
+};
+
+struct config_strings {
+	const char *const *items; /* owned by the config */
+	size_t n;
+};
+
+struct config_groups {
+	const void *items; /* n elements of the element table's 'size', owned by the config */
+	size_t n;
+};
+
+struct config_table;
+
+struct config_key {
+	const char *path;           /* "queue.capacity"; inside an element: "path" */
+	enum config_type type;
+	size_t offset;              /* of the value in the caller's struct */
+	const char *preset;         /* the default as it would be written for --set; NULL: must be given.
+	                             * CONFIG_STRINGS: comma separated; CONFIG_GROUPS: "" (empty) only */
+	uint64_t min, max;          /* COUNT, SIZE, DURATION: the range, ends included; max 0: no limit */
+	const char *const *choices; /* CONFIG_CHOICE; NULL-terminated */
+	const struct config_table *element; /* CONFIG_GROUPS */
+	bool reloads;               /* a change takes effect without a restart */
+	const char *unit;           /* for people: "jobs", "bytes", "time"; "" for none */
+	const char *help;           /* one line: what it is, and why one would change it */
+};
+
+struct config_table {
+	const struct config_key *keys;
+	size_t n;
+	size_t size; /* of the struct that the offsets point into */
+};
+
+/* The strings of loaded values, and where each value came from. */
+struct config;
+
+/*
+ * Reads 'path' (NULL: no file; @include "NAME" starts from the folder of the file
+ * that it stands in) and then 'overrides', and fills the struct of
+ * table->size bytes at 'ret_values', whose strings live as long as '*ret_config';
+ * free that with config_free().
+ *
+ * Returns 0; or -EINVAL, -ENOENT, -EACCES, -EIO, -ENOMEM with one line a problem,
+ * each ended by '\n', appended to 'errors': "penstock.conf:12: queue.capacty: unknown
+ * key; did you mean queue.capacity?".  Nothing is stored then.
+ */
+NODISCARD NONNULL(1, 5, 6, 7)
+int config_load(const struct config_table *table, const char *path, const char *const *overrides,
+                size_t n_overrides, void *ret_values, struct config **ret_config,
+                struct buf *errors);
+
+/* Ignores NULL, returns NULL. */
+struct config *config_free(struct config *c);
+
+/* Appends the effective configuration as a file that reads back as the same
+ * values, each line with a comment that says where its value comes from:
+ * "default", "penstock.conf:12" or "--set".  Without memory b->failed is set. */
+NONNULL(1, 2, 3, 4)
+void config_print(const struct config_table *table, const struct config *c, const void *values,
+                  struct buf *b);
+
+/* Where the value of 'key_path' ("queue.capacity", "sources[0].path") comes from, as
+ * config_print() shows it; "default" for a path that there is not. */
+NONNULL(1, 2) const char *config_origin_of(const struct config *c, const char *key_path);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the loader share.  Private to this folder. */
+#ifndef PENSTOCK_CONFIG_LOAD_H
+#define PENSTOCK_CONFIG_LOAD_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct config_block;
+
+/* Where a value that is not a default comes from. */
+struct config_origin {
+	const char *path; /* "queue.capacity", "sources[0].path" */
+	const char *text; /* "penstock.conf:12", "--set" */
+};
+
+struct config {
+	struct config_block *blocks;   /* all memory that loaded values point to */
+	struct config_origin *origins; /* sorted by path once loading is over */
+	size_t n_origins;
+	size_t origins_size; /* room at 'origins' */
+};
+
+/*
+ * One run of config_load().  Its parts report what they find and go on; whoever
+ * started them looks at the counts at the end, and drops the values if there are
+ * any.  So none of them returns an error.
+ */
+struct loading {
+	struct config *config; /* owns what is loaded */
+	struct buf *errors;
+	size_t n_problems;
+	bool no_memory; /* an allocation failed: what was read is not whole */
+};
+
+/* What a problem is about. */
+struct place {
+	const char *where; /* "penstock.conf:12", "--set queue.capacity=x" */
+	const char *path;  /* of the key, or NULL if 'where' says it */
+};
+
+/* Appends one line, "WHERE: PATH: " and the text; characters that would break or
+ * hide a line become '?'. */
+PRINTF_LIKE(3, 4)
+void config_problem(struct loading *l, const struct place *place, const char *format, ...);
+
+/* 'n' * 'size' zeroed bytes for any type, owned by the config; NULL if there is no memory. */
+void *config_alloc(struct loading *l, size_t n, size_t size);
+
+/* A text owned by the config, never NULL: "" if there is no memory. */
+const char *config_copy(struct loading *l, const char *text, size_t n);
+PRINTF_LIKE(2, 3) const char *config_format(struct loading *l, const char *format, ...);
+
+/* Notes where the value of 'path' comes from; both texts are owned by the config. */
+void config_add_origin(struct loading *l, const char *path, const char *text);
+
+#endif

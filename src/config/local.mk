@@ -1,0 +1,14 @@
+libpenstock_a_SOURCES += \
+	src/config/config.c \
+	src/config/config.h \
+	src/config/load.c \
+	src/config/load.h \
+	src/config/names.c \
+	src/config/names.h \
+	src/config/print.c \
+	src/config/read.c \
+	src/config/read.h \
+	src/config/text.c \
+	src/config/text.h \
+	src/config/value.c \
+	src/config/value.h

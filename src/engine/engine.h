@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: sources, backlog, feeder, queue, workers and recorder put together,
+ * and the order in which they start and stop.
+ *
+ *     running ──the sources ended, every job is final──► finished
+ *        │
+ *        └──engine_stop()──► stopping ──the last worker left──► stopped
+ *                               │                                  ▲
+ *                               └──engine_abort()─────────────────┘ at once
+ *
+ * One thread owns the engine and calls its functions; engine_stats() may be
+ * called from any.
+ */
+#ifndef PENSTOCK_ENGINE_ENGINE_H
+#define PENSTOCK_ENGINE_ENGINE_H
+
+#include "backlog/backlog.h"
+#include "base/attr.h"
+#include "engine/intake.h"
+#include "engine/ledger.h"
+#include "engine/recorder.h"
+#include "engine/settings.h"
+#include "engine/workers.h"
+#include "fetch/fetch.h"
+#include "queue/queue.h"
+#include "sink/results.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct engine_options {
+	const struct settings *settings; /* borrowed, with its strings, for the engine's life */
+	const struct source_settings *sources; /* borrowed for the call */
+	size_t n_sources;
+	struct results *results; /* borrowed for the engine's life */
+};
+
+struct engine;
+
+/*
+ * Starts everything, downstream first.
+ *
+ * Returns 0; or, with one line a problem appended to 'errors' and nothing left
+ * running, -ENOMEM, -EAGAIN (no more threads), -EMFILE, -EINVAL, or what opening
+ * a source said.  Free with engine_free().
+ */
+NODISCARD NONNULL(1, 2, 3)
+int engine_start(const struct engine_options *options, struct engine **ret_engine,
+                 struct buf *errors);
+
+/* Readable when the state may have changed: read engine_state() then. */
+NONNULL(1) int engine_event_fd(const struct engine *e);
+
+enum engine_phase { ENGINE_RUNNING, ENGINE_STOPPING, ENGINE_ENDED };
+
+struct engine_state {
+	enum engine_phase phase; /* ENGINE_ENDED: finished or stopped */
+	int record_error;        /* why results cannot be written; 0 if they can */
+	bool source_failed;      /* a source ended by an error, which was logged */
+};
+
+/* The state now; makes the event descriptor unreadable until the next change. */
+NONNULL(1, 2) void engine_state(struct engine *e, struct engine_state *ret_state);
+
+/* Takes in nothing more, gives the queued jobs back to the backlog, and lets the
+ * workers finish what they have at hand.  Does not wait.  Idempotent. */
+NONNULL(1) void engine_stop(struct engine *e);
+
+/* After engine_stop(): aborts what the workers have at hand, and a write of
+ * results that blocks.  Does not wait.  Idempotent. */
+NONNULL(1) void engine_abort(struct engine *e);
+
+/* Stops and aborts what still runs, waits for every thread, and frees the engine
+ * and the jobs that are left.  Ignores NULL, returns NULL. */
+struct engine *engine_free(struct engine *e);
+
+struct engine_stats {
+	struct ledger_balance ledger;
+	struct queue_stats queue;
+	struct backlog_stats backlog;
+	struct intake_stats intake;
+	struct workers_stats workers;
+	struct recorder_stats recorder;
+	struct fetch_stats fetch;
+};
+NONNULL(1, 2) void engine_stats(struct engine *e, struct engine_stats *ret_stats);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The feeder: the thread that brings jobs from the backlog to the queue, the
+ * queue's only producer.  A full queue blocks it, and so fills the backlog, which
+ * blocks the sources: that is how back-pressure travels upstream.
+ */
+#ifndef PENSTOCK_ENGINE_FEEDER_H
+#define PENSTOCK_ENGINE_FEEDER_H
+
+#include "backlog/backlog.h"
+#include "base/attr.h"
+#include "engine/ledger.h"
+#include "queue/queue.h"
+
+/* All borrowed for the feeder's life. */
+struct feeder_options {
+	struct backlog *backlog; /* its listener is set to the feeder's */
+	struct queue *queue;
+	struct ledger *ledger;
+};
+
+struct feeder;
+
+/* Starts the thread, before the first job is submitted.  Returns 0, -ENOMEM or
+ * -EAGAIN.  Free with feeder_free(). */
+NODISCARD NONNULL(1, 2)
+int feeder_create(const struct feeder_options *options, struct feeder **ret_feeder);
+
+/* Makes the feeder stop, once the queue is closed; what it could not push goes back. */
+NONNULL(1) void feeder_stop(struct feeder *f);
+
+/* Stops the feeder, if that was not done, and ends its thread; the queue must be
+ * closed.  Ignores NULL, returns NULL. */
+struct feeder *feeder_free(struct feeder *f);
+
+#endif

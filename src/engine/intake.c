@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/intake.h"
+
+#include "base/clock.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { INTAKE_MAX_BATCH = 128 };
+
+/* One source and its thread. */
+struct inlet {
+	struct intake *in;
+	struct inlet *next;
+	struct source *source;
+	pthread_t thread;
+	bool started;
+	atomic_bool ended;
+	_Atomic uint64_t blocked_ns;       /* in submits that have ended */
+	_Atomic uint64_t blocked_since_ns; /* of the submit that goes on; 0 if none does */
+};
+
+struct intake {
+	struct intake_options options;
+	int stop_fd; /* an eventfd; readable for ever once stopped */
+	struct inlet *inlets; /* immutable after intake_start() */
+};
+
+/* --- one source -------------------------------------------------------------------- */
+
+static int submit(struct inlet *inlet, struct job *const *jobs, size_t n)
+{
+	const struct intake_options *o = &inlet->in->options;
+	uint64_t since_ns = clock_now_ns();
+
+	atomic_store(&inlet->blocked_since_ns, since_ns);
+	int r = backlog_submit(o->backlog, jobs, n);
+	(void) atomic_fetch_add(&inlet->blocked_ns, clock_now_ns() - since_ns);
+	atomic_store(&inlet->blocked_since_ns, 0);
+	if (r == 0)
+		ledger_accept(o->ledger, n);
+	return r;
+}
+
+/* Submits what cannot be submitted together one by one; what is too large even
+ * alone is no job. */
+static int submit_singly(struct inlet *inlet, struct job **jobs, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (r == 0)
+			r = submit(inlet, &jobs[i], 1);
+		if (r == -EMSGSIZE)
+			source_complain(inlet->source, 0, "a job is larger than backlog.max_bytes");
+		if (r < 0)
+			job_free(jobs[i]);
+		if (r == -EMSGSIZE)
+			r = 0;
+	}
+	return r;
+}
+
+static int hand_over(struct inlet *inlet, struct job **jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		jobs[i]->source = inlet->source->name;
+
+	int r = submit(inlet, jobs, n);
+	if (r == -EMSGSIZE)
+		return submit_singly(inlet, jobs, n);
+	for (size_t i = 0; r < 0 && i < n; i++)
+		job_free(jobs[i]);
+	return r;
+}
+
+static void *run(void *arg)
+{
+	struct inlet *inlet = arg;
+	const struct intake_options *o = &inlet->in->options;
+	struct job *jobs[INTAKE_MAX_BATCH];
+	size_t max = o->max_batch < INTAKE_MAX_BATCH ? o->max_batch : INTAKE_MAX_BATCH;
+	int r = 0;
+
+	while (r == 0) {
+		size_t n = 0;
+		r = source_read(inlet->source, jobs, max, &n);
+		if (r == 0)
+			r = hand_over(inlet, jobs, n);
+	}
+	bool regular = r == -ENODATA || r == -ECANCELED || r == -EPIPE;
+	atomic_store(&inlet->ended, true);
+	o->ended(o->arg, inlet->source->name, regular ? 0 : r);
+	return NULL;
+}
+
+/* --- all of them ------------------------------------------------------------------- */
+
+int intake_create(const struct intake_options *options, struct intake **ret_intake)
+{
+	struct intake *in = malloc(sizeof(*in));
+	if (!in)
+		return -ENOMEM;
+
+	*in = (struct intake) {
+		.options = *options,
+		.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+	};
+	if (in->stop_fd < 0) {
+		int r = -errno;
+		free(in);
+		return r;
+	}
+	*ret_intake = in;
+	return 0;
+}
+
+int intake_stop_fd(const struct intake *in) { return in->stop_fd; }
+
+int intake_add(struct intake *in, struct source *source)
+{
+	struct inlet *inlet = calloc(1, sizeof(*inlet));
+	if (!inlet) {
+		source_free(source);
+		return -ENOMEM;
+	}
+	inlet->in = in;
+	inlet->source = source;
+	inlet->next = in->inlets;
+	in->inlets = inlet;
+	return 0;
+}
+
+int intake_start(struct intake *in)
+{
+	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next) {
+		int r = thread_start(&inlet->thread, "source", THREAD_STACK_PARSER, run, inlet);
+		if (r < 0)
+			return r;
+		inlet->started = true;
+	}
+	return 0;
+}
+
+void intake_stop(struct intake *in)
+{
+	const uint64_t one = 1;
+
+	if (write(in->stop_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		abort(); /* an eventfd takes 8 bytes unless its counter is full */
+}
+
+struct intake *intake_free(struct intake *in)
+{
+	if (!in)
+		return NULL;
+
+	intake_stop(in);
+	for (struct inlet *inlet = in->inlets, *next; inlet; inlet = next) {
+		next = inlet->next;
+		if (inlet->started)
+			thread_join(inlet->thread);
+		source_free(inlet->source);
+		free(inlet);
+	}
+	(void) close(in->stop_fd);
+	free(in);
+	return NULL;
+}
+
+bool intake_has_ended(struct intake *in)
+{
+	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next)
+		if (!atomic_load(&inlet->ended))
+			return false;
+	return true;
+}
+
+void intake_stats(struct intake *in, struct intake_stats *ret_stats)
+{
+	struct intake_stats sum = { 0 };
+	uint64_t now_ns = clock_now_ns();
+
+	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next) {
+		struct source_stats one;
+		source_stats(inlet->source, &one);
+		sum.sources.jobs += one.jobs;
+		sum.sources.bad_lines += one.bad_lines;
+		sum.sources.bytes_read += one.bytes_read;
+		sum.sources.bytes_total += one.bytes_total;
+		sum.reading += !atomic_load(&inlet->ended);
+		sum.unmeasured += one.bytes_total == 0;
+
+		uint64_t since_ns = atomic_load(&inlet->blocked_since_ns);
+		sum.blocked_ns += atomic_load(&inlet->blocked_ns);
+		if (since_ns > 0 && since_ns < now_ns)
+			sum.blocked_ns += now_ns - since_ns;
+	}
+	*ret_stats = sum;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/recorder.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "base/thread.h"
+#include "base/wake.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* After a batch the thread lets so much time pass before it looks for the next
+ * one, unless the inlet is half full: a wakeup and a write for each single record
+ * would cost more than the record. */
+#define LINGER_NS (2 * NS_PER_MS)
+
+struct batch {
+	struct buf lines;
+	struct verdict verdicts[RECORDER_MAX_RECORDS];
+	size_t n;
+	size_t done, dead; /* of the final verdicts */
+};
+
+struct recorder {
+	struct recorder_options options;
+	pthread_t thread;
+
+	struct mutex lock;
+	struct wake thread_wake;  /* inlet->n > 0, later is_due(inlet); or closed */
+	struct wake workers_wake; /* has_room(inlet) */
+	struct batch *inlet GUARDED_BY(lock);
+	uint64_t seq GUARDED_BY(lock); /* of the last record put in */
+	uint64_t recorded GUARDED_BY(lock);
+	uint64_t recorded_bytes GUARDED_BY(lock);
+	bool closed GUARDED_BY(lock);
+
+	/* The thread's own. */
+	struct batch *outgoing;
+	int error; /* the first failure to append */
+
+	struct batch batches[2];
+};
+
+/* --- inlet ------------------------------------------------------------------------- */
+
+/* A line of any length fits into an empty batch. */
+static bool has_room(const struct recorder *r, size_t len) REQUIRES(r->lock)
+{
+	const struct batch *b = r->inlet;
+	return b->n < RECORDER_MAX_RECORDS &&
+	       (b->lines.len == 0 || b->lines.len + len <= RECORDER_MAX_BYTES);
+}
+
+static bool is_due(const struct recorder *r) REQUIRES(r->lock)
+{
+	return r->inlet->n >= RECORDER_MAX_RECORDS / 2 ||
+	       r->inlet->lines.len >= RECORDER_MAX_BYTES / 2;
+}
+
+static void add(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
+                const struct buf *line) REQUIRES(r->lock)
+{
+	struct batch *b = r->inlet;
+
+	b->verdicts[b->n++] = *verdict;
+	if (verdict->kind != VERDICT_FINAL)
+		return;
+	b->done += outcome == OUTCOME_DONE;
+	b->dead += outcome == OUTCOME_DEAD;
+	buf_add_str(&b->lines, "{\"seq\":");
+	buf_add_u64(&b->lines, ++r->seq);
+	buf_add_char(&b->lines, ',');
+	buf_add(&b->lines, line->data, line->len);
+}
+
+void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
+                  const struct buf *line)
+{
+	mutex_lock(&r->lock);
+	while (!has_room(r, line->len))
+		(void) wake_wait(&r->workers_wake, &r->lock, NEVER);
+	add(r, verdict, outcome, line);
+	if (r->inlet->n == 1 || is_due(r))
+		wake_one(&r->thread_wake);
+	if (has_room(r, 0))
+		wake_one(&r->workers_wake);
+	mutex_unlock(&r->lock);
+}
+
+/* --- thread ------------------------------------------------------------------------ */
+
+/* Waits for a batch and swaps it out.  Returns false once closed and empty. */
+static bool take_batch(struct recorder *r, uint64_t last_ns)
+{
+	mutex_lock(&r->lock);
+	while (r->inlet->n == 0 && !r->closed)
+		(void) wake_wait(&r->thread_wake, &r->lock, NEVER);
+	bool in_time = true;
+	while (in_time && !is_due(r) && !r->closed)
+		in_time = wake_wait(&r->thread_wake, &r->lock, last_ns + LINGER_NS);
+
+	struct batch *full = r->inlet;
+	r->inlet = r->outgoing;
+	r->outgoing = full;
+	wake_one(&r->workers_wake);
+	mutex_unlock(&r->lock);
+	return full->n > 0;
+}
+
+/* Appends the batch's lines.  What could not be recorded is not final. */
+static void write_batch(struct recorder *r, struct batch *b)
+{
+	if (r->error == 0 && b->lines.failed)
+		r->error = -ENOMEM;
+	if (r->error == 0 && b->lines.len > 0)
+		r->error = results_append(r->options.results, b->lines.data, b->lines.len);
+	if (r->error == 0)
+		return;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (b->verdicts[i].kind == VERDICT_FINAL)
+			b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
+				                            .kind = VERDICT_RETURN };
+	b->done = b->dead = 0;
+}
+
+/* Books before settling: a job that goes back may be taken again at once. */
+static void settle_batch(struct recorder *r, struct batch *b)
+{
+	struct ledger *ledger = r->options.ledger;
+
+	ledger_move(ledger, LEDGER_RUNNING, LEDGER_DONE, b->done);
+	ledger_move(ledger, LEDGER_RUNNING, LEDGER_DEAD, b->dead);
+	ledger_move(ledger, LEDGER_RUNNING, LEDGER_WAITING, b->n - b->done - b->dead);
+	backlog_settle(r->options.backlog, b->verdicts, b->n);
+
+	mutex_lock(&r->lock);
+	r->recorded += b->done + b->dead;
+	r->recorded_bytes += r->error == 0 ? b->lines.len : 0;
+	mutex_unlock(&r->lock);
+	r->options.settled(r->options.arg, r->error);
+}
+
+static void empty_batch(struct batch *b)
+{
+	if (b->lines.size > 2 * RECORDER_MAX_BYTES)
+		buf_done(&b->lines); /* one huge record shall not keep its memory for good */
+	buf_clear(&b->lines);
+	b->n = b->done = b->dead = 0;
+}
+
+static void *run(void *arg)
+{
+	struct recorder *r = arg;
+	uint64_t last_ns = 0;
+
+	while (take_batch(r, last_ns)) {
+		write_batch(r, r->outgoing);
+		settle_batch(r, r->outgoing);
+		empty_batch(r->outgoing);
+		last_ns = clock_now_ns();
+	}
+	return NULL;
+}
+
+/* --- lifecycle --------------------------------------------------------------------- */
+
+int recorder_create(const struct recorder_options *options, struct recorder **ret_recorder)
+{
+	struct recorder *r = malloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	*r = (struct recorder) {
+		.options = *options,
+		.inlet = &r->batches[0],
+		.outgoing = &r->batches[1],
+	};
+
+	int err = mutex_init(&r->lock);
+	if (err < 0)
+		goto free_recorder;
+	err = wake_init(&r->thread_wake);
+	if (err < 0)
+		goto destroy_lock;
+	err = wake_init(&r->workers_wake);
+	if (err < 0)
+		goto destroy_thread_wake;
+	err = thread_start(&r->thread, "recorder", THREAD_STACK_SMALL, run, r);
+	if (err < 0)
+		goto destroy_workers_wake;
+
+	*ret_recorder = r;
+	return 0;
+
+destroy_workers_wake:
+	wake_destroy(&r->workers_wake);
+destroy_thread_wake:
+	wake_destroy(&r->thread_wake);
+destroy_lock:
+	mutex_destroy(&r->lock);
+free_recorder:
+	free(r);
+	return err;
+}
+
+struct recorder *recorder_free(struct recorder *r)
+{
+	if (!r)
+		return NULL;
+
+	mutex_lock(&r->lock);
+	r->closed = true;
+	wake_all(&r->thread_wake);
+	mutex_unlock(&r->lock);
+	thread_join(r->thread);
+
+	buf_done(&r->batches[0].lines);
+	buf_done(&r->batches[1].lines);
+	wake_destroy(&r->workers_wake);
+	wake_destroy(&r->thread_wake);
+	mutex_destroy(&r->lock);
+	free(r);
+	return NULL;
+}
+
+void recorder_stats(struct recorder *r, struct recorder_stats *ret_stats)
+{
+	mutex_lock(&r->lock);
+	*ret_stats = (struct recorder_stats) {
+		.pending = r->inlet->n,
+		.recorded = r->recorded,
+		.recorded_bytes = r->recorded_bytes,
+		.workers_blocked_ns = wake_waited_ns(&r->workers_wake),
+	};
+	mutex_unlock(&r->lock);
+}

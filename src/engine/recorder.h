@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The recorder: one thread that appends results to their log, and then settles
+ * the jobs with the backlog.
+ *
+ * Its inlet is bounded in records and bytes, so that a slow disk slows the
+ * workers rather than filling the memory.  It has two batches: workers fill one
+ * while the thread writes the other, so a record is copied once, and whatever
+ * came meanwhile is written together.
+ */
+#ifndef PENSTOCK_ENGINE_RECORDER_H
+#define PENSTOCK_ENGINE_RECORDER_H
+
+#include "backlog/backlog.h"
+#include "base/attr.h"
+#include "base/buf.h"
+#include "engine/ledger.h"
+#include "job/result.h"
+#include "sink/results.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bounds of each of the two batches. */
+enum { RECORDER_MAX_RECORDS = 1024, RECORDER_MAX_BYTES = 512 * 1024 };
+
+struct recorder_options {
+	struct results *results; /* these three are borrowed for the recorder's life */
+	struct backlog *backlog;
+	struct ledger *ledger;
+
+	/* Called by the recorder's thread after each batch that it has settled, with
+	 * 0, or with what results_append() said.  From the first failure on nothing
+	 * more is recorded: jobs that were final go back to the backlog instead. */
+	void (*settled)(void *arg, int error);
+	void *arg;
+};
+
+struct recorder;
+
+/* Starts the thread.  Returns 0, -ENOMEM or -EAGAIN.  Free with recorder_free(). */
+NODISCARD NONNULL(1, 2)
+int recorder_create(const struct recorder_options *options, struct recorder **ret_recorder);
+
+/* Writes and settles what is left, and ends the thread.  Ignores NULL, returns NULL. */
+struct recorder *recorder_free(struct recorder *r);
+
+/*
+ * Takes over the verdict's job, waiting for room in the inlet.  A final verdict
+ * comes with its outcome and 'line', from result_add_members().  Safe from any thread.
+ */
+NONNULL(1, 2, 4)
+void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
+                  const struct buf *line);
+
+struct recorder_stats {
+	size_t pending;              /* in the inlet, not yet taken up */
+	uint64_t recorded;           /* records written */
+	uint64_t recorded_bytes;
+	uint64_t workers_blocked_ns; /* summed over workers that waited for room */
+};
+NONNULL(1, 2) void recorder_stats(struct recorder *r, struct recorder_stats *ret_stats);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "engine/settings.h"
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "engine/recorder.h"
+#include "engine/retry.h"
+
+#include <errno.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define DAY (86400 * NS_PER_S)
+
+/* --- the table --------------------------------------------------------------------- */
+
+static const char *const backlog_types[] = { [BACKLOG_MEMORY] = "memory", NULL };
+static const char *const source_types[] = {
+	[SOURCE_FILE] = "file", [SOURCE_SCHEDULE] = "schedule", NULL
+};
+
+#define AT(member) .offset = offsetof(struct source_settings, member)
+static const struct config_key source_keys[] = {
+	{ "type", CONFIG_CHOICE, AT(type), .choices = source_types, .unit = "",
+	  .help = "\"file\" or \"schedule\"" },
+	{ "path", CONFIG_STRING, AT(path), .preset = "", .unit = "",
+	  .help = "file: where the lines are; \"-\" is standard input" },
+	{ "follow", CONFIG_BOOL, AT(follow), .preset = "false", .unit = "",
+	  .help = "file: wait for more at the end, as tail -F does" },
+	{ "every", CONFIG_DURATION, AT(every_ns), .preset = "0", .max = 365 * DAY, .unit = "time",
+	  .help = "schedule: from one round to the next" },
+	{ "jitter", CONFIG_DURATION, AT(jitter_ns), .preset = "0", .max = 365 * DAY, .unit = "time",
+	  .help = "schedule: each round is late by a random part of this" },
+	{ "urls", CONFIG_STRINGS, AT(urls), .preset = "", .unit = "",
+	  .help = "schedule: what a round fetches: URLs or JSON jobs" },
+};
+#undef AT
+
+static const struct config_table source_table = {
+	.keys = source_keys,
+	.n = ARRAY_LEN(source_keys),
+	.size = sizeof(struct source_settings),
+};
+
+#define AT(member) .offset = offsetof(struct settings, member)
+static const struct config_key keys[] = {
+	{ "workers", CONFIG_COUNT, AT(workers), .preset = "64", .min = 1, .max = 20000,
+	  .unit = "threads", .help = "how many fetches run at the same time" },
+	{ "stop_timeout", CONFIG_DURATION, AT(stop_timeout_ns), .preset = "5s", .max = DAY,
+	  .unit = "time", .help = "how long a stop waits for running fetches before it aborts them" },
+
+	{ "queue.capacity", CONFIG_COUNT, AT(queue.capacity), .preset = "1000", .min = 1,
+	  .max = 10000000, .unit = "jobs",
+	  .help = "jobs that stand ready for the workers; a full queue blocks who fills it" },
+	{ "queue.max_bytes", CONFIG_SIZE, AT(queue.max_bytes), .preset = "64M", .min = 4 * MIB,
+	  .max = 1024 * GIB, .unit = "bytes", .help = "the same bound in memory, for jobs with large bodies" },
+
+	{ "backlog.type", CONFIG_CHOICE, AT(backlog.type), .preset = "memory",
+	  .choices = backlog_types, .unit = "", .help = "where accepted jobs wait; \"memory\" does not outlive the program" },
+	{ "backlog.max_jobs", CONFIG_COUNT, AT(backlog.max_jobs), .preset = "0", .max = 100000000,
+	  .unit = "jobs", .help = "accepted and not finished, retries included; 0: ten times queue.capacity" },
+	{ "backlog.max_bytes", CONFIG_SIZE, AT(backlog.max_bytes), .preset = "64M", .min = 4 * MIB,
+	  .max = 1024 * GIB, .unit = "bytes", .help = "the same bound in memory" },
+
+	{ "sources", CONFIG_GROUPS, AT(sources), .preset = "", .element = &source_table, .unit = "",
+	  .help = "where jobs come from" },
+
+	{ "fetch.timeout", CONFIG_DURATION, AT(fetch.timeout_ns), .preset = "30s",
+	  .min = NS_PER_MS, .max = DAY, .unit = "time",
+	  .help = "of one attempt: name, connection, redirects and body together" },
+	{ "fetch.connect_timeout", CONFIG_DURATION, AT(fetch.connect_timeout_ns), .preset = "5s",
+	  .min = NS_PER_MS, .max = DAY, .unit = "time", .help = "of connecting, TLS included" },
+	{ "fetch.max_redirects", CONFIG_COUNT, AT(fetch.max_redirects), .preset = "5", .max = 50,
+	  .unit = "hops", .help = "0: a redirect is the result" },
+	{ "fetch.max_body", CONFIG_SIZE, AT(fetch.max_body), .preset = "16M", .max = 1024 * GIB,
+	  .min = 1, .unit = "bytes", .help = "a longer body fails its job" },
+	{ "fetch.user_agent", CONFIG_STRING, AT(fetch.user_agent),
+	  .preset = PACKAGE_NAME "/" PACKAGE_VERSION, .unit = "", .help = "who the origins are told is asking" },
+	{ "fetch.success", CONFIG_STRINGS, AT(fetch.success), .preset = "200-399", .unit = "",
+	  .help = "status codes that make a job done: \"200\", \"200-399\"" },
+	{ "fetch.idle_connections", CONFIG_COUNT, AT(fetch.idle_connections), .preset = "256",
+	  .max = 100000, .unit = "connections", .help = "kept open for the next job of their origin" },
+	{ "fetch.dns_servers", CONFIG_STRINGS, AT(fetch.dns_servers), .preset = "", .unit = "",
+	  .help = "addresses to ask, with :port if not 53; none: those of resolv.conf(5)" },
+
+	{ "retry.max_attempts", CONFIG_COUNT, AT(retry.max_attempts), .preset = "5", .min = 1,
+	  .max = 1000, .unit = "attempts", .help = "1: no retries" },
+	{ "retry.base", CONFIG_DURATION, AT(retry.base_ns), .preset = "1s", .min = NS_PER_MS,
+	  .max = DAY, .unit = "time",
+	  .help = "the first retry waits a random part of this, the next of twice as much…" },
+	{ "retry.max", CONFIG_DURATION, AT(retry.max_ns), .preset = "5m", .min = NS_PER_MS,
+	  .max = 365 * DAY, .unit = "time", .help = "…and none longer than this" },
+	{ "retry.max_retry_after", CONFIG_DURATION, AT(retry.max_retry_after_ns), .preset = "1h",
+	  .max = 365 * DAY, .unit = "time",
+	  .help = "a Retry-After is always kept to; a longer one than this makes the job dead" },
+
+	{ "results.path", CONFIG_STRING, AT(results.path), .preset = "-", .unit = "",
+	  .help = "where results are appended, a JSON object a line; \"-\" is standard output" },
+};
+#undef AT
+
+const struct config_table settings_table = {
+	.keys = keys,
+	.n = ARRAY_LEN(keys),
+	.size = sizeof(struct settings),
+};
+
+/* --- checks ------------------------------------------------------------------------ */
+
+static int check_source(const struct source_settings *s, size_t index, struct buf *errors)
+{
+	size_t before = errors->len;
+
+	if (s->type == SOURCE_FILE && *s->path == '\0')
+		buf_printf(errors, "sources[%zu]: a file source needs a path\n", index);
+	if (s->type == SOURCE_SCHEDULE && s->every_ns == 0)
+		buf_printf(errors, "sources[%zu]: a schedule needs every, such as \"10s\"\n", index);
+	if (s->type == SOURCE_SCHEDULE && s->urls.n == 0)
+		buf_printf(errors, "sources[%zu]: a schedule needs urls\n", index);
+	return errors->len > before ? -EINVAL : 0;
+}
+
+static int check(const struct settings *s, const struct config *c, struct buf *errors)
+{
+	const struct source_settings *sources = s->sources.items;
+	size_t before = errors->len;
+
+	for (size_t i = 0; i < s->sources.n; i++)
+		(void) check_source(&sources[i], i, errors);
+	for (size_t i = 0; i < s->fetch.success.n; i++) {
+		struct status_set set = { 0 };
+		if (status_set_add(&set, s->fetch.success.items[i]) < 0)
+			buf_printf(errors,
+			           "%s: fetch.success: \"%s\" is no status code (100 to 599) "
+			           "and no range of them such as \"200-399\"\n",
+			           config_origin_of(c, "fetch.success"), s->fetch.success.items[i]);
+	}
+	if (s->retry.base_ns > s->retry.max_ns)
+		buf_printf(errors, "%s: retry.base: must not be longer than retry.max\n",
+		           config_origin_of(c, "retry.base"));
+	return errors->len > before ? -EINVAL : 0;
+}
+
+int settings_load(const char *path, const char *const *overrides, size_t n_overrides,
+                  struct settings *ret_settings, struct config **ret_config, struct buf *errors)
+{
+	struct settings s;
+	struct config *c = NULL;
+
+	int r = config_load(&settings_table, path, overrides, n_overrides, &s, &c, errors);
+	if (r == 0)
+		r = check(&s, c, errors);
+	if (r < 0) {
+		config_free(c);
+		return r;
+	}
+	*ret_settings = s;
+	*ret_config = c;
+	return 0;
+}
+
+/* --- what follows from them -------------------------------------------------------- */
+
+uint64_t settings_max_jobs(const struct settings *s)
+{
+	return s->backlog.max_jobs > 0 ? s->backlog.max_jobs : 10 * s->queue.capacity;
+}
+
+/*
+ * Jobs hold their memory in the backlog from acceptance to the final record, in
+ * the queue and with a worker too, so backlog.max_bytes bounds them all.  The
+ * other figures were measured with libcurl 7.88 and OpenSSL 3.0: a handle with
+ * its TLS connection, a worker's stack and buffers, and the program with its libraries.
+ */
+uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
+{
+	const uint64_t program = 12 * MIB, handle = 160 * KIB, worker = 48 * KIB;
+	const uint64_t source = JOB_MAX_LINE_BYTES + 512 * KIB;
+	uint64_t max_jobs = settings_max_jobs(s);
+
+	return program + s->backlog.max_bytes + max_jobs * 2 * sizeof(void *) + s->workers * (worker + handle) +
+	       s->fetch.idle_connections * handle + 4 * (uint64_t) RECORDER_MAX_BYTES +
+	       n_sources * source;
+}
+
+/* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair. */
+uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
+{
+	const uint64_t program = 32, resolver = 32, source = 4;
+
+	return program + resolver + s->workers * 4 + s->fetch.idle_connections * 3 +
+	       n_sources * source;
+}

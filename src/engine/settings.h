@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* penstock's settings: the table of every configuration key, and the checks that
+ * concern more than one of them. */
+#ifndef PENSTOCK_ENGINE_SETTINGS_H
+#define PENSTOCK_ENGINE_SETTINGS_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BACKLOG_MEMORY };
+enum { SOURCE_FILE, SOURCE_SCHEDULE };
+
+/* An element of 'sources'. */
+struct source_settings {
+	int type; /* SOURCE_… */
+	const char *path;
+	bool follow;
+	uint64_t every_ns;
+	uint64_t jitter_ns;
+	struct config_strings urls;
+};
+
+/* Sizes in bytes, times in nanoseconds. */
+struct settings {
+	uint64_t workers;
+	uint64_t stop_timeout_ns;
+	struct {
+		uint64_t capacity;
+		uint64_t max_bytes;
+	} queue;
+	struct {
+		int type; /* BACKLOG_… */
+		uint64_t max_jobs; /* 0: ten times the queue's capacity */
+		uint64_t max_bytes;
+	} backlog;
+	struct config_groups sources; /* of struct source_settings */
+	struct {
+		uint64_t timeout_ns;
+		uint64_t connect_timeout_ns;
+		uint64_t max_redirects;
+		uint64_t max_body;
+		const char *user_agent;
+		struct config_strings success; /* "200", "200-399" */
+		uint64_t idle_connections;
+		struct config_strings dns_servers; /* none: as in resolv.conf(5) */
+	} fetch;
+	struct {
+		uint64_t max_attempts;
+		uint64_t base_ns;
+		uint64_t max_ns;
+		uint64_t max_retry_after_ns;
+	} retry;
+	struct {
+		const char *path;
+	} results;
+};
+
+/* The table of all keys; for the documentation's check as well. */
+extern const struct config_table settings_table;
+
+/*
+ * Reads the settings as config_load() does, and checks what concerns several keys.
+ * Their strings live as long as '*ret_config'.  Returns what config_load() returns.
+ */
+NODISCARD NONNULL(4, 5, 6)
+int settings_load(const char *path, const char *const *overrides, size_t n_overrides,
+                  struct settings *ret_settings, struct config **ret_config, struct buf *errors);
+
+/* The backlog's bound in force: backlog.max_jobs, or what it defaults to. */
+NONNULL(1) uint64_t settings_max_jobs(const struct settings *s);
+
+/* An upper bound of the resident memory, in bytes, with 'n_sources' sources. */
+NONNULL(1) uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources);
+
+/* An upper bound of the descriptors open at the same time. */
+NONNULL(1) uint64_t settings_descriptors(const struct settings *s, size_t n_sources);
+
+#endif

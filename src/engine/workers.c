@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/workers.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* A thread of the crew. */
+struct worker {
+	struct workers *crew;
+	struct worker *next; /* in crew->all */
+	pthread_t thread;
+	bool has_left;       /* guarded by crew->lock */
+	struct random random;
+
+	/* Reused from job to job. */
+	struct response response;
+	struct buf line;
+};
+
+struct workers {
+	struct workers_options options;
+
+	struct mutex lock;
+	unsigned wanted GUARDED_BY(lock);
+	unsigned alive GUARDED_BY(lock);
+	uint64_t started GUARDED_BY(lock); /* ever */
+	struct worker *all GUARDED_BY(lock); /* those that left included, until they are joined */
+
+	_Atomic uint64_t attempts, failed, body_bytes;
+};
+
+static struct worker *worker_free(struct worker *worker)
+{
+	if (worker) {
+		response_done(&worker->response);
+		buf_done(&worker->line);
+		free(worker);
+	}
+	return NULL;
+}
+
+/* --- one job ----------------------------------------------------------------------- */
+
+static int attempt(struct worker *worker, const struct job *job)
+{
+	const struct workers_options *options = &worker->crew->options;
+	const struct job_extra *extra = job->extra;
+	struct fetch_request req = {
+		.url = job->url,
+		.origin = &job->origin,
+		.method = job_method(job),
+		.timeout_ns = options->timeout_ns,
+	};
+
+	if (extra) {
+		req.headers = extra->headers;
+		req.body = extra->body;
+		req.body_bytes = extra->body_bytes;
+		req.timeout_ns = extra->timeout_ns > 0 ? extra->timeout_ns : req.timeout_ns;
+	}
+	return fetch(options->fetcher, &req, &worker->response);
+}
+
+static void count(struct workers *w, const struct response *response, const struct judgement *j)
+{
+	bool success = j->kind == VERDICT_FINAL && j->outcome == OUTCOME_DONE;
+
+	if (j->kind == VERDICT_RETURN)
+		return; /* not an attempt */
+	(void) atomic_fetch_add_explicit(&w->attempts, 1, memory_order_relaxed);
+	(void) atomic_fetch_add_explicit(&w->body_bytes, response->body_bytes, memory_order_relaxed);
+	if (!success)
+		(void) atomic_fetch_add_explicit(&w->failed, 1, memory_order_relaxed);
+}
+
+static void run_job(struct worker *worker, struct job *job)
+{
+	const struct workers_options *options = &worker->crew->options;
+	int64_t started_wall_us = clock_wall_us();
+	uint64_t started_ns = clock_now_ns();
+	struct judgement j;
+
+	int error = attempt(worker, job);
+	retry_judge(options->retry, job, error, &worker->response, &worker->random, &j);
+	count(worker->crew, &worker->response, &j);
+
+	buf_clear(&worker->line);
+	struct verdict verdict = { .job = job, .kind = j.kind };
+	if (j.kind == VERDICT_FINAL) {
+		const struct result result = {
+			.job = job,
+			.outcome = j.outcome,
+			.reason = j.reason,
+			.response = &worker->response,
+			.started_wall_us = started_wall_us,
+			.finished_wall_us = clock_wall_us(),
+			.queued_us = (started_ns - job->ready_ns) / NS_PER_US,
+		};
+		result_add_members(&result, &worker->line);
+	} else if (j.delay_ns > 0 || j.kind == VERDICT_RETRY) {
+		verdict.due_ns = clock_after(clock_now_ns(), j.delay_ns);
+	}
+	recorder_put(options->recorder, &verdict, j.outcome, &worker->line);
+}
+
+/* --- the thread -------------------------------------------------------------------- */
+
+/* Takes the worker off the crew; a dismissed one only if there are too many. */
+static bool leave(struct worker *worker, bool dismissed)
+{
+	struct workers *w = worker->crew;
+	bool last = false;
+
+	mutex_lock(&w->lock);
+	bool leaves = !dismissed || w->alive > w->wanted;
+	if (leaves) {
+		worker->has_left = true;
+		last = --w->alive == 0;
+	}
+	mutex_unlock(&w->lock);
+
+	if (last)
+		w->options.all_left(w->options.arg);
+	return leaves;
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+	const struct workers_options *options = &worker->crew->options;
+	struct job *job = NULL;
+
+	for (;;) {
+		int r = queue_pop(options->queue, NEVER, &job);
+		if (r < 0) {
+			if (leave(worker, r == -ECANCELED))
+				return NULL;
+			continue;
+		}
+		ledger_move(options->ledger, LEDGER_QUEUED, LEDGER_RUNNING, 1);
+		run_job(worker, job);
+	}
+}
+
+/* --- the crew ---------------------------------------------------------------------- */
+
+int workers_create(const struct workers_options *options, struct workers **ret_workers)
+{
+	struct workers *w = malloc(sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct workers) { .options = *options };
+
+	int r = mutex_init(&w->lock);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	*ret_workers = w;
+	return 0;
+}
+
+/* Joins the threads of those that have left, or of all. */
+static void join(struct workers *w, bool all)
+{
+	struct worker *joined = NULL;
+
+	mutex_lock(&w->lock);
+	for (struct worker **at = &w->all, *worker; (worker = *at);) {
+		if (!all && !worker->has_left) {
+			at = &worker->next;
+			continue;
+		}
+		*at = worker->next;
+		worker->next = joined;
+		joined = worker;
+	}
+	mutex_unlock(&w->lock);
+
+	for (struct worker *next; joined; joined = next) {
+		next = joined->next;
+		thread_join(joined->thread);
+		worker_free(joined);
+	}
+}
+
+static int start_worker(struct workers *w)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	if (!worker)
+		return -ENOMEM;
+
+	mutex_lock(&w->lock);
+	uint64_t number = ++w->started;
+	w->alive++;
+	mutex_unlock(&w->lock);
+	worker->crew = w;
+	worker->random.state = w->options.seed + number;
+
+	int r = thread_start(&worker->thread, "worker", THREAD_STACK_SMALL, run, worker);
+	mutex_lock(&w->lock);
+	if (r < 0) {
+		w->alive--;
+	} else {
+		worker->next = w->all;
+		w->all = worker;
+	}
+	mutex_unlock(&w->lock);
+	if (r < 0)
+		worker_free(worker);
+	return r;
+}
+
+int workers_resize(struct workers *w, unsigned n)
+{
+	join(w, false);
+
+	mutex_lock(&w->lock);
+	w->wanted = n;
+	unsigned alive = w->alive;
+	mutex_unlock(&w->lock);
+
+	/* A worker that was dismissed and has not left yet stays if it is wanted
+	 * again: it looks at 'wanted' before it goes.  So a dismissal is a hint only. */
+	queue_dismiss(w->options.queue, alive > n ? alive - n : 0);
+	for (; alive < n; alive++) {
+		int r = start_worker(w);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct workers *workers_free(struct workers *w)
+{
+	if (w) {
+		join(w, true);
+		mutex_destroy(&w->lock);
+		free(w);
+	}
+	return NULL;
+}
+
+void workers_stats(struct workers *w, struct workers_stats *ret_stats)
+{
+	*ret_stats = (struct workers_stats) {
+		.attempts = atomic_load_explicit(&w->attempts, memory_order_relaxed),
+		.failed = atomic_load_explicit(&w->failed, memory_order_relaxed),
+		.body_bytes = atomic_load_explicit(&w->body_bytes, memory_order_relaxed),
+	};
+	mutex_lock(&w->lock);
+	ret_stats->wanted = w->wanted;
+	ret_stats->alive = w->alive;
+	mutex_unlock(&w->lock);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workers: threads that each pop one job, fetch it, and hand the outcome to
+ * the recorder, again and again.  Their number can change while they run.
+ */
+#ifndef PENSTOCK_ENGINE_WORKERS_H
+#define PENSTOCK_ENGINE_WORKERS_H
+
+#include "base/attr.h"
+#include "engine/ledger.h"
+#include "engine/recorder.h"
+#include "engine/retry.h"
+#include "fetch/fetch.h"
+#include "queue/queue.h"
+
+#include <stdint.h>
+
+/* What workers work with; all borrowed for the workers' life. */
+struct workers_options {
+	struct queue *queue;
+	struct fetcher *fetcher;
+	struct recorder *recorder;
+	struct ledger *ledger;
+	const struct retry_policy *retry;
+	uint64_t timeout_ns; /* of an attempt whose job says nothing else */
+	uint64_t seed;       /* of the back-off's jitter */
+
+	void (*all_left)(void *arg); /* called by the last worker that leaves */
+	void *arg;
+};
+
+struct workers;
+
+/* Creates an empty crew.  Returns 0 or -ENOMEM.  Free with workers_free(). */
+NODISCARD NONNULL(1, 2)
+int workers_create(const struct workers_options *options, struct workers **ret_workers);
+
+/*
+ * Waits until all have left, which they do once the queue is drained.  Ignores
+ * NULL, returns NULL.
+ */
+struct workers *workers_free(struct workers *w);
+
+/*
+ * Makes the crew 'n' (>= 1) strong: starts workers, or lets as many leave, each
+ * after the job it has at hand.  Does not wait for them.  Returns 0, or -EAGAIN or
+ * -ENOMEM if not all could be started; those that were go on.
+ */
+NODISCARD NONNULL(1) int workers_resize(struct workers *w, unsigned n);
+
+struct workers_stats {
+	unsigned wanted;
+	unsigned alive;        /* those that are leaving included */
+	uint64_t attempts;     /* fetches that have ended */
+	uint64_t failed;       /* of these, without an HTTP response or with one that is no success */
+	uint64_t body_bytes;   /* received */
+};
+NONNULL(1, 2) void workers_stats(struct workers *w, struct workers_stats *ret_stats);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One blocking HTTP fetch: resolve, connect, ask, follow redirects, read the
+ * body, all within one deadline.  Knows libcurl; knows nothing of queues, retries
+ * or results files.
+ */
+#ifndef PENSTOCK_FETCH_FETCH_H
+#define PENSTOCK_FETCH_FETCH_H
+
+#include "base/attr.h"
+#include "fetch/resolver.h"
+#include "job/result.h"
+#include "job/url.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct fetch_options {
+	uint64_t connect_timeout_ns; /* TCP and TLS, of one hop */
+	unsigned max_redirects;      /* 0: a redirect is the response */
+	uint64_t max_body_bytes;     /* a longer body fails with -EFBIG */
+	const char *user_agent;      /* borrowed for the fetcher's life */
+	size_t max_idle;             /* connections kept for later, all origins together */
+	struct resolver_options resolver;
+};
+
+/* The resolver, the idle connections, and the way to stop: shared by all workers. */
+struct fetcher;
+
+/* Returns 0, -ENOMEM, -EMFILE, or what resolver_create() returns.  Free with fetcher_free(). */
+NODISCARD NONNULL(1, 2)
+int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fetcher);
+
+/* No thread may be inside fetch().  Ignores NULL, returns NULL. */
+struct fetcher *fetcher_free(struct fetcher *f);
+
+/* Ends every fetch, now and from now on, with -ECANCELED.  Idempotent. */
+NONNULL(1) void fetcher_cancel(struct fetcher *f);
+
+struct fetch_request {
+	const char *url;
+	const struct url_origin *origin; /* of 'url' */
+	const char *method;              /* upper case */
+	const char *headers;             /* as in struct job_extra; NULL for none */
+	const char *body;                /* NULL for none */
+	size_t body_bytes;
+	uint64_t timeout_ns;             /* for everything: names, hops, body */
+};
+
+/*
+ * Performs 'req' on the calling thread, and fills 'response', which the caller
+ * reuses for its next fetch.
+ *
+ * Returns 0 for any complete HTTP exchange, whatever its status.  Otherwise
+ * 'reason' says why:
+ *   -ECANCELED        fetcher_cancel()
+ *   -EBUSY            too many threads wait for names: nothing was attempted
+ *   -ETIMEDOUT        the timeout, or the time to connect, has passed
+ *   -ENOENT           there is no such host
+ *   -EPROTONOSUPPORT  redirected to something that is neither http nor https
+ *   -EINVAL           a redirect to no URL, or a request libcurl refuses
+ *   -ELOOP            more than max_redirects redirects
+ *   -EFBIG            more than max_body_bytes
+ *   -EKEYREJECTED     the server's certificate is not trusted
+ *   -ECONNREFUSED     could not connect
+ *   -ECONNRESET       the connection broke
+ *   -EPROTO           what came is not valid HTTP
+ *   -EIO              anything else, a failing name server included
+ *   -ENOMEM
+ * Safe from any thread.
+ */
+NODISCARD NONNULL(1, 2, 3)
+int fetch(struct fetcher *f, const struct fetch_request *req, struct response *response);
+
+struct fetch_stats {
+	size_t idle_connections;
+	struct resolver_stats resolver;
+};
+NONNULL(1, 2) void fetch_stats(struct fetcher *f, struct fetch_stats *ret_stats);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/handle.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/sync.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A connection is closed after so long, so that a name that has moved is noticed. */
+enum { CONNECTION_LIFETIME_S = 600 };
+
+/* --- what libcurl asks for --------------------------------------------------------- */
+
+static short poll_events(int what)
+{
+	return (short) ((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0));
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct handle *h = arg;
+	nfds_t i = 0;
+
+	(void) easy, (void) socket_arg;
+	while (i < h->n_sockets && h->sockets[i].fd != fd)
+		i++;
+
+	if (what == CURL_POLL_REMOVE) {
+		if (i < h->n_sockets)
+			h->sockets[i] = h->sockets[--h->n_sockets];
+	} else if (i < HANDLE_MAX_SOCKETS) {
+		h->sockets[i] = (struct pollfd) { .fd = fd, .events = poll_events(what) };
+		h->n_sockets += i == h->n_sockets;
+	} else {
+		h->overflow = true;
+	}
+	return 0;
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct handle *h = arg;
+
+	(void) multi;
+	h->timer_ns = timeout_ms < 0 ? NEVER
+	                             : clock_now_ns() + (uint64_t) timeout_ms * NS_PER_MS;
+	return 0;
+}
+
+/* --- setting up -------------------------------------------------------------------- */
+
+static int configure(struct handle *h, const struct handle_options *options)
+{
+	CURLcode c = CURLE_OK;
+	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS);
+
+#define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
+	SET(CURLOPT_NOSIGNAL, 1L); /* required in a threaded program */
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_PROXY, ""); /* never a proxy from the environment */
+	SET(CURLOPT_NOPROXY, "*");
+	SET(CURLOPT_USERAGENT, options->user_agent);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
+	SET(CURLOPT_MAXLIFETIME_CONN, (long) CONNECTION_LIFETIME_S);
+	SET(CURLOPT_ERRORBUFFER, h->error);
+	SET(CURLOPT_WRITEFUNCTION, options->on_body);
+	if (h->pins)
+		SET(CURLOPT_RESOLVE, h->pins);
+#undef SET
+	return c == CURLE_OK ? 0 : -ENOMEM; /* every option is known to libcurl >= 7.88 */
+}
+
+static int configure_multi(struct handle *h)
+{
+	CURLMcode m = CURLM_OK;
+
+#define SET(option, value) (m = m ? m : curl_multi_setopt(h->multi, option, value))
+	SET(CURLMOPT_SOCKETFUNCTION, on_socket);
+	SET(CURLMOPT_SOCKETDATA, h);
+	SET(CURLMOPT_TIMERFUNCTION, on_timer);
+	SET(CURLMOPT_TIMERDATA, h);
+	SET(CURLMOPT_MAXCONNECTS, 1L);
+#undef SET
+	return m == CURLM_OK ? 0 : -ENOMEM;
+}
+
+/* Pins the host to its addresses, so that libcurl never resolves a name itself. */
+static int pin(struct handle *h, const struct url_origin *origin, const struct addresses *addresses)
+{
+	struct buf entry = { 0 };
+
+	buf_printf(&entry, "%s:%u:", origin->host, (unsigned) origin->port);
+	for (size_t i = 0; i < addresses->n; i++)
+		buf_printf(&entry, strchr(addresses->text[i], ':') ? "%s[%s]" : "%s%s",
+		           i > 0 ? "," : "", addresses->text[i]);
+	buf_add_char(&entry, '\0');
+
+	if (!entry.failed)
+		h->pins = curl_slist_append(NULL, entry.data);
+	buf_done(&entry);
+	return h->pins ? 0 : -ENOMEM;
+}
+
+int handle_create(const struct handle_options *options, const struct url_origin *origin,
+                  const struct addresses *addresses, struct handle **ret_handle)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+
+	h->timer_ns = NEVER;
+	h->origin = strdup(origin->text);
+	h->easy = curl_easy_init();
+	h->multi = curl_multi_init();
+	if (!h->origin || !h->easy || !h->multi)
+		goto fail;
+	if (addresses && pin(h, origin, addresses) < 0)
+		goto fail;
+	if (configure(h, options) < 0 || configure_multi(h) < 0)
+		goto fail;
+
+	*ret_handle = h;
+	return 0;
+
+fail:
+	handle_free(h);
+	return -ENOMEM;
+}
+
+struct handle *handle_free(struct handle *h)
+{
+	if (!h)
+		return NULL;
+
+	curl_easy_cleanup(h->easy);
+	curl_multi_cleanup(h->multi);
+	curl_slist_free_all(h->pins);
+	curl_slist_free_all(h->headers);
+	free(h->origin);
+	free(h);
+	return NULL;
+}
+
+int handle_reset(struct handle *h, const struct handle_options *options)
+{
+	curl_easy_reset(h->easy);
+	curl_slist_free_all(h->headers);
+	h->headers = NULL;
+	h->modified = false;
+	return configure(h, options);
+}
+
+/* --- performing -------------------------------------------------------------------- */
+
+/* Whether the transfer has ended; then stores its result. */
+static bool is_done(struct handle *h, CURLcode *ret_code)
+{
+	int left = 0;
+	const CURLMsg *message = curl_multi_info_read(h->multi, &left);
+
+	if (!message || message->msg != CURLMSG_DONE)
+		return false;
+	*ret_code = message->data.result;
+	return true;
+}
+
+static bool timer_is_due(const struct handle *h)
+{
+	return h->timer_ns != NEVER && h->timer_ns <= clock_now_ns();
+}
+
+/* Waits for a socket, libcurl's timer, the deadline or the cancellation, and
+ * copies the sockets that are ready, because handling one can change the set. */
+static int wait_ready(struct handle *h, uint64_t deadline_ns, int cancel_fd, struct pollfd *ready,
+                      nfds_t *ret_n)
+{
+	struct pollfd set[HANDLE_MAX_SOCKETS + 1];
+	uint64_t until_ns = h->timer_ns < deadline_ns ? h->timer_ns : deadline_ns;
+
+	memcpy(set, h->sockets, h->n_sockets * sizeof(set[0]));
+	set[h->n_sockets] = (struct pollfd) { .fd = cancel_fd, .events = POLLIN };
+
+	int n = poll(set, h->n_sockets + 1, clock_poll_ms(until_ns));
+	*ret_n = 0;
+	if (n > 0 && set[h->n_sockets].revents != 0)
+		return -ECANCELED;
+	if (n <= 0)
+		return deadline_ns <= clock_now_ns() ? -ETIMEDOUT : 0;
+
+	for (nfds_t i = 0; i < h->n_sockets; i++)
+		if (set[i].revents != 0)
+			ready[(*ret_n)++] = set[i];
+	return 0;
+}
+
+static int select_events(short revents)
+{
+	return (revents & POLLIN ? CURL_CSELECT_IN : 0) |
+	       (revents & POLLOUT ? CURL_CSELECT_OUT : 0) |
+	       (revents & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
+}
+
+/* Lets libcurl act on its timer and on the ready sockets. */
+static void act(struct handle *h, const struct pollfd *ready, nfds_t n)
+{
+	int running = 0;
+
+	for (nfds_t i = 0; i < n; i++)
+		(void) curl_multi_socket_action(h->multi, ready[i].fd,
+		                                select_events(ready[i].revents), &running);
+	if (timer_is_due(h)) {
+		h->timer_ns = NEVER; /* one-shot: libcurl sets it anew inside the call */
+		(void) curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+}
+
+int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel_fd,
+                   CURLcode *ret_code)
+{
+	struct pollfd ready[HANDLE_MAX_SOCKETS];
+	nfds_t n_ready = 0;
+	int r = 0;
+
+	h->error[0] = '\0';
+	h->overflow = false;
+	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
+	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {
+		*ret_code = CURLE_OUT_OF_MEMORY;
+		return 0;
+	}
+
+	act(h, NULL, 0);
+	while (r == 0 && !is_done(h, ret_code)) {
+		if (h->overflow) {
+			*ret_code = CURLE_BAD_FUNCTION_ARGUMENT;
+			break;
+		}
+		r = wait_ready(h, deadline_ns, cancel_fd, ready, &n_ready);
+		if (r == 0)
+			act(h, ready, n_ready);
+	}
+	(void) curl_multi_remove_handle(h->multi, h->easy);
+	h->timer_ns = NEVER;
+	return r;
+}

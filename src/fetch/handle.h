@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One libcurl transfer at a time, driven to its end by the calling thread.
+ *
+ * Each handle is an easy handle in a multi handle of its own, with our own
+ * poll(2) on its sockets (libcurl-multi(3), "multi_socket").  Against
+ * curl_easy_perform() that saves system calls, gives deadlines that are exactly
+ * ours, and lets another thread end the wait at once.  The multi handle also
+ * keeps the handle's live connection, so a handle is good for one origin.
+ *
+ * A handle belongs to one thread at a time.
+ */
+#ifndef PENSTOCK_FETCH_HANDLE_H
+#define PENSTOCK_FETCH_HANDLE_H
+
+#include "base/attr.h"
+#include "fetch/resolver.h"
+#include "job/url.h"
+
+#include <curl/curl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* libcurl watches one socket, two while it races IPv6 against IPv4, and a few at most. */
+enum { HANDLE_MAX_SOCKETS = 8 };
+
+struct handle {
+	CURL *easy;
+	CURLM *multi;
+	struct curl_slist *pins;    /* CURLOPT_RESOLVE; must outlive the easy handle's use of it */
+	struct curl_slist *headers; /* of the current request */
+	char error[CURL_ERROR_SIZE];
+
+	uint64_t timer_ns; /* when libcurl wants CURL_SOCKET_TIMEOUT; NEVER if it does not */
+	struct pollfd sockets[HANDLE_MAX_SOCKETS];
+	nfds_t n_sockets;
+	bool overflow; /* libcurl asked for more sockets than there is room for */
+
+	bool modified; /* options of more than a plain GET are set */
+	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
+
+	/* For the pool: the origin it is good for, and its places in two lists. */
+	char *origin;
+	struct handle *bucket_next, *bucket_prev;
+	struct handle *older, *newer;
+};
+
+struct handle_options {
+	const char *user_agent;
+	uint64_t connect_timeout_ns;
+	curl_write_callback on_body; /* its last argument is handle_perform()'s 'arg' */
+};
+
+/*
+ * Creates a handle for 'origin' that connects to none but 'addresses' (NULL if
+ * the host is an address itself).  Returns 0 or -ENOMEM.
+ */
+NODISCARD NONNULL(1, 2, 4)
+int handle_create(const struct handle_options *options, const struct url_origin *origin,
+                  const struct addresses *addresses, struct handle **ret_handle);
+
+/* Closes the connection.  Ignores NULL, returns NULL. */
+struct handle *handle_free(struct handle *h);
+
+/* Takes back every option of the last request; the connection stays. */
+NODISCARD NONNULL(1, 2)
+int handle_reset(struct handle *h, const struct handle_options *options);
+
+/*
+ * Performs the request that is set up in h->easy, until 'deadline_ns'
+ * (CLOCK_MONOTONIC) or until 'cancel_fd' is readable.
+ *
+ * Returns 0 with libcurl's verdict in '*ret_code', -ETIMEDOUT or -ECANCELED.
+ */
+NODISCARD NONNULL(1, 5)
+int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel_fd,
+                   CURLcode *ret_code);
+
+#endif

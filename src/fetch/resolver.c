@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/resolver.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "fetch/dns.h"
+#include "fetch/names.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* 253 characters, perhaps a dot at the end (RFC 1035, section 2.3.4), and NUL. */
+enum { NAME_SIZE = 255 };
+
+struct resolver {
+	struct resolver_options options; /* 'servers' is not kept */
+	struct dns *dns;
+
+	struct mutex lock;
+	struct names names GUARDED_BY(lock);
+	struct resolver_stats stats GUARDED_BY(lock); /* but 'cached' */
+	bool cancelled GUARDED_BY(lock);
+};
+
+/* --- hosts --- */
+
+/* Whether 'host' is an address; stores its inet_ntop form. */
+static bool read_literal(const char *host, char text[static RESOLVER_ADDRESS_SIZE])
+{
+	char inner[RESOLVER_ADDRESS_SIZE];
+	size_t length = strlen(host);
+	bool bracketed = length >= 2 && host[0] == '[' && host[length - 1] == ']';
+	if (bracketed) {
+		if (length - 2 >= sizeof(inner))
+			return false;
+		memcpy(inner, host + 1, length - 2);
+		inner[length - 2] = '\0';
+		host = inner;
+	}
+
+	struct in6_addr bytes;
+	int family = AF_INET6;
+	if (inet_pton(AF_INET6, host, &bytes) != 1) {
+		if (bracketed || inet_pton(AF_INET, host, &bytes) != 1)
+			return false;
+		family = AF_INET;
+	}
+	return inet_ntop(family, &bytes, text, RESOLVER_ADDRESS_SIZE) != NULL;
+}
+
+/* Writes the name in lower case (RFC 4343).  Returns 0, or -ENOENT if no name
+ * looks like that; what was meant as an address never gets to a name server. */
+static int read_name(const char *host, char name[static NAME_SIZE])
+{
+	size_t length = strlen(host);
+	if (length == 0 || length >= NAME_SIZE || strpbrk(host, ":[]") != NULL)
+		return -ENOENT;
+
+	for (size_t i = 0; i <= length; i++)
+		name[i] = (char) (host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
+	return 0;
+}
+
+static int answer_literal(const char *text, struct addresses **ret_addresses, const char **ret_why)
+{
+	struct addresses *addresses = addresses_create();
+	if (addresses == NULL) {
+		*ret_why = "out of memory";
+		return -ENOMEM;
+	}
+	memcpy(addresses->text[0], text, strlen(text) + 1);
+	addresses->n = 1;
+	*ret_addresses = addresses;
+	return 0;
+}
+
+/* --- lookups --- */
+
+/* How long an answer is kept.  Failures of our own making are not. */
+static uint64_t lifetime_ns(const struct resolver_options *o, const struct dns_answer *answer)
+{
+	if (answer->status == -ENOMEM || answer->status == -ECANCELED)
+		return 0;
+	if (answer->status != 0)
+		return o->failure_ttl_ns;
+
+	uint64_t ttl_ns = answer->ttl_s * NS_PER_S;
+	if (ttl_ns < o->min_ttl_ns)
+		ttl_ns = o->min_ttl_ns;
+	return ttl_ns < o->max_ttl_ns ? ttl_ns : o->max_ttl_ns;
+}
+
+/* On the DNS thread. */
+static void on_answer(void *arg, struct dns_query *query, const struct dns_answer *answer)
+{
+	struct resolver *r = arg;
+	struct name *name = (struct name *) query;
+	uint64_t expires_ns = clock_after(clock_now_ns(), lifetime_ns(&r->options, answer));
+
+	mutex_lock(&r->lock);
+	names_answer(&r->names, name, answer, expires_ns);
+	mutex_unlock(&r->lock);
+}
+
+static int take_answer(const struct name *name, struct addresses **ret_addresses,
+                       const char **ret_why)
+{
+	if (name->answer.status == 0)
+		*ret_addresses = addresses_ref(name->answer.addresses);
+	else
+		*ret_why = name->answer.why;
+	return name->answer.status;
+}
+
+/* Makes a pending name and asks for it; returns a reference to it. */
+static int ask(struct resolver *r, const char *text, struct name **ret_name,
+               const char **ret_why) REQUIRES(r->lock)
+{
+	struct name *name;
+	int status = names_add(&r->names, text, &name);
+	if (status < 0) {
+		*ret_why = status == -EBUSY ? "too many lookups under way" : "out of memory";
+		return status;
+	}
+
+	/* To ask is to write to a descriptor, so not with the lock held. */
+	r->stats.queries++;
+	mutex_unlock(&r->lock);
+	dns_ask(r->dns, &name->query);
+	mutex_lock(&r->lock);
+	*ret_name = name;
+	return 0;
+}
+
+static int wait_for(struct resolver *r, struct name *name, uint64_t deadline_ns,
+                    struct addresses **ret_addresses, const char **ret_why) REQUIRES(r->lock)
+{
+	bool in_time = true;
+	while (name->pending && !r->cancelled && in_time)
+		in_time = cond_wait(&name->answered, &r->lock, deadline_ns);
+
+	if (!name->pending)
+		return take_answer(name, ret_addresses, ret_why);
+	*ret_why = r->cancelled ? "stopped" : "the name was not resolved in time";
+	return r->cancelled ? -ECANCELED : -ETIMEDOUT;
+}
+
+static int find(struct resolver *r, const char *text, uint64_t now_ns, uint64_t deadline_ns,
+                struct addresses **ret_addresses, const char **ret_why) REQUIRES(r->lock)
+{
+	struct name *name = names_find(&r->names, text, now_ns);
+	if (name != NULL && !name->pending) {
+		r->stats.hits++;
+		return take_answer(name, ret_addresses, ret_why);
+	}
+
+	if (r->cancelled) {
+		*ret_why = "stopped";
+		return -ECANCELED;
+	}
+	if (r->stats.waiting >= r->options.max_waiters) {
+		*ret_why = "too many lookups under way";
+		return -EBUSY;
+	}
+
+	r->stats.waiting++;
+	int status = 0;
+	if (name != NULL)
+		name->references++;
+	else
+		status = ask(r, text, &name, ret_why);
+	if (status == 0) {
+		status = wait_for(r, name, deadline_ns, ret_addresses, ret_why);
+		name_unref(name);
+	}
+	r->stats.waiting--;
+	return status;
+}
+
+int resolver_lookup(struct resolver *r, const char *host, uint64_t deadline_ns,
+                    struct addresses **ret_addresses, const char **ret_why)
+{
+	char literal[RESOLVER_ADDRESS_SIZE], name[NAME_SIZE];
+	bool is_literal = read_literal(host, literal);
+	int status = is_literal ? answer_literal(literal, ret_addresses, ret_why)
+	                        : read_name(host, name);
+	if (status == -ENOENT)
+		*ret_why = "not a host name";
+	uint64_t now_ns = clock_now_ns();
+
+	mutex_lock(&r->lock);
+	r->stats.lookups++;
+	if (status == 0 && !is_literal)
+		status = find(r, name, now_ns, deadline_ns, ret_addresses, ret_why);
+	if (status != 0)
+		r->stats.failures++;
+	mutex_unlock(&r->lock);
+	return status;
+}
+
+void resolver_cancel(struct resolver *r)
+{
+	mutex_lock(&r->lock);
+	r->cancelled = true;
+	names_wake_all(&r->names);
+	mutex_unlock(&r->lock);
+}
+
+void resolver_stats(struct resolver *r, struct resolver_stats *ret_stats)
+{
+	mutex_lock(&r->lock);
+	*ret_stats = r->stats;
+	ret_stats->cached = r->names.n;
+	mutex_unlock(&r->lock);
+}
+
+/* --- making and freeing --- */
+
+int resolver_create(const struct resolver_options *options, struct resolver **ret_resolver)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return -ENOMEM;
+	r->options = *options;
+	r->options.servers = NULL;
+
+	int status = mutex_init(&r->lock);
+	if (status < 0)
+		goto free_resolver;
+	status = names_init(&r->names, options->max_cached);
+	if (status < 0)
+		goto destroy_lock;
+	status = dns_create(options->servers, on_answer, r, &r->dns);
+	if (status < 0)
+		goto destroy_names;
+
+	*ret_resolver = r;
+	return 0;
+
+destroy_names:
+	names_destroy(&r->names);
+destroy_lock:
+	mutex_destroy(&r->lock);
+free_resolver:
+	free(r);
+	return status;
+}
+
+struct resolver *resolver_free(struct resolver *r)
+{
+	if (r == NULL)
+		return NULL;
+
+	r->dns = dns_free(r->dns);
+	names_destroy(&r->names);
+	mutex_destroy(&r->lock);
+	free(r);
+	return NULL;
+}

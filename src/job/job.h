@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A job: one URL to fetch, and everything that is known about it on its way.
+ *
+ * Ownership: exactly one holder at any time, in this order: the source that
+ * read it, the backlog that accepted it, the queue, a worker, the recorder, and
+ * the backlog again, which either keeps it for another attempt or frees it.  The
+ * holder may write the fields; nobody else may read them.
+ */
+#ifndef PENSTOCK_JOB_JOB_H
+#define PENSTOCK_JOB_JOB_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "job/url.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The longest line that can become a job; bounds a single job's memory. */
+enum { JOB_MAX_LINE_BYTES = 1024 * 1024 };
+
+/* What goes beyond a plain GET; absent in most jobs. */
+struct job_extra {
+	const char *method;      /* upper case; NULL: GET, or POST with a body */
+	const char *body;        /* NULL without; may hold NUL bytes */
+	size_t body_bytes;
+	const char *headers;     /* "Name: value\0Name: value\0\0"; NULL without */
+	const char *meta;        /* compact JSON, carried into the result; NULL without */
+	uint64_t timeout_ns;     /* of one attempt; 0: as configured */
+	signed char retry;       /* 1: also a method that is not idempotent; 0: as usual; -1: never */
+};
+
+struct job {
+	struct job *next;        /* link in the holder's list */
+
+	/* What was asked for; immutable.  All strings live in the job's own memory. */
+	const char *url;         /* as given */
+	struct url_origin origin;
+	const char *id;          /* as given; NULL: made from 'number' */
+	const struct job_extra *extra; /* NULL for a plain GET */
+	size_t bytes;            /* memory of the job; what it counts for in every bound */
+
+	/* Where it has come to. */
+	const char *source;      /* which source brought it; borrowed from the source */
+	uint64_t number;         /* 1, 2, 3… in the order of acceptance; 0 before */
+	int64_t accepted_wall_us;
+	uint64_t ready_ns;       /* since when it could run: accepted, or fell due (CLOCK_MONOTONIC) */
+	uint64_t due_ns;         /* delayed until then; 0 if not */
+	uint32_t attempts;       /* that counted */
+};
+
+/*
+ * Makes a job of one line: a URL, or a JSON object with "url" and any of "id",
+ * "method", "headers", "body", "timeout", "retry", "meta".  Leading and trailing
+ * blanks are ignored.
+ *
+ * Stores the job in '*ret_job'; free it with job_free().  On failure appends the
+ * reason for a person to 'why' and returns -EINVAL, -EPROTONOSUPPORT (neither
+ * http nor https) or -ENOMEM.
+ */
+NODISCARD NONNULL(1, 2, 4, 5)
+int job_parse(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
+              struct buf *why);
+
+/* Ignores NULL, returns NULL. */
+struct job *job_free(struct job *job);
+
+/* Appends the job's id: the given one, or "p-NUMBER".  Given ids never begin with "p-". */
+NONNULL(1, 2) void job_add_id(const struct job *job, struct buf *b);
+
+/* The request method, upper case. */
+NONNULL(1) const char *job_method(const struct job *job);
+
+/* Whether a failed attempt may be made again: idempotent methods (RFC 9110,
+ * section 9.2.2), or what the job itself says. */
+NONNULL(1) bool job_may_retry(const struct job *job);
+
+/* A FIFO of jobs, linked through job->next. */
+struct job_list {
+	struct job *first;
+	struct job *last;
+	size_t len;
+};
+
+NONNULL(1, 2) void job_list_append(struct job_list *list, struct job *job);
+NONNULL(1, 2) void job_list_prepend(struct job_list *list, struct job *job);
+
+/* Removes the first job; NULL if there is none. */
+NONNULL(1) struct job *job_list_take(struct job_list *list);
+
+/* Frees every job in the list. */
+NONNULL(1) void job_list_done(struct job_list *list);
+
+#endif

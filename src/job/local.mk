@@ -1,0 +1,7 @@
+libpenstock_a_SOURCES += \
+	src/job/job.c \
+	src/job/job.h \
+	src/job/url.c \
+	src/job/url.h \
+	src/job/result.c \
+	src/job/result.h

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/result.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+void response_clear(struct response *response)
+{
+	const struct response empty = {
+		.error = response->error,
+		.effective = response->effective,
+		.content_type = response->content_type,
+	};
+
+	*response = empty;
+	buf_clear(&response->error);
+	buf_clear(&response->effective);
+	buf_clear(&response->content_type);
+}
+
+void response_done(struct response *response)
+{
+	buf_done(&response->error);
+	buf_done(&response->effective);
+	buf_done(&response->content_type);
+	*response = (struct response) { 0 };
+}
+
+/* 'name' is a member's name as it stands in the text: "\"id\":". */
+static void add_str(struct buf *b, const char *name, const char *value)
+{
+	buf_add_str(b, name);
+	buf_add_json_str(b, value && *value != '\0' ? value : NULL);
+}
+
+static void add_buf(struct buf *b, const char *name, const struct buf *value)
+{
+	buf_add_str(b, name);
+	if (value->len > 0)
+		buf_add_json(b, value->data, value->len);
+	else
+		buf_add_str(b, "null");
+}
+
+static void add_number(struct buf *b, const char *name, uint64_t value)
+{
+	buf_add_str(b, name);
+	buf_add_u64(b, value);
+}
+
+static void add_seconds(struct buf *b, const char *name, uint64_t us)
+{
+	buf_add_str(b, name);
+	buf_add_seconds(b, us);
+}
+
+static void add_time(struct buf *b, const char *name, int64_t wall_us)
+{
+	char text[CLOCK_TEXT_SIZE];
+
+	clock_format(wall_us, text);
+	buf_add_str(b, name);
+	buf_add_char(b, '"');
+	buf_add_str(b, text);
+	buf_add_char(b, '"');
+}
+
+/* The forms that curl's %{http_version} has. */
+static const char *version_text(long version)
+{
+	switch (version) {
+	case 10:
+		return "1.0";
+	case 11:
+		return "1.1";
+	case 20:
+		return "2";
+	case 30:
+		return "3";
+	default:
+		return NULL;
+	}
+}
+
+static void add_id(struct buf *b, const struct job *job)
+{
+	if (job->id) {
+		add_str(b, "\"id\":", job->id);
+		return;
+	}
+	buf_add_str(b, "\"id\":\"");
+	job_add_id(job, b);
+	buf_add_char(b, '"');
+}
+
+static void add_response(struct buf *b, const struct response *r)
+{
+	add_buf(b, ",\"url_effective\":", &r->effective);
+	add_number(b, ",\"response_code\":", (uint64_t) r->status);
+	add_str(b, ",\"http_version\":", version_text(r->http_version));
+	add_buf(b, ",\"content_type\":", &r->content_type);
+	add_str(b, ",\"remote_ip\":", r->remote_ip);
+	add_number(b, ",\"num_redirects\":", r->redirects);
+	add_number(b, ",\"size_download\":", r->body_bytes);
+	add_seconds(b, ",\"time_namelookup\":", r->namelookup_us);
+	add_seconds(b, ",\"time_connect\":", r->connect_us);
+	add_seconds(b, ",\"time_appconnect\":", r->appconnect_us);
+	add_seconds(b, ",\"time_starttransfer\":", r->starttransfer_us);
+	add_seconds(b, ",\"time_total\":", r->total_us);
+	add_number(b, ",\"exitcode\":", (uint64_t) r->curl_code);
+	add_buf(b, ",\"errormsg\":", &r->error);
+}
+
+void result_add_members(const struct result *result, struct buf *b)
+{
+	static const char *const outcomes[] = { [OUTCOME_DONE] = "done", [OUTCOME_DEAD] = "dead" };
+	const struct job *job = result->job;
+
+	add_id(b, job);
+	add_str(b, ",\"outcome\":", outcomes[result->outcome]);
+	add_str(b, ",\"reason\":", result->reason);
+	add_str(b, ",\"url\":", job->url);
+	add_str(b, ",\"method\":", job_method(job));
+	add_response(b, result->response);
+	add_number(b, ",\"attempts\":", job->attempts);
+	add_seconds(b, ",\"time_queued\":", result->queued_us);
+	add_time(b, ",\"accepted_at\":", job->accepted_wall_us);
+	add_time(b, ",\"started_at\":", result->started_wall_us);
+	add_time(b, ",\"finished_at\":", result->finished_wall_us);
+	add_str(b, ",\"source\":", job->source);
+	if (job->extra && job->extra->meta) {
+		buf_add_str(b, ",\"meta\":");
+		buf_add_str(b, job->extra->meta);
+	}
+	buf_add_str(b, "}\n");
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What came back for a job, and the line of the results log that says so. */
+#ifndef PENSTOCK_JOB_RESULT_H
+#define PENSTOCK_JOB_RESULT_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "job/job.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { RESPONSE_ADDRESS_SIZE = 46 }; /* INET6_ADDRSTRLEN */
+
+/*
+ * One attempt's answer, whole or not.  Reused by its owner from attempt to
+ * attempt; zero-initialised is empty.  Times are microseconds since the attempt
+ * began; those of connecting and answering are the last hop's.
+ */
+struct response {
+	long status;           /* 0: there was none */
+	bool complete;         /* the whole response has arrived */
+	char reason[160];      /* why it failed, for people and records: "timeout: connecting" */
+	int curl_code;         /* as curl(1) would exit: libcurl-errors(3) */
+	struct buf error;      /* libcurl's own words, if any */
+	struct buf effective;  /* the URL of the last hop */
+	struct buf content_type;
+	long http_version;     /* 10, 11, 20, 30; 0: unknown */
+	char remote_ip[RESPONSE_ADDRESS_SIZE];
+	unsigned redirects;
+	uint64_t body_bytes;   /* of the last hop, as received */
+	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without */
+	uint64_t namelookup_us, connect_us, appconnect_us, starttransfer_us, total_us;
+};
+
+/* Empties 'response' and keeps its memory. */
+NONNULL(1) void response_clear(struct response *response);
+
+/* Releases what 'response' owns and zeroes it.  Idempotent. */
+NONNULL(1) void response_done(struct response *response);
+
+enum outcome {
+	OUTCOME_DONE, /* a complete response with a status that counts as success */
+	OUTCOME_DEAD, /* given up for good */
+};
+
+struct result {
+	const struct job *job;
+	enum outcome outcome;
+	const char *reason;               /* why it is dead; NULL for done */
+	const struct response *response;  /* of the last attempt */
+	int64_t started_wall_us;          /* of the last attempt */
+	int64_t finished_wall_us;
+	uint64_t queued_us;               /* from when it could run to the start of the last attempt */
+};
+
+/*
+ * Appends the result as the members of a JSON object, from "id" to the closing
+ * brace and a newline; the recorder puts the opening brace and "seq" in front.
+ * Members that curl's --write-out '%{json}' has bear its names (curl(1)).
+ */
+NONNULL(1, 2) void result_add_members(const struct result *result, struct buf *b);
+
+#endif

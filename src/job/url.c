@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/url.h"
+
+#include "base/buf.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct url_parser {
+	struct buf text; /* the origin's strings: "https://host:port\0host\0" */
+};
+
+int url_parser_create(struct url_parser **ret_parser)
+{
+	struct url_parser *p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+
+	*ret_parser = p;
+	return 0;
+}
+
+struct url_parser *url_parser_free(struct url_parser *p)
+{
+	if (p) {
+		buf_done(&p->text);
+		free(p);
+	}
+	return NULL;
+}
+
+static void curl_url_cleanupp(CURLU **url)
+{
+	curl_url_cleanup(*url);
+}
+
+static void curl_freep(char **text)
+{
+	curl_free(*text);
+}
+
+static void add_lower(struct buf *b, const char *text)
+{
+	size_t start = b->len;
+
+	buf_add_str(b, text);
+	for (size_t i = start; i < b->len; i++)
+		b->data[i] = (char) tolower((unsigned char) b->data[i]);
+}
+
+static int fail(CURLUcode code, const char **ret_why)
+{
+	*ret_why = curl_url_strerror(code);
+	return code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
+}
+
+/* A port from libcurl, which has checked that it is one. */
+static int read_port(const char *text, uint16_t *ret_port, const char **ret_why)
+{
+	unsigned long port = strtoul(text, NULL, 10);
+	if (port < 1 || port > UINT16_MAX) {
+		*ret_why = "the port must be 1 to 65535";
+		return -EINVAL;
+	}
+	*ret_port = (uint16_t) port;
+	return 0;
+}
+
+int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_origin,
+              const char **ret_why)
+{
+	char *scheme CLEANUP(curl_freep) = NULL;
+	char *host CLEANUP(curl_freep) = NULL;
+	char *port_text CLEANUP(curl_freep) = NULL;
+	struct url_origin origin = { 0 };
+
+	/* A CURLU that holds a URL already would read the next as relative to it: a
+	 * fresh one for each. */
+	CURLU *parsed CLEANUP(curl_url_cleanupp) = curl_url();
+	if (!parsed)
+		return fail(CURLUE_OUT_OF_MEMORY, ret_why);
+
+	/* Schemes that libcurl was built without are to be named as such, too. */
+	CURLUcode c = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
+	if (c == CURLUE_BAD_SCHEME || c == CURLUE_NO_HOST || c == CURLUE_MALFORMED_INPUT) {
+		*ret_why = "not an absolute http or https URL";
+		return -EINVAL;
+	}
+	if (c == CURLUE_OK)
+		c = curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
+	if (c != CURLUE_OK)
+		return fail(c, ret_why);
+
+	origin.tls = strcmp(scheme, "https") == 0;
+	if (!origin.tls && strcmp(scheme, "http") != 0) {
+		*ret_why = "only http and https are fetched";
+		return -EPROTONOSUPPORT;
+	}
+
+	c = curl_url_get(parsed, CURLUPART_HOST, &host, CURLU_PUNYCODE);
+	if (c == CURLUE_OK)
+		c = curl_url_get(parsed, CURLUPART_PORT, &port_text, CURLU_DEFAULT_PORT);
+	if (c != CURLUE_OK)
+		return fail(c, ret_why);
+	int r = read_port(port_text, &origin.port, ret_why);
+	if (r < 0)
+		return r;
+
+	buf_clear(&p->text);
+	buf_add_str(&p->text, scheme);
+	buf_add_str(&p->text, "://");
+	add_lower(&p->text, host);
+	buf_add_char(&p->text, ':');
+	buf_add_u64(&p->text, origin.port);
+	buf_add_char(&p->text, '\0');
+	size_t host_at = p->text.len;
+	add_lower(&p->text, host);
+	buf_add_char(&p->text, '\0');
+	if (p->text.failed) {
+		*ret_why = "out of memory";
+		return -ENOMEM;
+	}
+
+	origin.text = p->text.data;
+	origin.host = p->text.data + host_at;
+	*ret_origin = origin;
+	return 0;
+}

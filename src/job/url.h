@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What penstock needs to know of a URL.  libcurl's URL API is the only parser,
+ * here and in the fetch itself, so that both always mean the same host.
+ */
+#ifndef PENSTOCK_JOB_URL_H
+#define PENSTOCK_JOB_URL_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A parser that is used again and again by one thread. */
+struct url_parser;
+
+/* Returns 0 or -ENOMEM.  Free with url_parser_free(). */
+NODISCARD NONNULL(1) int url_parser_create(struct url_parser **ret_parser);
+
+/* Ignores NULL, returns NULL. */
+struct url_parser *url_parser_free(struct url_parser *parser);
+
+/* The server part of a URL: scheme, host and port. */
+struct url_origin {
+	const char *text; /* "https://example.com:443": the origin's name everywhere */
+	const char *host; /* lower case, IDN as punycode, numeric IPv4 as a quad, IPv6 in brackets */
+	uint16_t port;
+	bool tls;
+};
+
+/*
+ * Parses an absolute http or https URL (RFC 3986).
+ *
+ * Stores its origin in '*ret_origin', whose strings live in 'parser' until the
+ * next call.  On failure '*ret_why' is set to a short text with static lifetime.
+ * Returns 0, -EINVAL (not such a URL), -EPROTONOSUPPORT (another scheme) or -ENOMEM.
+ */
+NODISCARD NONNULL(1, 2, 3, 4)
+int url_parse(struct url_parser *parser, const char *url, struct url_origin *ret_origin,
+              const char **ret_why);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A source: where jobs come from, read in batches by a thread of its own.
+ *
+ * A source is pulled: it reads only when source_read() is called, and holds no
+ * more than the batch it hands over and a fixed buffer.  What it cannot make a
+ * job of it reports through its listener, counts, and skips.
+ *
+ * One source belongs to one thread at a time, except for source_stats().
+ */
+#ifndef PENSTOCK_SOURCE_SOURCE_H
+#define PENSTOCK_SOURCE_SOURCE_H
+
+#include "base/attr.h"
+#include "job/job.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A line that is no job. */
+struct source_complaint {
+	const char *source; /* "urls.txt" */
+	uint64_t line;      /* 1-based; 0 where there are no lines */
+	const char *why;
+};
+
+struct source_listener {
+	void (*complain)(void *arg, const struct source_complaint *complaint);
+	void *arg;
+};
+
+struct source_stats {
+	uint64_t jobs;        /* handed over */
+	uint64_t bad_lines;   /* skipped, with a complaint each */
+	uint64_t bytes_read;
+	uint64_t bytes_total; /* of a regular file that is not followed; 0 if unknown */
+};
+
+struct source;
+
+struct source_ops {
+	int (*read)(struct source *s, struct job **ret_jobs, size_t max, size_t *ret_n);
+	void (*free)(struct source *s);
+};
+
+/* The head of every kind of source's own struct. */
+struct source {
+	const struct source_ops *ops;
+	const char *name; /* owned by the kind; lives as long as the source */
+	int stop_fd;      /* readable once the source shall stop; borrowed */
+	struct source_listener listener;
+	/* Written by the reading thread, read by any. */
+	_Atomic uint64_t jobs, bad_lines, bytes_read, bytes_total;
+};
+
+/*
+ * Reads the next batch: waits until there is at least one job, then hands over
+ * what is there without waiting for more, up to 'max' jobs.
+ *
+ * Returns 0 with '*ret_n' >= 1 jobs that the caller owns; -ENODATA at the end;
+ * -ECANCELED once 'stop_fd' is readable; or another -Exxx if reading failed,
+ * after which the source is at its end.
+ */
+NODISCARD static inline int source_read(struct source *s, struct job **ret_jobs, size_t max,
+                                        size_t *ret_n)
+{
+	return s->ops->read(s, ret_jobs, max, ret_n);
+}
+
+/* Ignores NULL, returns NULL. */
+static inline struct source *source_free(struct source *s)
+{
+	if (s)
+		s->ops->free(s);
+	return NULL;
+}
+
+/* Counters at some moment during the call; safe from any thread. */
+NONNULL(1, 2) void source_stats(struct source *s, struct source_stats *ret_stats);
+
+/* For the kinds of source: counts a bad line and reports it. */
+NONNULL(1, 3) void source_complain(struct source *s, uint64_t line, const char *why);
+
+/*
+ * For the kinds of source: poll(2), where fds[0] is the stop descriptor.
+ *
+ * Returns 0 (also at the timeout, or early, with every 'revents' 0, after a
+ * signal), -ECANCELED if the stop descriptor has anything to say, or what
+ * poll(2) says.
+ */
+NODISCARD NONNULL(1) int source_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+
+#endif

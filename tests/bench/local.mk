@@ -1,0 +1,1 @@
+# Benchmarks: built by `make check`, run on demand; see tests/bench/README.md.

@@ -1,0 +1,14 @@
+# Every test is an executable that prints nothing it need not and ends with 0, or 77 to skip.
+AM_TESTS_ENVIRONMENT = \
+	PYTHON='$(PYTHON)'; export PYTHON; \
+	PENSTOCK='$(abs_top_builddir)/penstock'; export PENSTOCK; \
+	PENSTOCK_ORIGIN='$(abs_top_builddir)/penstock-origin'; export PENSTOCK_ORIGIN; \
+	PENSTOCK_SRC='$(abs_top_srcdir)'; export PENSTOCK_SRC;
+
+include tests/unit/local.mk
+include tests/origin/local.mk
+include tests/system/local.mk
+include tests/bench/local.mk
+
+TESTS += tests/check-includes.sh
+EXTRA_DIST += tests/check-includes.sh

@@ -32,7 +32,8 @@ struct urlfile_options {
 };
 
 /*
- * Opens the file, without waiting for a FIFO's first writer.  Returns 0, -ENOMEM, -EISDIR, or what open(2) says.
+ * Opens the file, without waiting for a FIFO's first writer.  Returns 0, -ENOMEM,
+ * -EISDIR, or what open(2) says.
  */
 NODISCARD NONNULL(1, 2)
 int urlfile_create(const struct urlfile_options *options, struct source **ret_source);

@@ -244,8 +244,8 @@ static inline void helper_start(struct helper *h, bool (*act)(const struct helpe
 {
 	h->act = act;
 	h->waiter = gettid();
-	CU_ASSERT_EQUAL_FATAL(thread_start(&h->thread, "helper", THREAD_STACK_PARSER, helper_run, h),
-	                      0);
+	int r = thread_start(&h->thread, "helper", THREAD_STACK_SMALL, helper_run, h);
+	CU_ASSERT_EQUAL_FATAL(r, 0);
 }
 
 static inline void helper_join(struct helper *h)

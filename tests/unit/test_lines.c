@@ -213,7 +213,7 @@ static bool check_random_text(uint64_t seed, bool with_long)
 	make_fifo(s.path);
 	stage_open(&s, false);
 	struct dribbler d = { .text = &text, .path = s.path, .random = { .state = ~seed } };
-	CU_ASSERT_EQUAL_FATAL(thread_start(&thread, "dribble", THREAD_STACK_PARSER, dribble, &d),
+	CU_ASSERT_EQUAL_FATAL(thread_start(&thread, "dribble", THREAD_STACK_SMALL, dribble, &d),
 	                      0);
 	while ((n = read_some(&s, 1 + draw(&r, 64))) > 0)
 		;

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 /* 253 characters, perhaps a dot at the end (RFC 1035, section 2.3.4), and NUL. */
@@ -65,15 +66,28 @@ static int read_name(const char *host, char name[static NAME_SIZE])
 	return 0;
 }
 
-static int answer_literal(const char *text, struct addresses **ret_addresses, const char **ret_why)
+/* RFC 6761, section 6.3: such names are the loopback's, and no name server's business. */
+static bool is_localhost(const char *host)
+{
+	static const char name[] = "localhost";
+	size_t length = strlen(host), n = sizeof(name) - 1;
+
+	length -= length > 0 && host[length - 1] == '.';
+	return length >= n && strncasecmp(host + length - n, name, n) == 0 &&
+	       (length == n || host[length - n - 1] == '.');
+}
+
+static int answer_at_once(const char *first, const char *second,
+                          struct addresses **ret_addresses, const char **ret_why)
 {
 	struct addresses *addresses = addresses_create();
 	if (addresses == NULL) {
 		*ret_why = "out of memory";
 		return -ENOMEM;
 	}
-	memcpy(addresses->text[0], text, strlen(text) + 1);
-	addresses->n = 1;
+	memcpy(addresses->text[addresses->n++], first, strlen(first) + 1);
+	if (second != NULL)
+		memcpy(addresses->text[addresses->n++], second, strlen(second) + 1);
 	*ret_addresses = addresses;
 	return 0;
 }
@@ -181,20 +195,35 @@ static int find(struct resolver *r, const char *text, uint64_t now_ns, uint64_t 
 	return status;
 }
 
+/* Answers an address or the loopback's name without the cache.  Returns whether
+ * it was one, with the result in '*ret_status'. */
+static bool needs_no_lookup(const char *host, struct addresses **ret_addresses,
+                            const char **ret_why, int *ret_status)
+{
+	char literal[RESOLVER_ADDRESS_SIZE];
+
+	if (is_localhost(host))
+		*ret_status = answer_at_once("127.0.0.1", "::1", ret_addresses, ret_why);
+	else if (read_literal(host, literal))
+		*ret_status = answer_at_once(literal, NULL, ret_addresses, ret_why);
+	else
+		return false;
+	return true;
+}
+
 int resolver_lookup(struct resolver *r, const char *host, uint64_t deadline_ns,
                     struct addresses **ret_addresses, const char **ret_why)
 {
-	char literal[RESOLVER_ADDRESS_SIZE], name[NAME_SIZE];
-	bool is_literal = read_literal(host, literal);
-	int status = is_literal ? answer_literal(literal, ret_addresses, ret_why)
-	                        : read_name(host, name);
-	if (status == -ENOENT)
+	char name[NAME_SIZE];
+	int status = 0;
+	bool answered = needs_no_lookup(host, ret_addresses, ret_why, &status);
+	if (!answered && (status = read_name(host, name)) == -ENOENT)
 		*ret_why = "not a host name";
 	uint64_t now_ns = clock_now_ns();
 
 	mutex_lock(&r->lock);
 	r->stats.lookups++;
-	if (status == 0 && !is_literal)
+	if (status == 0 && !answered)
 		status = find(r, name, now_ns, deadline_ns, ret_addresses, ret_why);
 	if (status != 0)
 		r->stats.failures++;

@@ -39,8 +39,9 @@ int resolver_create(const struct resolver_options *options, struct resolver **re
 struct resolver *resolver_free(struct resolver *r);
 
 /*
- * Finds the addresses of 'host' (a name, or an address literal: IPv4, or IPv6
- * with or without brackets), waiting until 'deadline_ns' (CLOCK_MONOTONIC).
+ * Finds the addresses of 'host', waiting until 'deadline_ns' (CLOCK_MONOTONIC).
+ * It is a name, or an address: IPv4, or IPv6 with or without brackets.  localhost
+ * and what lies below it are the loopback's addresses (RFC 6761, section 6.3).
  *
  * Returns 0 and a reference for addresses_unref(); or, with a text of static
  * lifetime in '*ret_why': -ENOENT (there is no such name, or it has no address),

@@ -220,8 +220,10 @@ static void test_localhost_needs_no_server(void)
 	struct addresses *found = NULL;
 	const char *why = NULL;
 	CU_ASSERT_EQUAL_FATAL(resolver_lookup(resolver, "LocalHost", NEVER, &found, &why), 0);
-	CU_ASSERT_TRUE(addresses_include(found, "127.0.0.1") || addresses_include(found, "::1"));
+	CU_ASSERT_TRUE(addresses_include(found, "127.0.0.1") && addresses_include(found, "::1"));
 	found = addresses_unref(found);
+	CU_ASSERT_EQUAL(lookup("a.localhost.", NEVER), 0);
+	CU_ASSERT_NOT_EQUAL(lookup("notlocalhost", NOW), 0);
 
 	CU_ASSERT_NOT_EQUAL(lookup("one.test", NOW), 0);
 	resolver = resolver_free(resolver);

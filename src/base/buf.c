@@ -44,17 +44,6 @@ fail:
 	return -ENOMEM;
 }
 
-void buf_add(struct buf *b, const void *data, size_t n)
-{
-	if (n == 0 || buf_reserve(b, n) < 0)
-		return;
-	memcpy(b->data + b->len, data, n);
-	b->len += n;
-}
-
-void buf_add_str(struct buf *b, const char *text) { buf_add(b, text, strlen(text)); }
-void buf_add_char(struct buf *b, char c) { buf_add(b, &c, 1); }
-
 void buf_add_u64(struct buf *b, uint64_t value)
 {
 	char digits[20];

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
 	char *data; /* owned; not NUL-terminated; NULL while nothing was appended */
@@ -31,9 +32,21 @@ void buf_clear(struct buf *b);
 /* Makes room for 'n' more bytes.  Returns 0 or -ENOMEM. */
 NODISCARD int buf_reserve(struct buf *b, size_t n);
 
-void buf_add(struct buf *b, const void *data, size_t n);
-void buf_add_str(struct buf *b, const char *text);
-void buf_add_char(struct buf *b, char c);
+/* These three make most of every record, so they are inline: the length of a
+ * literal is then known to the compiler, and a copy is a few instructions. */
+static inline void buf_add(struct buf *b, const void *data, size_t n)
+{
+	if (b->failed || (n > b->size - b->len && buf_reserve(b, n) < 0))
+		return;
+	if (n > 0) {
+		memcpy(b->data + b->len, data, n);
+		b->len += n;
+	}
+}
+
+static inline void buf_add_str(struct buf *b, const char *text) { buf_add(b, text, strlen(text)); }
+static inline void buf_add_char(struct buf *b, char c) { buf_add(b, &c, 1); }
+
 void buf_add_u64(struct buf *b, uint64_t value);
 void buf_add_i64(struct buf *b, int64_t value);
 PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *format, ...);

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-typedef unsigned long long ull;
+typedef unsigned long long ull; /* for %llu */
 
 static uint64_t finals(const struct engine_stats *stats)
 {
@@ -66,6 +66,12 @@ static void add_time_left(struct buf *b, const struct progress *p, uint64_t left
 	units_add_duration_rough(b, (uint64_t) ((double) left / p->jobs_rate) * NS_PER_S);
 }
 
+/* Sources wait, and not because the workers are slow. */
+static bool is_full_of_delayed(const struct backlog_stats *backlog)
+{
+	return backlog->submitters_blocked > 0 && backlog->delayed == backlog->held_jobs;
+}
+
 static void compose(struct buf *b, const struct progress *p, const struct engine_stats *stats)
 {
 	bool exact = false;
@@ -80,7 +86,9 @@ static void compose(struct buf *b, const struct progress *p, const struct engine
 	buf_printf(b, "/s  queue %zu/%zu  failed %llu", stats->queue.depth_jobs,
 	           stats->queue.capacity_jobs,
 	           (ull) (stats->ledger.jobs[LEDGER_DEAD] + stats->intake.sources.bad_lines));
-	if (stats->backlog.delayed > 0)
+	if (is_full_of_delayed(&stats->backlog))
+		buf_add_str(b, "  blocked: backlog full of delayed jobs");
+	else if (stats->backlog.delayed > 0)
 		buf_printf(b, "  retrying %zu", stats->backlog.delayed);
 	if (expected > final)
 		add_time_left(b, p, expected - final);
@@ -121,6 +129,8 @@ void progress_log(struct progress *p, const struct engine_stats *stats, uint64_t
 
 	measure(p, stats, now_ns);
 	compose(&line, p, stats);
+	buf_add_str(&line, "  sources waited ");
+	units_add_duration_rough(&line, stats->intake.blocked_ns);
 	buf_add_char(&line, '\0');
 	if (!line.failed)
 		log_info("%s", line.data);

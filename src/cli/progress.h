@@ -26,7 +26,7 @@ NONNULL(1) void progress_start(struct progress *p, uint64_t now_ns);
 NONNULL(1, 2)
 void progress_draw(struct progress *p, const struct engine_stats *stats, uint64_t now_ns);
 
-/* Logs the same as a line of its own. */
+/* Logs the same as a line of its own, and how long the sources have waited for room. */
 NONNULL(1, 2)
 void progress_log(struct progress *p, const struct engine_stats *stats, uint64_t now_ns);
 

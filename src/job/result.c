@@ -28,13 +28,13 @@ void response_done(struct response *response)
 }
 
 /* 'name' is a member's name as it stands in the text: "\"id\":". */
-static void add_str(struct buf *b, const char *name, const char *value)
+static inline void add_str(struct buf *b, const char *name, const char *value)
 {
 	buf_add_str(b, name);
 	buf_add_json_str(b, value && *value != '\0' ? value : NULL);
 }
 
-static void add_buf(struct buf *b, const char *name, const struct buf *value)
+static inline void add_buf(struct buf *b, const char *name, const struct buf *value)
 {
 	buf_add_str(b, name);
 	if (value->len > 0)
@@ -43,19 +43,19 @@ static void add_buf(struct buf *b, const char *name, const struct buf *value)
 		buf_add_str(b, "null");
 }
 
-static void add_number(struct buf *b, const char *name, uint64_t value)
+static inline void add_number(struct buf *b, const char *name, uint64_t value)
 {
 	buf_add_str(b, name);
 	buf_add_u64(b, value);
 }
 
-static void add_seconds(struct buf *b, const char *name, uint64_t us)
+static inline void add_seconds(struct buf *b, const char *name, uint64_t us)
 {
 	buf_add_str(b, name);
 	buf_add_seconds(b, us);
 }
 
-static void add_time(struct buf *b, const char *name, int64_t wall_us)
+static inline void add_time(struct buf *b, const char *name, int64_t wall_us)
 {
 	char text[CLOCK_TEXT_SIZE];
 

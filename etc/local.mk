@@ -1,1 +1,2 @@
-dist_sysconf_DATA =
+penstockconfdir = $(sysconfdir)/penstock
+dist_penstockconf_DATA = etc/penstock.conf

@@ -55,7 +55,8 @@ static bool all_final(struct engine *e)
 	struct ledger_balance b;
 
 	ledger_balance(e->ledger, &b);
-	return b.accepted == b.jobs[LEDGER_DONE] + b.jobs[LEDGER_DEAD];
+	return b.accepted ==
+	       b.jobs[LEDGER_DONE] + b.jobs[LEDGER_DEAD] + b.jobs[LEDGER_CANCELLED];
 }
 
 static bool is_finished(struct engine *e)
@@ -353,6 +354,12 @@ void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 	workers_stats(e->workers, &ret_stats->workers);
 	recorder_stats(e->recorder, &ret_stats->recorder);
 	fetch_stats(e->fetcher, &ret_stats->fetch);
+}
+
+void engine_each_source(struct engine *e,
+                        void (*visit)(void *arg, const struct intake_source *source), void *arg)
+{
+	intake_each(e->intake, visit, arg);
 }
 
 /* --- stopping ---------------------------------------------------------------------- */

@@ -9,8 +9,8 @@
  *                               │                                  ▲
  *                               └──engine_abort()─────────────────┘ at once
  *
- * One thread owns the engine and calls its functions; engine_stats() may be
- * called from any.
+ * One thread owns the engine and calls its functions; engine_stats() and what else
+ * says so may be called from any.
  */
 #ifndef PENSTOCK_ENGINE_ENGINE_H
 #define PENSTOCK_ENGINE_ENGINE_H
@@ -85,5 +85,10 @@ struct engine_stats {
 	struct fetch_stats fetch;
 };
 NONNULL(1, 2) void engine_stats(struct engine *e, struct engine_stats *ret_stats);
+
+/* Calls 'visit' with the counters of each source.  Safe from any thread. */
+NONNULL(1, 2)
+void engine_each_source(struct engine *e,
+                        void (*visit)(void *arg, const struct intake_source *source), void *arg);
 
 #endif

@@ -131,8 +131,10 @@ int intake_add(struct intake *in, struct source *source)
 	}
 	inlet->in = in;
 	inlet->source = source;
-	inlet->next = in->inlets;
-	in->inlets = inlet;
+	struct inlet **end = &in->inlets;
+	while (*end)
+		end = &(*end)->next;
+	*end = inlet;
 	return 0;
 }
 
@@ -181,25 +183,47 @@ bool intake_has_ended(struct intake *in)
 	return true;
 }
 
-void intake_stats(struct intake *in, struct intake_stats *ret_stats)
+static void read_inlet(struct inlet *inlet, uint64_t now_ns, struct intake_source *ret_source)
 {
-	struct intake_stats sum = { 0 };
+	uint64_t since_ns = atomic_load(&inlet->blocked_since_ns);
+
+	*ret_source = (struct intake_source) {
+		.name = inlet->source->name,
+		.blocked_ns = atomic_load(&inlet->blocked_ns),
+		.ended = atomic_load(&inlet->ended),
+	};
+	if (since_ns > 0 && since_ns < now_ns)
+		ret_source->blocked_ns += now_ns - since_ns;
+	source_stats(inlet->source, &ret_source->stats);
+}
+
+void intake_each(struct intake *in, void (*visit)(void *arg, const struct intake_source *source),
+                 void *arg)
+{
 	uint64_t now_ns = clock_now_ns();
 
 	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next) {
-		struct source_stats one;
-		source_stats(inlet->source, &one);
-		sum.sources.jobs += one.jobs;
-		sum.sources.bad_lines += one.bad_lines;
-		sum.sources.bytes_read += one.bytes_read;
-		sum.sources.bytes_total += one.bytes_total;
-		sum.reading += !atomic_load(&inlet->ended);
-		sum.unmeasured += one.bytes_total == 0;
-
-		uint64_t since_ns = atomic_load(&inlet->blocked_since_ns);
-		sum.blocked_ns += atomic_load(&inlet->blocked_ns);
-		if (since_ns > 0 && since_ns < now_ns)
-			sum.blocked_ns += now_ns - since_ns;
+		struct intake_source source;
+		read_inlet(inlet, now_ns, &source);
+		visit(arg, &source);
 	}
-	*ret_stats = sum;
+}
+
+static void add_source(void *arg, const struct intake_source *source)
+{
+	struct intake_stats *sum = arg;
+
+	sum->sources.jobs += source->stats.jobs;
+	sum->sources.bad_lines += source->stats.bad_lines;
+	sum->sources.bytes_read += source->stats.bytes_read;
+	sum->sources.bytes_total += source->stats.bytes_total;
+	sum->reading += !source->ended;
+	sum->unmeasured += source->stats.bytes_total == 0;
+	sum->blocked_ns += source->blocked_ns;
+}
+
+void intake_stats(struct intake *in, struct intake_stats *ret_stats)
+{
+	*ret_stats = (struct intake_stats) { 0 };
+	intake_each(in, add_source, ret_stats);
 }

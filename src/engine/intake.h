@@ -51,6 +51,17 @@ struct intake *intake_free(struct intake *in);
 /* Whether every source has come to its end. */
 NONNULL(1) bool intake_has_ended(struct intake *in);
 
+/* Calls 'visit' with the counters of each source, in the order they were added. */
+struct intake_source {
+	const char *name;
+	struct source_stats stats;
+	uint64_t blocked_ns; /* it waited for room */
+	bool ended;
+};
+NONNULL(1, 2)
+void intake_each(struct intake *in, void (*visit)(void *arg, const struct intake_source *source),
+                 void *arg);
+
 /* Summed over all sources. */
 struct intake_stats {
 	struct source_stats sources;

@@ -2,7 +2,7 @@
 /*
  * Where every accepted job is:
  *
- *     accepted = waiting + queued + running + done + dead
+ *     accepted = waiting + queued + running + done + dead + cancelled
  *
  * at every moment, because each call moves jobs from one account to another.
  * 'waiting' is the backlog, delayed jobs included; 'queued' is what was handed to
@@ -22,6 +22,7 @@ enum ledger_account {
 	LEDGER_RUNNING,
 	LEDGER_DONE,
 	LEDGER_DEAD,
+	LEDGER_CANCELLED,
 	LEDGER_ACCOUNTS,
 };
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* After a batch the thread lets so much time pass before it looks for the next
  * one, unless the inlet is half full: a wakeup and a write for each single record
@@ -19,7 +20,7 @@ struct batch {
 	struct buf lines;
 	struct verdict verdicts[RECORDER_MAX_RECORDS];
 	size_t n;
-	size_t done, dead; /* of the final verdicts */
+	size_t finals[OUTCOMES]; /* how many of the verdicts are final, by outcome */
 };
 
 struct recorder {
@@ -66,8 +67,7 @@ static void add(struct recorder *r, const struct verdict *verdict, enum outcome 
 	b->verdicts[b->n++] = *verdict;
 	if (verdict->kind != VERDICT_FINAL)
 		return;
-	b->done += outcome == OUTCOME_DONE;
-	b->dead += outcome == OUTCOME_DEAD;
+	b->finals[outcome]++;
 	buf_add_str(&b->lines, "{\"seq\":");
 	buf_add_u64(&b->lines, ++r->seq);
 	buf_add_char(&b->lines, ',');
@@ -122,21 +122,28 @@ static void write_batch(struct recorder *r, struct batch *b)
 		if (b->verdicts[i].kind == VERDICT_FINAL)
 			b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
 				                            .kind = VERDICT_RETURN };
-	b->done = b->dead = 0;
+	memset(b->finals, 0, sizeof(b->finals));
 }
 
 /* Books before settling: a job that goes back may be taken again at once. */
 static void settle_batch(struct recorder *r, struct batch *b)
 {
-	struct ledger *ledger = r->options.ledger;
+	static const enum ledger_account accounts[OUTCOMES] = {
+		[OUTCOME_DONE] = LEDGER_DONE,
+		[OUTCOME_DEAD] = LEDGER_DEAD,
+		[OUTCOME_CANCELLED] = LEDGER_CANCELLED,
+	};
+	size_t finals = 0;
 
-	ledger_move(ledger, LEDGER_RUNNING, LEDGER_DONE, b->done);
-	ledger_move(ledger, LEDGER_RUNNING, LEDGER_DEAD, b->dead);
-	ledger_move(ledger, LEDGER_RUNNING, LEDGER_WAITING, b->n - b->done - b->dead);
+	for (size_t i = 0; i < OUTCOMES; i++) {
+		ledger_move(r->options.ledger, LEDGER_RUNNING, accounts[i], b->finals[i]);
+		finals += b->finals[i];
+	}
+	ledger_move(r->options.ledger, LEDGER_RUNNING, LEDGER_WAITING, b->n - finals);
 	backlog_settle(r->options.backlog, b->verdicts, b->n);
 
 	mutex_lock(&r->lock);
-	r->recorded += b->done + b->dead;
+	r->recorded += finals;
 	r->recorded_bytes += r->error == 0 ? b->lines.len : 0;
 	mutex_unlock(&r->lock);
 	r->options.settled(r->options.arg, r->error);
@@ -147,7 +154,8 @@ static void empty_batch(struct batch *b)
 	if (b->lines.size > 2 * RECORDER_MAX_BYTES)
 		buf_done(&b->lines); /* one huge record shall not keep its memory for good */
 	buf_clear(&b->lines);
-	b->n = b->done = b->dead = 0;
+	b->n = 0;
+	memset(b->finals, 0, sizeof(b->finals));
 }
 
 static void *run(void *arg)

@@ -114,7 +114,11 @@ static void add_response(struct buf *b, const struct response *r)
 
 void result_add_members(const struct result *result, struct buf *b)
 {
-	static const char *const outcomes[] = { [OUTCOME_DONE] = "done", [OUTCOME_DEAD] = "dead" };
+	static const char *const outcomes[] = {
+		[OUTCOME_DONE] = "done",
+		[OUTCOME_DEAD] = "dead",
+		[OUTCOME_CANCELLED] = "cancelled",
+	};
 	const struct job *job = result->job;
 
 	add_id(b, job);

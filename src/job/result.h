@@ -42,12 +42,14 @@ NONNULL(1) void response_done(struct response *response);
 enum outcome {
 	OUTCOME_DONE, /* a complete response with a status that counts as success */
 	OUTCOME_DEAD, /* given up for good */
+	OUTCOME_CANCELLED, /* not to be fetched any more, or no longer possible: a daemon's shutdown */
+	OUTCOMES,
 };
 
 struct result {
 	const struct job *job;
 	enum outcome outcome;
-	const char *reason;               /* why it is dead; NULL for done */
+	const char *reason;               /* why it is not done; NULL for done */
 	const struct response *response;  /* of the last attempt */
 	int64_t started_wall_us;          /* of the last attempt */
 	int64_t finished_wall_us;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: HTTP/1.1 on a UNIX stream socket, one thread.
+ *
+ *     GET /v1/status   everything there is to know, as JSON
+ *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
+ *     GET /healthz     200 as long as the daemon is alive and its threads are
+ *     GET /readyz      200 while it takes jobs, 503 while it starts or stops
+ *
+ * Errors are problem+json (RFC 9457).  Handlers never block, and read each figure
+ * from its owner at the moment of the request.
+ */
+#ifndef PENSTOCK_CONTROL_CONTROL_H
+#define PENSTOCK_CONTROL_CONTROL_H
+
+#include "base/attr.h"
+#include "engine/engine.h"
+
+#include <stdint.h>
+
+/* Limits: each refuses with its own message. */
+enum {
+	CONTROL_MAX_CONNECTIONS = 256,
+	CONTROL_MAX_TARGET_BYTES = 4096,
+	CONTROL_IDLE_SECONDS = 30,   /* without a byte */
+	CONTROL_TOTAL_SECONDS = 60,  /* for a request, however slowly it comes */
+};
+
+enum control_phase { CONTROL_STARTING, CONTROL_READY, CONTROL_STOPPING };
+
+struct control_options {
+	int listen_fd;         /* a listening AF_UNIX stream socket; stays the caller's */
+	struct engine *engine; /* borrowed until control_free() */
+	const char *version;   /* these strings are borrowed likewise */
+	const char *results_path;
+	int64_t started_wall_us;
+};
+
+struct control;
+
+/* Starts serving, in phase CONTROL_STARTING.  Returns 0, -ENOMEM, -EMFILE or -EIO
+ * (libmicrohttpd said no more).  Free with control_free(). */
+NODISCARD NONNULL(1, 2)
+int control_start(const struct control_options *options, struct control **ret_control);
+
+/* What /readyz and "state" say.  Safe from any thread. */
+NONNULL(1) void control_set_phase(struct control *c, enum control_phase phase);
+
+/* Stops serving; answers that are on their way are finished or cut off.  Ignores
+ * NULL, returns NULL. */
+struct control *control_free(struct control *c);
+
+#endif

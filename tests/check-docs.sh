@@ -1,0 +1,168 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Fails when the manual pages or etc/penstock.conf differ from what the program says of its
+# options, keys, defaults and ranges.  In documents, VERSION stands for the program's version.
+LC_ALL=C
+export LC_ALL
+src=${PENSTOCK_SRC:-.}
+penstock=${PENSTOCK:-./penstock}
+page1=$src/doc/penstock.1
+page5=$src/doc/penstock.conf.5
+conf=$src/etc/penstock.conf
+failed=0
+
+fail() {
+	echo "check-docs: $*"
+	failed=1
+}
+
+# same WHAT EXPECTED ACTUAL: both files must have the same lines, and some.
+same() {
+	test -s "$2" || fail "$1: nothing was found to compare with"
+	diff -u "$2" "$3" || fail "$1 (-: the program, +: the documents)"
+}
+
+# settings ARGUMENT...: the settings in force.
+settings() {
+	"$penstock" fetch --check "$@" </dev/null >"$dir/settings" || fail "not accepted: $*"
+	sed "s|penstock/$version\"|penstock/VERSION\"|" "$dir/settings"
+}
+
+# Drops from the settings where each comes from.
+values() {
+	sed 's/  *# [^#]*$//'
+}
+
+# "KEY=VALUE" of settings, without those of groups; a key of an element is "sources[].path".
+flatten() {
+	awk '
+		/^#/ || /^ *\{/ || /^ *\},?$/ { next }
+		/: \{$/ { sub(/:.*/, ""); depth++; name[depth] = $1 "."; next }
+		/^ *\);/ || /^ *\};/ { depth--; next }
+		/ = \(( *#.*)?$/ { depth++; name[depth] = $1 "[]."; next }
+		/ = / {
+			prefix = ""
+			for (i = 1; i <= depth; i++) prefix = prefix name[i]
+			key = $1
+			sub(/^[^=]*= /, "")
+			sub(/;  *# [^#]*$/, "")
+			print prefix key "=" $0
+		}'
+}
+
+# documented WORD: "KEY=TEXT" for each "WORD: TEXT." of a key in penstock.conf(5).
+documented() {
+	awk -v word="$1" '
+		/^\.Bl/ { depth++ }
+		/^\.El/ { depth-- }
+		/^\.It Va / {
+			key[depth] = $3
+			path = depth > 1 ? key[1] "[]." $3 : $3
+			if (word == "") print path
+		}
+		word != "" && path != "" && index($0, word ": ") == 1 {
+			sub(/^[^:]*: /, ""); sub(/\.$/, ""); print path "=" $0
+		}
+		/^\.Sh/ { path = "" }' "$page5"
+}
+
+for file in "$page1" "$page5" "$conf"; do
+	test -r "$file" || { fail "$file: not there"; exit 1; }
+done
+dir=$(mktemp -d) || exit 99
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 99' HUP INT TERM
+version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
+
+# --- options: each line "-o, --output FILE" of the help is an item of the page -------------
+
+{ "$penstock" --help; "$penstock" fetch --help; } |
+	sed -n 's/^  *\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\1--\2/p' | sort -u >"$dir/options"
+awk '/^\.It Fl / || /^\.Fl [a-zA-Z] , Fl -/ {
+		line = $0
+		sub(/^\.(It )?/, "", line)
+		short = long = ""
+		n = split(line, word, " ")
+		for (i = 1; i < n; i++) {
+			if (word[i] != "Fl") continue
+			if (word[i + 1] ~ /^-/) long = word[i + 1]; else short = word[i + 1]
+		}
+		if (long != "") print (short != "" ? "-" short ", " : "") "-" long
+	}' "$page1" | sort -u >"$dir/options.page"
+same "options in penstock.1" "$dir/options" "$dir/options.page"
+
+# --- jobs and results -------------------------------------------------------------------------
+
+# Nothing listens there, which makes no difference: a result always has every member.
+printf '%s\n' '{"url": "http://127.0.0.1:1/", "meta": 0}' '{"unknown": 0}' |
+	"$penstock" fetch --max-attempts 1 >"$dir/result" 2>"$dir/messages"
+grep -o '"[a-z_]*":' "$dir/result" | tr -d '":' >"$dir/members"
+sed -n 's/^\([a-z_]*\)	[a-z]*	T{$/\1/p' "$page1" >"$dir/members.page"
+same "members of a result in penstock.1" "$dir/members" "$dir/members.page"
+
+sed -n 's/.*a job has //p' "$dir/messages" | tr -d ' ' | tr ',' '\n' >"$dir/job"
+awk '/^\.Sh/ { jobs = $2 == "JOBS" } jobs && /^\.It Cm / { print $3 }' "$page1" >"$dir/job.page"
+same "keys of a job in penstock.1" "$dir/job" "$dir/job.page"
+
+# --- etc/penstock.conf: as it is, and with every key in force -------------------------------
+
+settings >"$dir/defaults.full"
+values <"$dir/defaults.full" >"$dir/defaults"
+settings -c "$conf" | values >"$dir/loaded"
+same "etc/penstock.conf as it is" "$dir/defaults" "$dir/loaded"
+
+sed 's/^\([	 ]*\)#\([a-z_]* = \)/\1\2/' "$conf" >"$dir/all.conf"
+settings -c "$dir/all.conf" >"$dir/all.full"
+values <"$dir/all.full" >"$dir/all"
+same "etc/penstock.conf without the # of its keys" "$dir/defaults" "$dir/all"
+grep '# default$' "$dir/all.full" && fail "these keys are missing in etc/penstock.conf"
+
+# Its example of sources, which has every key of an element.
+sed -n 's/^#	\(.*\)/\1/p' "$conf" >"$dir/example.conf"
+settings -c "$dir/example.conf" >"$dir/example"
+for key in $(flatten <"$dir/example" | sed -n 's/^sources\[\]\.\([^=]*\)=.*/\1/p' | sort -u); do
+	grep -q "[{ 	]$key = .*;" "$dir/example.conf" ||
+		fail "$key is missing in the example of sources in etc/penstock.conf"
+done
+
+# --- penstock.conf(5): keys, defaults, ranges -----------------------------------------------
+
+{ flatten <"$dir/defaults.full"; flatten <"$dir/example" | grep '^sources\[\]'; } |
+	sed 's/=.*//' | { cat; echo sources; } | sort -u >"$dir/keys"
+documented "" | sort -u >"$dir/keys.page"
+same "keys in penstock.conf.5" "$dir/keys" "$dir/keys.page"
+
+# An element that has only what must be given shows the defaults of the rest.
+cat >"$dir/element.conf" <<'END'
+sources = ( { type = "file"; path = "x"; }, { type = "schedule"; every = "1s"; urls = "x"; } );
+END
+settings -c "$dir/element.conf" | grep ' # default$\|[({]\( *#.*\)\{0,1\}$\|^ *[)}]' | flatten |
+	grep '^sources\[\]' | sort -u >"$dir/element"
+{ flatten <"$dir/defaults.full"; cat "$dir/element"; } | sort -u >"$dir/presets"
+documented Default | sort -u >"$dir/presets.page"
+same "defaults in penstock.conf.5" "$dir/presets" "$dir/presets.page"
+
+# A value that is too large, or no choice, is answered by what is allowed.
+big=99999999999999999999
+set --
+for key in $(flatten <"$dir/defaults.full" | sed 's/=.*//' | grep -v '^sources$'); do
+	set -- "$@" --set "$key=$big" --set "$key=${big}d"
+done
+echo "sources = ( { type = \"$big\"; every = \"${big}d\"; jitter = \"${big}d\"; } );" >"$dir/bad.conf"
+"$penstock" fetch --check -c "$dir/bad.conf" "$@" 2>&1 >/dev/null </dev/null |
+	sed -n '/give for example/d
+		s/.*: --set \([^=]*\)=.*; give \(.*\)/\1=\2/p
+		s/.*: sources\[0\]\.\([a-z]*\): .*; give \(.*\)/sources[].\1=\2/p' | sort -u >"$dir/ranges"
+{ documented Range; documented Values; } | sort -u >"$dir/ranges.page"
+same "ranges in penstock.conf.5" "$dir/ranges" "$dir/ranges.page"
+
+# --- form ------------------------------------------------------------------------------------
+
+if command -v mandoc >/dev/null 2>&1; then
+	for page in "$page1" "$page5"; do
+		mandoc -Tlint -W warning "$page" >"$dir/lint" 2>&1 && continue
+		cat "$dir/lint"
+		fail "mandoc complains about $page"
+	done
+fi
+exit $failed

@@ -6,6 +6,7 @@ libpenstock_a_SOURCES += \
 	src/base/clock.h \
 	src/base/log.c \
 	src/base/log.h \
+	src/base/pulse.h \
 	src/base/random.c \
 	src/base/random.h \
 	src/base/sync.c \

@@ -7,14 +7,20 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { LINE_MAX_BYTES = 2048 };
+
+static log_sink_fn plain_sink;
 
 /* Set before any other thread starts, except 'redrawn', which is atomic. */
 static struct {
 	const char *program;
 	enum log_level level;
+	log_sink_fn *sink;
 	atomic_bool redrawn;
-} log_state = { .program = "penstock", .level = LOG_LEVEL_WARNING };
+} log_state = { .program = "penstock", .level = LOG_LEVEL_WARNING, .sink = plain_sink };
 
 void log_open(const char *program, enum log_level level)
 {
@@ -22,31 +28,65 @@ void log_open(const char *program, enum log_level level)
 	log_state.level = level;
 }
 
+void log_set_sink(log_sink_fn *sink) { log_state.sink = sink; }
 void log_set_redrawn_line(bool redrawn) { atomic_store(&log_state.redrawn, redrawn); }
 
 /* Writes the line with one call, so that lines of several threads do not mix. */
-PRINTF_LIKE(2, 0) static void log_line(enum log_level level, const char *format, va_list args)
+PRINTF_LIKE(1, 2) static void write_line(const char *format, ...)
 {
-	static const char *const names[] = { "error: ", "warning: ", "", "debug: " };
-	char line[2048];
+	char line[LINE_MAX_BYTES + 64];
+	va_list args;
 
-	if (level > log_state.level)
-		return;
-
-	int saved = errno;
-	const char *wipe = atomic_exchange(&log_state.redrawn, false) ? "\r\033[K" : "";
-	int n = snprintf(line, sizeof(line), "%s%s: %s", wipe, log_state.program, names[level]);
-	size_t len = n > 0 ? (size_t) n : 0;
-	n = vsnprintf(line + len, sizeof(line) - len, format, args);
-	len += n > 0 ? (size_t) n : 0;
-	if (len > sizeof(line) - 1)
-		len = sizeof(line) - 1;
-	line[len++] = '\n';
+	va_start(args, format);
+	int n = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	size_t len = n < 0 ? 0 : (size_t) n < sizeof(line) ? (size_t) n : sizeof(line) - 1;
+	if (len == sizeof(line) - 1)
+		line[len - 1] = '\n';
 
 	/* There is nobody to tell that stderr is gone. */
 	ssize_t written = write(STDERR_FILENO, line, len);
 	(void) written;
+}
+
+static void plain_sink(enum log_level level, const struct log_fields *fields, const char *text)
+{
+	static const char *const names[] = { "error: ", "warning: ", "", "debug: " };
+
+	(void) fields;
+	write_line("%s%s: %s%s\n", atomic_exchange(&log_state.redrawn, false) ? "\r\033[K" : "",
+	           log_state.program, names[level], text);
+}
+
+void log_prefixed_sink(enum log_level level, const struct log_fields *fields, const char *text)
+{
+	static const char priorities[] = { '3', '4', '6', '7' };
+
+	(void) fields;
+	write_line("<%c>%s\n", priorities[level], text);
+}
+
+PRINTF_LIKE(3, 0)
+static void log_text(enum log_level level, const struct log_fields *fields, const char *format,
+                     va_list args)
+{
+	char text[LINE_MAX_BYTES];
+	int saved = errno;
+
+	if (level > log_state.level)
+		return;
+	if (vsnprintf(text, sizeof(text), format, args) >= 0)
+		log_state.sink(level, fields, text);
 	errno = saved;
+}
+
+void log_about(enum log_level level, const struct log_fields *fields, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_text(level, fields, format, args);
+	va_end(args);
 }
 
 #define DEFINE_LOG(name, level)                                                                    \
@@ -54,13 +94,24 @@ PRINTF_LIKE(2, 0) static void log_line(enum log_level level, const char *format,
 	{                                                                                          \
 		va_list args;                                                                      \
 		va_start(args, format);                                                            \
-		log_line(level, format, args);                                                     \
+		log_text(level, &(struct log_fields) { 0 }, format, args);                                                      \
 		va_end(args);                                                                      \
 	}
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
 DEFINE_LOG(log_warning, LOG_LEVEL_WARNING)
 DEFINE_LOG(log_info, LOG_LEVEL_INFO)
 DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
+
+void log_error_lines(const char *text, size_t n)
+{
+	while (n > 0) {
+		const char *end = memchr(text, '\n', n);
+		size_t len = end ? (size_t) (end - text) : n;
+		log_error("%.*s", (int) len, text);
+		text += len + (end != NULL);
+		n -= len + (end != NULL);
+	}
+}
 
 bool log_allowed(struct log_limit *limit, uint64_t now_ns)
 {

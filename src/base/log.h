@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages for people, one line each, on stderr: "penstock: warning: …".
+ * Messages for people, one line each, on stderr: "penstock: warning: …", or
+ * wherever the sink that was set takes them.
  *
  * A function either returns an error or logs it, never both; low folders
  * return, high ones log.  Safe from any thread, not from a signal handler, and
@@ -12,6 +13,7 @@
 #include "base/attr.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -22,6 +24,28 @@ void log_open(const char *program, enum log_level level);
 /* Says that the cursor stands in a line that is redrawn (a progress line), which
  * the next message has to wipe. */
 void log_set_redrawn_line(bool redrawn);
+
+/* What a message is about, for sinks that can be searched; each may be NULL. */
+struct log_fields {
+	const char *job;
+	const char *origin;
+	const char *source;
+};
+
+/* Takes messages in the place of stderr: 'text' is the message alone, without a
+ * newline.  Called by any thread.  Set before other threads start. */
+typedef void log_sink_fn(enum log_level level, const struct log_fields *fields, const char *text);
+void log_set_sink(log_sink_fn *sink);
+
+/* A sink that writes "<N>message" to stderr, N as in syslog(3), for a service
+ * manager that reads it (sd-daemon(3)). */
+log_sink_fn log_prefixed_sink;
+
+PRINTF_LIKE(3, 4)
+void log_about(enum log_level level, const struct log_fields *fields, const char *format, ...);
+
+/* Logs each line of 'n' bytes of text as an error; for errors that were collected. */
+void log_error_lines(const char *text, size_t n);
 
 PRINTF_LIKE(1, 2) void log_error(const char *format, ...);
 PRINTF_LIKE(1, 2) void log_warning(const char *format, ...);

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -39,19 +38,6 @@ struct run {
 	uint64_t abort_at_ns; /* while stopping; NEVER once aborted */
 };
 
-/* Logs the lines that were collected as errors. */
-static void log_lines(struct buf *errors)
-{
-	char *save = NULL;
-
-	buf_add_char(errors, '\0');
-	if (errors->failed)
-		return;
-	for (char *line = strtok_r(errors->data, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save))
-		log_error("%s", line);
-}
-
 /* --- before the start -------------------------------------------------------------- */
 
 static int read_settings(struct run *run)
@@ -61,7 +47,7 @@ static int read_settings(struct run *run)
 	                      run->args.n_overrides, &run->settings, &run->config, &errors);
 
 	if (r < 0)
-		log_lines(&errors);
+		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
 	return r < 0 ? EXIT_CONFIG : EXIT_OK;
 }
@@ -99,37 +85,22 @@ static int choose_sources(struct run *run)
 	return EXIT_OK;
 }
 
-/* Allows as many descriptors as the settings need, if the system does. */
 static int allow_descriptors(const struct run *run)
 {
-	uint64_t needed = settings_descriptors(&run->settings, run->n_sources);
-	struct rlimit limit;
+	struct buf errors = { 0 };
+	int r = settings_allow_descriptors(&run->settings, run->n_sources, &errors);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return EXIT_OK;
-	if (limit.rlim_max < needed) {
-		log_error("workers and fetch.idle_connections need up to %llu descriptors, the limit "
-		          "is %llu: lower them or raise it (ulimit -n)",
-		          (unsigned long long) needed, (unsigned long long) limit.rlim_max);
-		return EXIT_CONFIG;
-	}
-	if (limit.rlim_cur < needed) {
-		limit.rlim_cur = needed;
-		(void) setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	return EXIT_OK;
+	if (r < 0)
+		log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	return r < 0 ? EXIT_CONFIG : EXIT_OK;
 }
 
 static int print_check(const struct run *run)
 {
 	struct buf b = { 0 };
 
-	config_print(&settings_table, run->config, &run->settings, &b);
-	buf_add_str(&b, "\n# What follows from them:\n# memory: at most ");
-	units_add_size_rough(&b, settings_memory_ceiling(&run->settings, run->n_sources));
-	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
-	           (unsigned long long) settings_max_jobs(&run->settings),
-	           (unsigned long long) settings_descriptors(&run->settings, run->n_sources));
+	settings_print(&run->settings, run->config, run->n_sources, &b);
 	bool written = !b.failed && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
 	buf_done(&b);
 	return written ? EXIT_OK : EXIT_IO;
@@ -137,9 +108,15 @@ static int print_check(const struct run *run)
 
 /* --- start ------------------------------------------------------------------------- */
 
+/* Where results go: standard output unless something else was asked for. */
+static const char *results_path(const struct run *run)
+{
+	return *run->settings.results.path != '\0' ? run->settings.results.path : "-";
+}
+
 static int open_results(struct run *run)
 {
-	const char *path = run->settings.results.path;
+	const char *path = results_path(run);
 	int r = results_open(path, &run->results);
 
 	if (r == -EWOULDBLOCK)
@@ -178,7 +155,7 @@ static int start_engine(struct run *run)
 
 	int r = engine_start(&options, &run->engine, &errors);
 	if (r < 0)
-		log_lines(&errors);
+		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
 	return r == 0 ? EXIT_OK
 	       : r == -ENOENT || r == -EACCES || r == -EISDIR ? EXIT_NO_INPUT
@@ -241,8 +218,8 @@ static void on_state(struct run *run)
 		return;
 	if (run->state.record_error != -EPIPE)
 		log_error("%s: results cannot be written: %s",
-		          strcmp(run->settings.results.path, "-") == 0 ? "standard output"
-		                                                       : run->settings.results.path,
+		          strcmp(results_path(run), "-") == 0 ? "standard output"
+		                                              : results_path(run),
 		          strerror(-run->state.record_error));
 	begin_stop(run);
 	abort_now(run);
@@ -291,7 +268,7 @@ static int close_results(struct run *run)
 
 	run->results = NULL;
 	if (r < 0)
-		log_error("%s: results may not be on disk: %s", run->settings.results.path,
+		log_error("%s: results may not be on disk: %s", results_path(run),
 		          strerror(-r));
 	return r < 0 ? EXIT_IO : EXIT_OK;
 }
@@ -311,6 +288,14 @@ static int exit_code(const struct run *run, int closed)
 	return ledger->jobs[LEDGER_DEAD] > 0 || run->stats.intake.sources.bad_lines > 0
 	               ? EXIT_SOME_FAILED
 	               : EXIT_OK;
+}
+
+/* Not where results scroll by: they would stand in the middle of the line. */
+static bool wants_progress(const struct run *run)
+{
+	bool results_are_seen = strcmp(results_path(run), "-") == 0 && isatty(STDOUT_FILENO);
+
+	return !run->args.quiet && isatty(STDERR_FILENO) && !results_are_seen;
 }
 
 static int perform(struct run *run)
@@ -345,7 +330,7 @@ static int prepare_and_perform(struct run *run)
 	if (code != EXIT_OK)
 		return code;
 
-	run->draws = !run->args.quiet && isatty(STDERR_FILENO);
+	run->draws = wants_progress(run);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		log_error("libcurl cannot be initialised");
 		return EXIT_INTERNAL;

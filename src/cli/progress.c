@@ -149,7 +149,7 @@ void progress_wipe(void)
 void progress_summarise(const struct progress *p, const struct engine_stats *stats, uint64_t now_ns)
 {
 	uint64_t span_ns = now_ns - p->start_ns;
-	uint64_t retries = stats->workers.attempts - finals(stats);
+	uint64_t retries = stats->workers.retries;
 	struct buf b = { 0 };
 
 	buf_printf(&b, "%llu jobs: %llu done, %llu dead", (ull) stats->ledger.accepted,

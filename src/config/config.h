@@ -88,6 +88,18 @@ NONNULL(1, 2, 3, 4)
 void config_print(const struct config_table *table, const struct config *c, const void *values,
                   struct buf *b);
 
+/*
+ * Brings 'current' up to what was loaded anew as 'fresh': calls 'visit' with each
+ * key whose value differs and both values as text, and copies the value if the key
+ * reloads.  Strings are not copied: they stay with the config they came from.
+ * Returns the number of differences.
+ */
+NONNULL(1, 2, 3, 4)
+size_t config_change(const struct config_table *table, void *current, const void *fresh,
+                     void (*visit)(void *arg, const struct config_key *key, const char *before,
+                                   const char *after),
+                     void *arg);
+
 /* Where the value of 'key_path' ("queue.capacity", "sources[0].path") comes from, as
  * config_print() shows it; "default" for a path that there is not. */
 NONNULL(1, 2) const char *config_origin_of(const struct config *c, const char *key_path);

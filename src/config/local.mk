@@ -1,4 +1,5 @@
 libpenstock_a_SOURCES += \
+	src/config/change.c \
 	src/config/config.c \
 	src/config/config.h \
 	src/config/load.c \
@@ -6,6 +7,7 @@ libpenstock_a_SOURCES += \
 	src/config/names.c \
 	src/config/names.h \
 	src/config/print.c \
+	src/config/print.h \
 	src/config/read.c \
 	src/config/read.h \
 	src/config/text.c \

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "config/print.h"
+
 #include "base/units.h"
 #include "config/load.h"
 
@@ -119,7 +121,7 @@ static void add_number(struct buf *b, const struct config_key *key, const char *
 		add_quantity(b, key->type, value);
 }
 
-static void add_value(struct buf *b, const struct config_key *key, const char *values)
+void config_add_value(struct buf *b, const struct config_key *key, const char *values)
 {
 	struct config_strings list = { 0 };
 	const char *text = NULL;
@@ -192,7 +194,7 @@ static void print_key(struct printer *p, const struct config_key *key, const cha
 	}
 	start_line(p);
 	buf_printf(p->b, "%s = ", name);
-	add_value(p->b, key, values);
+	config_add_value(p->b, key, values);
 	buf_add_char(p->b, ';');
 	end_line(p, base, key->path);
 }

@@ -18,9 +18,7 @@
 #include <unistd.h>
 
 struct engine {
-	const struct settings *settings;
-	struct results *results;
-	struct retry_policy retry;
+	struct engine_options options;
 
 	/* In the order of their start. */
 	struct ledger *ledger;
@@ -38,6 +36,7 @@ struct engine {
 	atomic_bool workers_left;
 	atomic_bool source_failed;
 	atomic_int record_error;
+	atomic_int trouble;
 };
 
 /* --- what the threads report ------------------------------------------------------- */
@@ -75,12 +74,25 @@ static void on_settled(void *arg, int error)
 		notify(e);
 }
 
+static void on_trouble(void *arg, int error)
+{
+	struct engine *e = arg;
+
+	if (error < 0)
+		log_error("results cannot be written: %s; nothing is lost, fetching waits until they can",
+		          strerror(-error));
+	else
+		log_info("results can be written again");
+	atomic_store(&e->trouble, error);
+}
+
 static void on_source_ended(void *arg, const char *source, int error)
 {
 	struct engine *e = arg;
 
 	if (error < 0) {
-		log_error("%s: reading failed: %s; what was read so far goes on", source,
+		log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .source = source },
+		          "%s: reading failed: %s; what was read so far goes on", source,
 		          strerror(-error));
 		atomic_store(&e->source_failed, true);
 	}
@@ -95,6 +107,13 @@ static void on_workers_left(void *arg)
 	notify(e);
 }
 
+static void on_dead(void *arg, const struct job *job, const char *reason)
+{
+	struct engine *e = arg;
+
+	e->options.dead(e->options.arg, job, reason);
+}
+
 static void on_complaint(void *arg, const struct source_complaint *c)
 {
 	struct log_limit *limit = arg;
@@ -103,20 +122,22 @@ static void on_complaint(void *arg, const struct source_complaint *c)
 	if (!log_allowed(limit, clock_now_ns()))
 		return;
 	held_back = log_take_held_back(limit);
+	const struct log_fields about = { .source = c->source };
 	if (held_back > 0)
-		log_warning("%s: %llu more bad lines, not shown", c->source,
-		            (unsigned long long) held_back);
+		log_about(LOG_LEVEL_WARNING, &about, "%s: %llu more bad lines, not shown", c->source,
+		          (unsigned long long) held_back);
 	if (c->line > 0)
-		log_warning("%s:%llu: skipped: %s", c->source, (unsigned long long) c->line, c->why);
+		log_about(LOG_LEVEL_WARNING, &about, "%s:%llu: skipped: %s", c->source,
+		          (unsigned long long) c->line, c->why);
 	else
-		log_warning("%s: skipped: %s", c->source, c->why);
+		log_about(LOG_LEVEL_WARNING, &about, "%s: skipped: %s", c->source, c->why);
 }
 
 /* --- starting ---------------------------------------------------------------------- */
 
 static int start_fetcher(struct engine *e, struct buf *errors)
 {
-	const struct settings *s = e->settings;
+	const struct settings *s = e->options.settings;
 	struct buf servers = { 0 };
 
 	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
@@ -147,7 +168,7 @@ static int start_fetcher(struct engine *e, struct buf *errors)
 
 static int start_middle(struct engine *e)
 {
-	const struct settings *s = e->settings;
+	const struct settings *s = e->options.settings;
 
 	int r = memory_backlog_create(settings_max_jobs(s), s->backlog.max_bytes, &e->backlog);
 	if (r == 0)
@@ -155,9 +176,11 @@ static int start_middle(struct engine *e)
 	if (r == 0)
 		r = recorder_create(
 			&(struct recorder_options) {
-				.results = e->results,
+				.results = e->options.results,
 				.backlog = e->backlog,
 				.ledger = e->ledger,
+				.stalls = e->options.stalls,
+				.trouble = on_trouble,
 				.settled = on_settled,
 				.arg = e,
 			},
@@ -165,18 +188,36 @@ static int start_middle(struct engine *e)
 	return r;
 }
 
+static struct workers_policy policy_of(const struct settings *s)
+{
+	struct workers_policy policy = {
+		.retry = {
+			.max_attempts = s->retry.max_attempts,
+			.base_ns = s->retry.base_ns,
+			.max_ns = s->retry.max_ns,
+			.max_retry_after_ns = s->retry.max_retry_after_ns,
+		},
+		.timeout_ns = s->fetch.timeout_ns,
+	};
+
+	for (size_t i = 0; i < s->fetch.success.n; i++)
+		if (status_set_add(&policy.retry.success, s->fetch.success.items[i]) < 0)
+			abort(); /* settings_load() has checked them */
+	return policy;
+}
+
 static int start_workers(struct engine *e, struct buf *errors)
 {
-	const struct settings *s = e->settings;
+	const struct settings *s = e->options.settings;
 	const struct workers_options options = {
 		.queue = e->queue,
 		.fetcher = e->fetcher,
 		.recorder = e->recorder,
 		.ledger = e->ledger,
-		.retry = &e->retry,
-		.timeout_ns = s->fetch.timeout_ns,
+		.policy = policy_of(s),
 		.seed = random_seed(),
 		.all_left = on_workers_left,
+		.dead = e->options.dead ? on_dead : NULL,
 		.arg = e,
 	};
 
@@ -247,7 +288,7 @@ static int open_source(struct engine *e, const struct source_settings *s, struct
 /* Opens every source, so that all that cannot be read are named, then starts them. */
 static int start_intake(struct engine *e, const struct engine_options *options, struct buf *errors)
 {
-	uint64_t quarter = settings_max_jobs(e->settings) / 4;
+	uint64_t quarter = settings_max_jobs(e->options.settings) / 4;
 	const struct intake_options intake_options = {
 		.backlog = e->backlog,
 		.ledger = e->ledger,
@@ -288,23 +329,12 @@ static int start_all(struct engine *e, const struct engine_options *options, str
 int engine_start(const struct engine_options *options, struct engine **ret_engine,
                  struct buf *errors)
 {
-	const struct settings *s = options->settings;
 	struct engine *e = calloc(1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
 
 	e->event_fd = -1;
-	e->settings = s;
-	e->results = options->results;
-	e->retry = (struct retry_policy) {
-		.max_attempts = s->retry.max_attempts,
-		.base_ns = s->retry.base_ns,
-		.max_ns = s->retry.max_ns,
-		.max_retry_after_ns = s->retry.max_retry_after_ns,
-	};
-	for (size_t i = 0; i < s->fetch.success.n; i++)
-		if (status_set_add(&e->retry.success, s->fetch.success.items[i]) < 0)
-			abort(); /* settings_load() has checked them */
+	e->options = *options;
 
 	int r = start_all(e, options, errors);
 	if (r < 0) {
@@ -341,6 +371,7 @@ void engine_state(struct engine *e, struct engine_state *ret_state)
 	*ret_state = (struct engine_state) {
 		.phase = ended ? ENGINE_ENDED : stopping ? ENGINE_STOPPING : ENGINE_RUNNING,
 		.record_error = atomic_load(&e->record_error),
+		.stalled = atomic_load(&e->trouble),
 		.source_failed = atomic_load(&e->source_failed),
 	};
 }
@@ -354,6 +385,28 @@ void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 	workers_stats(e->workers, &ret_stats->workers);
 	recorder_stats(e->recorder, &ret_stats->recorder);
 	fetch_stats(e->fetcher, &ret_stats->fetch);
+}
+
+int engine_apply(struct engine *e)
+{
+	const struct settings *s = e->options.settings;
+	const struct workers_policy policy = policy_of(s);
+
+	workers_set_policy(e->workers, &policy);
+	if (queue_set_capacity(e->queue, s->queue.capacity, s->queue.max_bytes) < 0)
+		abort(); /* neither can be 0: the table of keys says so */
+	return workers_resize(e->workers, (unsigned) s->workers);
+}
+
+bool engine_is_healthy(struct engine *e, struct buf *why)
+{
+	const char *doing = NULL;
+	unsigned stuck = 0;
+
+	if (workers_are_healthy(e->workers, clock_now_ns(), &stuck, &doing))
+		return true;
+	buf_printf(why, "%u workers are stuck, %s past their bound", stuck, doing);
+	return false;
 }
 
 void engine_each_source(struct engine *e,
@@ -381,6 +434,42 @@ static void evict_queue(struct engine *e)
 	}
 }
 
+/* Records 'jobs', which were taken from the backlog, as cancelled. */
+static void cancel_jobs(struct engine *e, struct job *const *jobs, size_t n, const char *reason)
+{
+	const struct response none = { 0 };
+	struct buf line = { 0 };
+	uint64_t now_ns = clock_now_ns();
+
+	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct verdict verdict = { .job = jobs[i], .kind = VERDICT_FINAL };
+		const struct result result = {
+			.job = jobs[i],
+			.outcome = OUTCOME_CANCELLED,
+			.reason = reason,
+			.response = &none,
+			.finished_wall_us = clock_wall_us(),
+			.queued_us = jobs[i]->ready_ns < now_ns
+			                     ? (now_ns - jobs[i]->ready_ns) / NS_PER_US : 0,
+		};
+		buf_clear(&line);
+		result_add_members(&result, &line);
+		recorder_put(e->recorder, &verdict, OUTCOME_CANCELLED, &line);
+	}
+	buf_done(&line);
+}
+
+void engine_cancel_left(struct engine *e, const char *reason)
+{
+	struct job *jobs[64];
+	uint64_t due_ns = 0;
+
+	e->feeder = feeder_free(e->feeder); /* which may still hold some */
+	for (size_t n; (n = backlog_take(e->backlog, NEVER - 1, ARRAY_LEN(jobs), jobs, &due_ns)) > 0;)
+		cancel_jobs(e, jobs, n, reason);
+}
+
 /* Upstream first.  Parts may be missing if the start has failed half-way. */
 void engine_stop(struct engine *e)
 {
@@ -402,7 +491,9 @@ void engine_stop(struct engine *e)
 void engine_abort(struct engine *e)
 {
 	fetcher_cancel(e->fetcher);
-	results_cancel(e->results);
+	results_cancel(e->options.results);
+	if (e->recorder)
+		recorder_abandon(e->recorder);
 }
 
 struct engine *engine_free(struct engine *e)

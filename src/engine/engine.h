@@ -34,6 +34,12 @@ struct engine_options {
 	const struct source_settings *sources; /* borrowed for the call */
 	size_t n_sources;
 	struct results *results; /* borrowed for the engine's life */
+
+	bool stalls; /* when the disk fails, wait until it is well again (recorder.h) */
+
+	/* Told of each job that is dead, by its worker, which it must not hold up; may be NULL. */
+	void (*dead)(void *arg, const struct job *job, const char *reason);
+	void *arg;
 };
 
 struct engine;
@@ -56,7 +62,8 @@ enum engine_phase { ENGINE_RUNNING, ENGINE_STOPPING, ENGINE_ENDED };
 
 struct engine_state {
 	enum engine_phase phase; /* ENGINE_ENDED: finished or stopped */
-	int record_error;        /* why results cannot be written; 0 if they can */
+	int record_error;        /* why results cannot be written for good; 0 if they can */
+	int stalled;             /* why they cannot be written now; 0 if they can */
 	bool source_failed;      /* a source ended by an error, which was logged */
 };
 
@@ -67,8 +74,22 @@ NONNULL(1, 2) void engine_state(struct engine *e, struct engine_state *ret_state
  * workers finish what they have at hand.  Does not wait.  Idempotent. */
 NONNULL(1) void engine_stop(struct engine *e);
 
+/* Puts those settings in force that can change while the engine runs: the workers'
+ * number, the queue's capacity, timeouts and retries.  'settings' must be the struct
+ * that engine_start() was given, changed in place by the calling thread.  Returns 0,
+ * or -EAGAIN or -ENOMEM if not all workers could be started. */
+NODISCARD NONNULL(1) int engine_apply(struct engine *e);
+
+/* After ENGINE_ENDED was reached by a stop: records every job that is left as
+ * cancelled, for 'reason'.  Does not wait: ENGINE_ENDED is reached once more. */
+NONNULL(1, 2) void engine_cancel_left(struct engine *e, const char *reason);
+
+/* Whether each thread is within its own bound; otherwise appends to 'why' which is
+ * not.  Safe from any thread. */
+NODISCARD NONNULL(1, 2) bool engine_is_healthy(struct engine *e, struct buf *why);
+
 /* After engine_stop(): aborts what the workers have at hand, and a write of
- * results that blocks.  Does not wait.  Idempotent. */
+ * results that blocks or is stalled.  Does not wait.  Idempotent. */
 NONNULL(1) void engine_abort(struct engine *e);
 
 /* Stops and aborts what still runs, waits for every thread, and frees the engine

@@ -35,6 +35,7 @@ struct recorder {
 	uint64_t recorded GUARDED_BY(lock);
 	uint64_t recorded_bytes GUARDED_BY(lock);
 	bool closed GUARDED_BY(lock);
+	bool abandoned GUARDED_BY(lock); /* a stall shall end */
 
 	/* The thread's own. */
 	struct batch *outgoing;
@@ -108,20 +109,51 @@ static bool take_batch(struct recorder *r, uint64_t last_ns)
 	return full->n > 0;
 }
 
-/* Appends the batch's lines.  What could not be recorded is not final. */
+/* Lets a second pass.  Returns false once the recorder is abandoned. */
+static bool wait_out(struct recorder *r)
+{
+	uint64_t until_ns = clock_now_ns() + NS_PER_S;
+
+	mutex_lock(&r->lock);
+	while (!r->abandoned && wake_wait(&r->thread_wake, &r->lock, until_ns))
+		;
+	bool go_on = !r->abandoned;
+	mutex_unlock(&r->lock);
+	return go_on;
+}
+
+/* Appends, and if that fails and is worth it, again and again. */
+static int append_lines(struct recorder *r, const struct buf *lines)
+{
+	int error = results_append(r->options.results, lines->data, lines->len);
+	bool troubled = error < 0 && error != -EPIPE && error != -ECANCELED && r->options.stalls;
+
+	if (!troubled)
+		return error;
+	r->options.trouble(r->options.arg, error);
+	while (error < 0 && wait_out(r))
+		error = results_append(r->options.results, lines->data, lines->len);
+	if (error == 0)
+		r->options.trouble(r->options.arg, 0);
+	return error;
+}
+
+/* Appends the batch's lines.  What could not be recorded is not final, but has
+ * been fetched: it goes back to wait, not to be fetched again. */
 static void write_batch(struct recorder *r, struct batch *b)
 {
 	if (r->error == 0 && b->lines.failed)
 		r->error = -ENOMEM;
 	if (r->error == 0 && b->lines.len > 0)
-		r->error = results_append(r->options.results, b->lines.data, b->lines.len);
+		r->error = append_lines(r, &b->lines);
 	if (r->error == 0)
 		return;
 
 	for (size_t i = 0; i < b->n; i++)
 		if (b->verdicts[i].kind == VERDICT_FINAL)
 			b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
-				                            .kind = VERDICT_RETURN };
+				                            .kind = VERDICT_RETURN,
+				                            .due_ns = NEVER };
 	memset(b->finals, 0, sizeof(b->finals));
 }
 
@@ -210,6 +242,14 @@ destroy_lock:
 free_recorder:
 	free(r);
 	return err;
+}
+
+void recorder_abandon(struct recorder *r)
+{
+	mutex_lock(&r->lock);
+	r->abandoned = true;
+	wake_all(&r->thread_wake);
+	mutex_unlock(&r->lock);
 }
 
 struct recorder *recorder_free(struct recorder *r)

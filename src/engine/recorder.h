@@ -18,6 +18,7 @@
 #include "job/result.h"
 #include "sink/results.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,12 @@ struct recorder_options {
 	struct results *results; /* these three are borrowed for the recorder's life */
 	struct backlog *backlog;
 	struct ledger *ledger;
+
+	/* A disk that is full or fails: try again each second, and let the inlet fill
+	 * meanwhile, rather than give up.  'trouble' is called by the recorder's thread
+	 * with the error when that begins, and with 0 when it is over. */
+	bool stalls;
+	void (*trouble)(void *arg, int error);
 
 	/* Called by the recorder's thread after each batch that it has settled, with
 	 * 0, or with what results_append() said.  From the first failure on nothing
@@ -41,6 +48,9 @@ struct recorder;
 /* Starts the thread.  Returns 0, -ENOMEM or -EAGAIN.  Free with recorder_free(). */
 NODISCARD NONNULL(1, 2)
 int recorder_create(const struct recorder_options *options, struct recorder **ret_recorder);
+
+/* Ends a stall: what cannot be written now is given up.  Idempotent. */
+NONNULL(1) void recorder_abandon(struct recorder *r);
 
 /* Writes and settles what is left, and ends the thread.  Ignores NULL, returns NULL. */
 struct recorder *recorder_free(struct recorder *r);

@@ -9,6 +9,8 @@
 #include "engine/retry.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
@@ -48,15 +50,19 @@ static const struct config_table source_table = {
 #define AT(member) .offset = offsetof(struct settings, member)
 static const struct config_key keys[] = {
 	{ "workers", CONFIG_COUNT, AT(workers), .preset = "64", .min = 1, .max = 20000,
-	  .unit = "threads", .help = "how many fetches run at the same time" },
+	  .unit = "threads", .reloads = true,
+	  .help = "how many fetches run at the same time" },
 	{ "stop_timeout", CONFIG_DURATION, AT(stop_timeout_ns), .preset = "5s", .max = DAY,
-	  .unit = "time", .help = "how long a stop waits for running fetches before it aborts them" },
+	  .unit = "time", .reloads = true,
+	  .help = "how long a stop waits for running fetches before it aborts them" },
 
 	{ "queue.capacity", CONFIG_COUNT, AT(queue.capacity), .preset = "1000", .min = 1,
 	  .max = 10000000, .unit = "jobs",
+	  .reloads = true,
 	  .help = "jobs that stand ready for the workers; a full queue blocks who fills it" },
 	{ "queue.max_bytes", CONFIG_SIZE, AT(queue.max_bytes), .preset = "64M", .min = 4 * MIB,
-	  .max = 1024 * GIB, .unit = "bytes", .help = "the same bound in memory, for jobs with large bodies" },
+	  .max = 1024 * GIB, .unit = "bytes", .reloads = true,
+	  .help = "the same bound in memory, for jobs with large bodies" },
 
 	{ "backlog.type", CONFIG_CHOICE, AT(backlog.type), .preset = "memory",
 	  .choices = backlog_types, .unit = "", .help = "where accepted jobs wait; \"memory\" does not outlive the program" },
@@ -70,6 +76,7 @@ static const struct config_key keys[] = {
 
 	{ "fetch.timeout", CONFIG_DURATION, AT(fetch.timeout_ns), .preset = "30s",
 	  .min = NS_PER_MS, .max = DAY, .unit = "time",
+	  .reloads = true,
 	  .help = "of one attempt: name, connection, redirects and body together" },
 	{ "fetch.connect_timeout", CONFIG_DURATION, AT(fetch.connect_timeout_ns), .preset = "5s",
 	  .min = NS_PER_MS, .max = DAY, .unit = "time", .help = "of connecting, TLS included" },
@@ -80,6 +87,7 @@ static const struct config_key keys[] = {
 	{ "fetch.user_agent", CONFIG_STRING, AT(fetch.user_agent),
 	  .preset = PACKAGE_NAME "/" PACKAGE_VERSION, .unit = "", .help = "who the origins are told is asking" },
 	{ "fetch.success", CONFIG_STRINGS, AT(fetch.success), .preset = "200-399", .unit = "",
+	  .reloads = true,
 	  .help = "status codes that make a job done: \"200\", \"200-399\"" },
 	{ "fetch.idle_connections", CONFIG_COUNT, AT(fetch.idle_connections), .preset = "256",
 	  .max = 100000, .unit = "connections", .help = "kept open for the next job of their origin" },
@@ -87,18 +95,28 @@ static const struct config_key keys[] = {
 	  .help = "addresses to ask, with :port if not 53; none: those of resolv.conf(5)" },
 
 	{ "retry.max_attempts", CONFIG_COUNT, AT(retry.max_attempts), .preset = "5", .min = 1,
-	  .max = 1000, .unit = "attempts", .help = "1: no retries" },
+	  .max = 1000, .unit = "attempts", .reloads = true,
+	  .help = "1: no retries" },
 	{ "retry.base", CONFIG_DURATION, AT(retry.base_ns), .preset = "1s", .min = NS_PER_MS,
 	  .max = DAY, .unit = "time",
+	  .reloads = true,
 	  .help = "the first retry waits a random part of this, the next of twice as much…" },
 	{ "retry.max", CONFIG_DURATION, AT(retry.max_ns), .preset = "5m", .min = NS_PER_MS,
-	  .max = 365 * DAY, .unit = "time", .help = "…and none longer than this" },
+	  .max = 365 * DAY, .unit = "time", .reloads = true,
+	  .help = "…and none longer than this" },
 	{ "retry.max_retry_after", CONFIG_DURATION, AT(retry.max_retry_after_ns), .preset = "1h",
 	  .max = 365 * DAY, .unit = "time",
+	  .reloads = true,
 	  .help = "a Retry-After is always kept to; a longer one than this makes the job dead" },
 
-	{ "results.path", CONFIG_STRING, AT(results.path), .preset = "-", .unit = "",
-	  .help = "where results are appended, a JSON object a line; \"-\" is standard output" },
+	{ "results.path", CONFIG_STRING, AT(results.path), .preset = "", .unit = "",
+	  .help = "where results are appended, a JSON object a line; \"-\" is standard output, \"\" "
+	          "too for penstock fetch, and results.jsonl for penstockd" },
+
+	{ "control.socket", CONFIG_STRING, AT(control.socket), .preset = "control.sock", .unit = "",
+	  .help = "penstockd: the socket that penstock status and curl talk to" },
+	{ "control.mode", CONFIG_STRING, AT(control.mode), .preset = "0660", .unit = "",
+	  .help = "penstockd: who may connect to it, as chmod(1) takes it, in octal" },
 };
 #undef AT
 
@@ -107,6 +125,17 @@ const struct config_table settings_table = {
 	.n = ARRAY_LEN(keys),
 	.size = sizeof(struct settings),
 };
+
+bool settings_control_mode(const struct settings *s, unsigned *ret_mode)
+{
+	char *end = NULL;
+	unsigned long mode = strtoul(s->control.mode, &end, 8);
+
+	if (end == s->control.mode || *end != '\0' || mode < 0600 || mode > 0777)
+		return false;
+	*ret_mode = (unsigned) mode;
+	return true;
+}
 
 /* --- checks ------------------------------------------------------------------------ */
 
@@ -138,6 +167,9 @@ static int check(const struct settings *s, const struct config *c, struct buf *e
 			           "and no range of them such as \"200-399\"\n",
 			           config_origin_of(c, "fetch.success"), s->fetch.success.items[i]);
 	}
+	if (!settings_control_mode(s, &(unsigned) { 0 }))
+		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
+		           config_origin_of(c, "control.mode"));
 	if (s->retry.base_ns > s->retry.max_ns)
 		buf_printf(errors, "%s: retry.base: must not be longer than retry.max\n",
 		           config_origin_of(c, "retry.base"));
@@ -193,4 +225,34 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 
 	return program + resolver + s->workers * 4 + s->fetch.idle_connections * 3 +
 	       n_sources * source;
+}
+
+void settings_print(const struct settings *s, const struct config *c, size_t n_sources,
+                    struct buf *b)
+{
+	config_print(&settings_table, c, s, b);
+	buf_add_str(b, "\n# What follows from them:\n# memory: at most ");
+	units_add_size_rough(b, settings_memory_ceiling(s, n_sources));
+	buf_printf(b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
+	           (unsigned long long) settings_max_jobs(s),
+	           (unsigned long long) settings_descriptors(s, n_sources));
+}
+
+int settings_allow_descriptors(const struct settings *s, size_t n_sources, struct buf *errors)
+{
+	uint64_t needed = settings_descriptors(s, n_sources);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+		return 0;
+	if (limit.rlim_max < needed) {
+		buf_printf(errors,
+		           "workers and fetch.idle_connections need up to %llu descriptors, the "
+		           "limit is %llu: lower them or raise it (ulimit -n, LimitNOFILE=)\n",
+		           (unsigned long long) needed, (unsigned long long) limit.rlim_max);
+		return -EMFILE;
+	}
+	limit.rlim_cur = needed;
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+	return 0;
 }

@@ -56,8 +56,12 @@ struct settings {
 		uint64_t max_retry_after_ns;
 	} retry;
 	struct {
-		const char *path;
+		const char *path; /* "": the program's own default */
 	} results;
+	struct {
+		const char *socket;
+		const char *mode;
+	} control;
 };
 
 /* The table of all keys; for the documentation's check as well. */
@@ -71,11 +75,25 @@ NODISCARD NONNULL(4, 5, 6)
 int settings_load(const char *path, const char *const *overrides, size_t n_overrides,
                   struct settings *ret_settings, struct config **ret_config, struct buf *errors);
 
+/* Reads control.mode.  Returns false if it is no octal mode of 0600 to 0777. */
+NODISCARD NONNULL(1, 2) bool settings_control_mode(const struct settings *s, unsigned *ret_mode);
+
 /* The backlog's bound in force: backlog.max_jobs, or what it defaults to. */
 NONNULL(1) uint64_t settings_max_jobs(const struct settings *s);
 
 /* An upper bound of the resident memory, in bytes, with 'n_sources' sources. */
 NONNULL(1) uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources);
+
+/* Appends the settings in force, with where each value comes from, and what follows
+ * from them, as a configuration file. */
+NONNULL(1, 2, 4)
+void settings_print(const struct settings *s, const struct config *c, size_t n_sources,
+                    struct buf *b);
+
+/* Raises the soft limit of descriptors to what the settings need.  Returns 0, or
+ * -EMFILE with a line appended to 'errors' if the hard limit is lower. */
+NODISCARD NONNULL(1, 3)
+int settings_allow_descriptors(const struct settings *s, size_t n_sources, struct buf *errors);
 
 /* An upper bound of the descriptors open at the same time. */
 NONNULL(1) uint64_t settings_descriptors(const struct settings *s, size_t n_sources);

@@ -2,6 +2,7 @@
 #include "engine/workers.h"
 
 #include "base/clock.h"
+#include "base/pulse.h"
 #include "base/sync.h"
 #include "base/thread.h"
 
@@ -10,13 +11,20 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+/* How much longer than its timeout a fetch may take before its worker counts as stuck. */
+#define GRACE_NS (10 * NS_PER_S)
+
 /* A thread of the crew. */
 struct worker {
 	struct workers *crew;
 	struct worker *next; /* in crew->all */
 	pthread_t thread;
 	bool has_left;       /* guarded by crew->lock */
+	struct pulse pulse;
 	struct random random;
+
+	struct workers_policy policy; /* a copy of the crew's… */
+	uint64_t policy_version;      /* …as of this version */
 
 	/* Reused from job to job. */
 	struct response response;
@@ -32,7 +40,10 @@ struct workers {
 	uint64_t started GUARDED_BY(lock); /* ever */
 	struct worker *all GUARDED_BY(lock); /* those that left included, until they are joined */
 
-	_Atomic uint64_t attempts, failed, body_bytes;
+	struct workers_policy policy GUARDED_BY(lock);
+	_Atomic uint64_t policy_version; /* changed under 'lock' */
+
+	_Atomic uint64_t attempts, retries, failed, body_bytes;
 };
 
 static struct worker *worker_free(struct worker *worker)
@@ -55,7 +66,7 @@ static int attempt(struct worker *worker, const struct job *job)
 		.url = job->url,
 		.origin = &job->origin,
 		.method = job_method(job),
-		.timeout_ns = options->timeout_ns,
+		.timeout_ns = worker->policy.timeout_ns,
 	};
 
 	if (extra) {
@@ -64,10 +75,13 @@ static int attempt(struct worker *worker, const struct job *job)
 		req.body_bytes = extra->body_bytes;
 		req.timeout_ns = extra->timeout_ns > 0 ? extra->timeout_ns : req.timeout_ns;
 	}
+	pulse_set(&worker->pulse, "fetching",
+	          clock_after(clock_now_ns(), clock_after(req.timeout_ns, GRACE_NS)));
 	return fetch(options->fetcher, &req, &worker->response);
 }
 
-static void count(struct workers *w, const struct response *response, const struct judgement *j)
+static void count(struct workers *w, const struct job *job, const struct response *response,
+                  const struct judgement *j)
 {
 	bool success = j->kind == VERDICT_FINAL && j->outcome == OUTCOME_DONE;
 
@@ -75,8 +89,23 @@ static void count(struct workers *w, const struct response *response, const stru
 		return; /* not an attempt */
 	(void) atomic_fetch_add_explicit(&w->attempts, 1, memory_order_relaxed);
 	(void) atomic_fetch_add_explicit(&w->body_bytes, response->body_bytes, memory_order_relaxed);
+	if (job->attempts > 1)
+		(void) atomic_fetch_add_explicit(&w->retries, 1, memory_order_relaxed);
 	if (!success)
 		(void) atomic_fetch_add_explicit(&w->failed, 1, memory_order_relaxed);
+}
+
+/* Takes over the crew's policy if it has changed. */
+static void refresh_policy(struct worker *worker)
+{
+	struct workers *w = worker->crew;
+
+	if (atomic_load_explicit(&w->policy_version, memory_order_acquire) == worker->policy_version)
+		return;
+	mutex_lock(&w->lock);
+	worker->policy = w->policy;
+	worker->policy_version = atomic_load_explicit(&w->policy_version, memory_order_relaxed);
+	mutex_unlock(&w->lock);
 }
 
 static void run_job(struct worker *worker, struct job *job)
@@ -86,9 +115,11 @@ static void run_job(struct worker *worker, struct job *job)
 	uint64_t started_ns = clock_now_ns();
 	struct judgement j;
 
+	refresh_policy(worker);
 	int error = attempt(worker, job);
-	retry_judge(options->retry, job, error, &worker->response, &worker->random, &j);
-	count(worker->crew, &worker->response, &j);
+	refresh_policy(worker);
+	retry_judge(&worker->policy.retry, job, error, &worker->response, &worker->random, &j);
+	count(worker->crew, job, &worker->response, &j);
 
 	buf_clear(&worker->line);
 	struct verdict verdict = { .job = job, .kind = j.kind };
@@ -103,9 +134,12 @@ static void run_job(struct worker *worker, struct job *job)
 			.queued_us = (started_ns - job->ready_ns) / NS_PER_US,
 		};
 		result_add_members(&result, &worker->line);
+		if (j.outcome == OUTCOME_DEAD && options->dead)
+			options->dead(options->arg, job, j.reason);
 	} else if (j.delay_ns > 0 || j.kind == VERDICT_RETRY) {
 		verdict.due_ns = clock_after(clock_now_ns(), j.delay_ns);
 	}
+	pulse_set(&worker->pulse, "handing over", NEVER); /* a stalled disk is no fault of its own */
 	recorder_put(options->recorder, &verdict, j.outcome, &worker->line);
 }
 
@@ -137,6 +171,7 @@ static void *run(void *arg)
 	struct job *job = NULL;
 
 	for (;;) {
+		pulse_set(&worker->pulse, "idle", NEVER);
 		int r = queue_pop(options->queue, NEVER, &job);
 		if (r < 0) {
 			if (leave(worker, r == -ECANCELED))
@@ -155,7 +190,7 @@ int workers_create(const struct workers_options *options, struct workers **ret_w
 	struct workers *w = malloc(sizeof(*w));
 	if (!w)
 		return -ENOMEM;
-	*w = (struct workers) { .options = *options };
+	*w = (struct workers) { .options = *options, .policy = options->policy, .policy_version = 1 };
 
 	int r = mutex_init(&w->lock);
 	if (r < 0) {
@@ -247,10 +282,37 @@ struct workers *workers_free(struct workers *w)
 	return NULL;
 }
 
+void workers_set_policy(struct workers *w, const struct workers_policy *policy)
+{
+	mutex_lock(&w->lock);
+	w->policy = *policy;
+	(void) atomic_fetch_add_explicit(&w->policy_version, 1, memory_order_release);
+	mutex_unlock(&w->lock);
+}
+
+bool workers_are_healthy(struct workers *w, uint64_t now_ns, unsigned *ret_stuck,
+                         const char **ret_doing)
+{
+	unsigned stuck = 0;
+
+	mutex_lock(&w->lock);
+	for (const struct worker *worker = w->all; worker; worker = worker->next) {
+		const char *doing = worker->has_left ? NULL : pulse_overdue(&worker->pulse, now_ns);
+		if (doing) {
+			*ret_doing = doing;
+			stuck++;
+		}
+	}
+	mutex_unlock(&w->lock);
+	*ret_stuck = stuck;
+	return stuck == 0;
+}
+
 void workers_stats(struct workers *w, struct workers_stats *ret_stats)
 {
 	*ret_stats = (struct workers_stats) {
 		.attempts = atomic_load_explicit(&w->attempts, memory_order_relaxed),
+		.retries = atomic_load_explicit(&w->retries, memory_order_relaxed),
 		.failed = atomic_load_explicit(&w->failed, memory_order_relaxed),
 		.body_bytes = atomic_load_explicit(&w->body_bytes, memory_order_relaxed),
 	};

@@ -13,7 +13,14 @@
 #include "fetch/fetch.h"
 #include "queue/queue.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/* What an attempt keeps to; can be changed while workers run. */
+struct workers_policy {
+	struct retry_policy retry;
+	uint64_t timeout_ns; /* of an attempt whose job says nothing else */
+};
 
 /* What workers work with; all borrowed for the workers' life. */
 struct workers_options {
@@ -21,11 +28,13 @@ struct workers_options {
 	struct fetcher *fetcher;
 	struct recorder *recorder;
 	struct ledger *ledger;
-	const struct retry_policy *retry;
-	uint64_t timeout_ns; /* of an attempt whose job says nothing else */
-	uint64_t seed;       /* of the back-off's jitter */
+	struct workers_policy policy;
+	uint64_t seed; /* of the back-off's jitter */
 
-	void (*all_left)(void *arg); /* called by the last worker that leaves */
+	/* Called by the last worker that leaves, and, if it is not NULL, by a worker
+	 * whose job is dead, before it hands it on.  Neither may block for long. */
+	void (*all_left)(void *arg);
+	void (*dead)(void *arg, const struct job *job, const char *reason);
 	void *arg;
 };
 
@@ -48,11 +57,21 @@ struct workers *workers_free(struct workers *w);
  */
 NODISCARD NONNULL(1) int workers_resize(struct workers *w, unsigned n);
 
+/* Changes the policy for all attempts that begin, or are judged, from now on. */
+NONNULL(1, 2) void workers_set_policy(struct workers *w, const struct workers_policy *policy);
+
+/* Whether no worker is past its bound at 'now_ns'; otherwise stores how many are,
+ * and what one of them is doing. */
+NONNULL(1, 3, 4)
+bool workers_are_healthy(struct workers *w, uint64_t now_ns, unsigned *ret_stuck,
+                         const char **ret_doing);
+
 struct workers_stats {
 	unsigned wanted;
 	unsigned alive;        /* those that are leaving included */
 	uint64_t attempts;     /* fetches that have ended */
-	uint64_t failed;       /* of these, without an HTTP response or with one that is no success */
+	uint64_t retries;      /* attempts that were not the first of their jobs */
+	uint64_t failed;       /* attempts without an HTTP response or with one that is no success */
 	uint64_t body_bytes;   /* received */
 };
 NONNULL(1, 2) void workers_stats(struct workers *w, struct workers_stats *ret_stats);

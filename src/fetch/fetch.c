@@ -61,14 +61,14 @@ static int fail_memory(struct transfer *t)
 /* What the fetch was doing when its time was up; 'h' is its handle. */
 static const char *phase(const struct transfer *t, const struct handle *h)
 {
-	curl_off_t connected = 0, ready = 0, answered = 0;
+	curl_off_t ready = 0, answered = 0;
 
-	/* A connection that is used again has no connecting time, but is ready at once. */
-	(void) curl_easy_getinfo(h->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	/* libcurl 7.88 tells the connecting time only after the TLS handshake, but the
+	 * peer's address as soon as it has accepted. */
 	(void) curl_easy_getinfo(h->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
 	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
 	if (ready == 0)
-		return connected == 0 ? "connecting" : "tls handshake";
+		return *t->response->remote_ip == '\0' ? "connecting" : "tls handshake";
 	if (answered == 0)
 		return "waiting for the response";
 	return t->response->body_bytes == 0 ? "reading the headers" : "reading the body";

@@ -59,8 +59,12 @@ static inline void add_time(struct buf *b, const char *name, int64_t wall_us)
 {
 	char text[CLOCK_TEXT_SIZE];
 
-	clock_format(wall_us, text);
 	buf_add_str(b, name);
+	if (wall_us == 0) {
+		buf_add_str(b, "null");
+		return;
+	}
+	clock_format(wall_us, text);
 	buf_add_char(b, '"');
 	buf_add_str(b, text);
 	buf_add_char(b, '"');

@@ -51,7 +51,7 @@ struct result {
 	enum outcome outcome;
 	const char *reason;               /* why it is not done; NULL for done */
 	const struct response *response;  /* of the last attempt */
-	int64_t started_wall_us;          /* of the last attempt */
+	int64_t started_wall_us;          /* of the last attempt; 0: there was none */
 	int64_t finished_wall_us;
 	uint64_t queued_us;               /* from when it could run to the start of the last attempt */
 };

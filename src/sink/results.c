@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ struct results {
 	bool owned;    /* 'fd' is ours to close: not standard output */
 	bool regular;
 	off_t end;     /* of a regular file: behind the last whole line */
+	char *path;
+	atomic_bool reopen;
 };
 
 /* Ends the last line of a regular file if something cut it short. */
@@ -30,13 +33,15 @@ static int mend_last_line(struct results *r)
 	r->end = lseek(r->fd, 0, SEEK_END);
 	if (r->end < 0)
 		return -errno;
-	if (r->end > 0 && pread(r->fd, &last, 1, r->end - 1) < 0)
-		return -errno;
+	if (r->end > 0 && pread(r->fd, &last, 1, r->end - 1) < 0 && errno != EBADF)
+		return -errno; /* EBADF: it may be written but not read */
 	return last == '\n' ? 0 : results_append(r, "\n", 1);
 }
 
-static int open_file(struct results *r, const char *path)
+/* Opens r->path. */
+static int open_file(struct results *r)
 {
+	const char *path = r->path;
 	struct stat st;
 
 	r->owned = true;
@@ -76,6 +81,7 @@ static void free_results(struct results *r)
 		(void) close(r->fd);
 	if (r->cancel_fd >= 0)
 		(void) close(r->cancel_fd);
+	free(r->path);
 	free(r);
 }
 
@@ -85,10 +91,14 @@ int results_open(const char *path, struct results **ret_results)
 	if (!r)
 		return -ENOMEM;
 
-	*r = (struct results) { .fd = -1, .cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-	int err = r->cancel_fd < 0 ? -errno : 0;
+	*r = (struct results) {
+		.fd = -1,
+		.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.path = strdup(path),
+	};
+	int err = r->cancel_fd < 0 ? -errno : r->path ? 0 : -ENOMEM;
 	if (err == 0)
-		err = strcmp(path, "-") == 0 ? open_stdout(r) : open_file(r, path);
+		err = strcmp(path, "-") == 0 ? open_stdout(r) : open_file(r);
 	if (err < 0) {
 		free_results(r);
 		return err;
@@ -132,10 +142,38 @@ static int write_all(struct results *r, const char *data, size_t len)
 	return 0;
 }
 
+/* Goes over to a file opened anew.  On failure the old one stays, and the next
+ * append tries again. */
+static int change_file(struct results *r)
+{
+	struct results fresh = { .fd = -1, .cancel_fd = r->cancel_fd, .path = r->path };
+
+	/* Locks belong to open files: were the path not changed, ours would be in our way. */
+	(void) flock(r->fd, LOCK_UN);
+	int err = open_file(&fresh);
+	if (err == 0 && r->regular && fdatasync(r->fd) < 0)
+		err = -errno;
+	if (err < 0) {
+		if (fresh.fd >= 0)
+			(void) close(fresh.fd);
+		(void) flock(r->fd, LOCK_EX | LOCK_NB);
+		atomic_store(&r->reopen, true);
+		return err;
+	}
+	(void) close(r->fd);
+	r->fd = fresh.fd;
+	r->regular = fresh.regular;
+	r->end = fresh.end;
+	return 0;
+}
+
 int results_append(struct results *r, const char *data, size_t len)
 {
-	int err = write_all(r, data, len);
+	int err = r->owned && atomic_exchange(&r->reopen, false) ? change_file(r) : 0;
+	if (err < 0)
+		return err;
 
+	err = write_all(r, data, len);
 	if (!r->regular)
 		return err;
 	if (err == 0) {
@@ -145,6 +183,8 @@ int results_append(struct results *r, const char *data, size_t len)
 	}
 	return err;
 }
+
+void results_reopen(struct results *r) { atomic_store(&r->reopen, true); }
 
 void results_cancel(struct results *r)
 {

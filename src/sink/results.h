@@ -2,7 +2,7 @@
 /*
  * The results log: where finished records go, whole lines only.  It only grows.
  *
- * One thread appends; results_cancel() may be called from any.
+ * One thread appends; results_cancel() and results_reopen() may be called from any.
  */
 #ifndef PENSTOCK_SINK_RESULTS_H
 #define PENSTOCK_SINK_RESULTS_H
@@ -33,6 +33,10 @@ NODISCARD NONNULL(1, 2) int results_append(struct results *r, const char *data, 
 
 /* Ends a write to a reader that does not read.  Idempotent. */
 NONNULL(1) void results_cancel(struct results *r);
+
+/* Has the next append go to a file that is opened anew under the same path, after
+ * the old one was made durable: for rotation.  Does nothing on standard output. */
+NONNULL(1) void results_reopen(struct results *r);
 
 /* Makes a regular file durable and closes it.  Returns 0 or what fdatasync(2)
  * says; '*r' is gone in any case.  Ignores NULL. */

@@ -4,8 +4,12 @@ libpenstock_a_SOURCES += \
 	src/base/buf.h \
 	src/base/clock.c \
 	src/base/clock.h \
+	src/base/event.c \
+	src/base/event.h \
 	src/base/log.c \
 	src/base/log.h \
+	src/base/process.c \
+	src/base/process.h \
 	src/base/pulse.h \
 	src/base/random.c \
 	src/base/random.h \

@@ -4,13 +4,14 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 2048 };
+enum { LINE_MAX_BYTES = 2048, PATIENCE_MS = 100 };
 
 static log_sink_fn plain_sink;
 
@@ -44,9 +45,13 @@ PRINTF_LIKE(1, 2) static void write_line(const char *format, ...)
 	if (len == sizeof(line) - 1)
 		line[len - 1] = '\n';
 
-	/* There is nobody to tell that stderr is gone. */
-	ssize_t written = write(STDERR_FILENO, line, len);
-	(void) written;
+	/* A reader that does not read must not hold up who logs, the main loop above
+	 * all; and there is nobody to tell that stderr is gone. */
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+	if (poll(&out, 1, PATIENCE_MS) == 1) {
+		ssize_t written = write(STDERR_FILENO, line, len);
+		(void) written;
+	}
 }
 
 static void plain_sink(enum log_level level, const struct log_fields *fields, const char *text)

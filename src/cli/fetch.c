@@ -127,6 +127,16 @@ static int open_results(struct run *run)
 	return r < 0 ? EXIT_CANNOT_CREATE : EXIT_OK;
 }
 
+/* nohup(1), and a shell's "&", have a program ignore a signal; a blocked one would
+ * still come by the signalfd (signal(7)). */
+static void add_unless_ignored(sigset_t *set, int number)
+{
+	struct sigaction now;
+
+	if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+		(void) sigaddset(set, number);
+}
+
 /* Signals are blocked before any thread starts, and read by the main loop. */
 static int catch_signals(struct run *run)
 {
@@ -134,9 +144,9 @@ static int catch_signals(struct run *run)
 
 	(void) signal(SIGPIPE, SIG_IGN);
 	(void) sigemptyset(&caught);
-	(void) sigaddset(&caught, SIGINT);
+	add_unless_ignored(&caught, SIGINT);
 	(void) sigaddset(&caught, SIGTERM);
-	(void) sigaddset(&caught, SIGHUP);
+	add_unless_ignored(&caught, SIGHUP);
 	(void) sigaddset(&caught, SIGUSR2);
 	(void) sigprocmask(SIG_BLOCK, &caught, NULL);
 	run->signal_fd = signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -158,9 +168,9 @@ static int start_engine(struct run *run)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
 	return r == 0 ? EXIT_OK
-	       : r == -ENOENT || r == -EACCES || r == -EISDIR ? EXIT_NO_INPUT
-	       : r == -EINVAL || r == -EAGAIN                 ? EXIT_CONFIG
-	                                                      : EXIT_INTERNAL;
+	       : r == -ENXIO                  ? EXIT_NO_INPUT
+	       : r == -EINVAL || r == -EAGAIN ? EXIT_CONFIG
+	                                      : EXIT_INTERNAL;
 }
 
 /* --- the main loop ----------------------------------------------------------------- */
@@ -213,15 +223,18 @@ static void on_signal(struct run *run)
  * what is fetched. */
 static void on_state(struct run *run)
 {
+	bool known = run->state.record_error < 0;
+
 	engine_state(run->engine, &run->state);
-	if (run->state.record_error == 0 || run->stopping)
+	if (run->state.record_error == 0 || known)
 		return;
-	if (run->state.record_error != -EPIPE)
+	if (run->state.record_error != -EPIPE && run->state.record_error != -ECANCELED)
 		log_error("%s: results cannot be written: %s",
 		          strcmp(results_path(run), "-") == 0 ? "standard output"
 		                                              : results_path(run),
 		          strerror(-run->state.record_error));
-	begin_stop(run);
+	if (!run->stopping)
+		begin_stop(run);
 	abort_now(run);
 }
 
@@ -281,7 +294,7 @@ static int exit_code(const struct run *run, int closed)
 	if (closed != EXIT_OK ||
 	    (record_error < 0 && record_error != -EPIPE && record_error != -ECANCELED))
 		return EXIT_IO;
-	if (run->stopping || record_error < 0)
+	if ((run->stopping && !run->state.finished) || record_error < 0)
 		return EXIT_UNFINISHED;
 	if (run->state.source_failed)
 		return EXIT_IO;

@@ -56,7 +56,8 @@ static void print_help(void)
 		"      --check             print the settings in force and what follows from them\n"
 		"  -h, --help              print this and exit\n\n"
 		"Exit status: 0 all done, 1 some jobs failed, 7 stopped before the end,\n"
-		"64 usage, 66 no input, 73 cannot create the output, 74 cannot write it, 78 settings.\n");
+		"64 usage, 66 no input, 70 internal, 73 cannot create the output, 74 cannot write it,\n"
+		"78 settings.\n");
 }
 
 /* Adds "key=value", or 'value' alone if 'key' is NULL. */

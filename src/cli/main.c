@@ -3,10 +3,10 @@
 #include "config.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "cli/cli.h"
 
 #include <curl/curl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,10 +42,8 @@ static int print_version(void)
 
 int main(int argc, char **argv)
 {
+	process_prepare();
 	log_open("penstock", LOG_LEVEL_INFO);
-
-	/* A heap for each of hundreds of threads would hold on to memory that none uses. */
-	(void) mallopt(M_ARENA_MAX, 4);
 
 	if (argc < 2) {
 		print_help(stderr);

@@ -146,20 +146,25 @@ void progress_wipe(void)
 
 /* --- the summary ------------------------------------------------------------------- */
 
+static const char *plural(uint64_t n) { return n == 1 ? "" : "s"; }
+
 void progress_summarise(const struct progress *p, const struct engine_stats *stats, uint64_t now_ns)
 {
 	uint64_t span_ns = now_ns - p->start_ns;
 	uint64_t retries = stats->workers.retries;
 	struct buf b = { 0 };
 
-	buf_printf(&b, "%llu jobs: %llu done, %llu dead", (ull) stats->ledger.accepted,
-	           (ull) stats->ledger.jobs[LEDGER_DONE], (ull) stats->ledger.jobs[LEDGER_DEAD]);
+	buf_printf(&b, "%llu job%s: %llu done, %llu dead", (ull) stats->ledger.accepted,
+	           plural(stats->ledger.accepted), (ull) stats->ledger.jobs[LEDGER_DONE],
+	           (ull) stats->ledger.jobs[LEDGER_DEAD]);
 	if (stats->ledger.accepted > finals(stats))
 		buf_printf(&b, ", %llu not finished", (ull) (stats->ledger.accepted - finals(stats)));
 	if (retries > 0)
-		buf_printf(&b, "; %llu retries", (ull) retries);
+		buf_printf(&b, "; %llu retr%s", (ull) retries, retries == 1 ? "y" : "ies");
 	if (stats->intake.sources.bad_lines > 0)
-		buf_printf(&b, "; %llu bad lines skipped", (ull) stats->intake.sources.bad_lines);
+		buf_printf(&b, "; %llu bad line%s skipped",
+		           (ull) stats->intake.sources.bad_lines,
+		           plural(stats->intake.sources.bad_lines));
 	buf_add_str(&b, "; ");
 	units_add_size_rough(&b, stats->workers.body_bytes);
 	buf_add_str(&b, " in ");

@@ -48,8 +48,8 @@ struct engine;
  * Starts everything, downstream first.
  *
  * Returns 0; or, with one line a problem appended to 'errors' and nothing left
- * running, -ENOMEM, -EAGAIN (no more threads), -EMFILE, -EINVAL, or what opening
- * a source said.  Free with engine_free().
+ * running, -ENOMEM, -EAGAIN (no more threads), -EMFILE, -EINVAL (a setting), or
+ * -ENXIO (a source cannot be opened).  Free with engine_free().
  */
 NODISCARD NONNULL(1, 2, 3)
 int engine_start(const struct engine_options *options, struct engine **ret_engine,
@@ -62,6 +62,7 @@ enum engine_phase { ENGINE_RUNNING, ENGINE_STOPPING, ENGINE_ENDED };
 
 struct engine_state {
 	enum engine_phase phase; /* ENGINE_ENDED: finished or stopped */
+	bool finished;           /* every source is at its own end and every job final */
 	int record_error;        /* why results cannot be written for good; 0 if they can */
 	int stalled;             /* why they cannot be written now; 0 if they can */
 	bool source_failed;      /* a source ended by an error, which was logged */
@@ -81,8 +82,9 @@ NONNULL(1) void engine_stop(struct engine *e);
 NODISCARD NONNULL(1) int engine_apply(struct engine *e);
 
 /* After ENGINE_ENDED was reached by a stop: records every job that is left as
- * cancelled, for 'reason'.  Does not wait: ENGINE_ENDED is reached once more. */
-NONNULL(1, 2) void engine_cancel_left(struct engine *e, const char *reason);
+ * cancelled, for 'reason', which is borrowed.  Does not wait: ENGINE_ENDED is reached
+ * once more.  Returns 0, or -EAGAIN or -ENOMEM if the thread for it cannot be started. */
+NODISCARD NONNULL(1, 2) int engine_cancel_left(struct engine *e, const char *reason);
 
 /* Whether each thread is within its own bound; otherwise appends to 'why' which is
  * not.  Safe from any thread. */

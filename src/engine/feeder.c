@@ -14,6 +14,7 @@ enum { FEEDER_BATCH = 64 };
 struct feeder {
 	struct feeder_options options;
 	pthread_t thread;
+	bool joined;
 
 	struct mutex lock;
 	struct cond changed; /* ready || stopping */
@@ -122,11 +123,18 @@ void feeder_stop(struct feeder *f)
 	mutex_unlock(&f->lock);
 }
 
+void feeder_join(struct feeder *f)
+{
+	if (!f->joined)
+		thread_join(f->thread);
+	f->joined = true;
+}
+
 struct feeder *feeder_free(struct feeder *f)
 {
 	if (f) {
 		feeder_stop(f);
-		thread_join(f->thread);
+		feeder_join(f);
 		f->options.backlog->listener = (struct backlog_listener) { 0 };
 		cond_destroy(&f->changed);
 		mutex_destroy(&f->lock);

@@ -29,8 +29,11 @@ int feeder_create(const struct feeder_options *options, struct feeder **ret_feed
 /* Makes the feeder stop, once the queue is closed; what it could not push goes back. */
 NONNULL(1) void feeder_stop(struct feeder *f);
 
-/* Stops the feeder, if that was not done, and ends its thread; the queue must be
- * closed.  Ignores NULL, returns NULL. */
+/* Waits for the end of the thread: then it holds no job any more.  Idempotent. */
+NONNULL(1) void feeder_join(struct feeder *f);
+
+/* Stops the feeder and ends its thread; the queue must be closed, and nobody may
+ * submit to or settle with the backlog any more.  Ignores NULL, returns NULL. */
 struct feeder *feeder_free(struct feeder *f);
 
 #endif

@@ -2,13 +2,13 @@
 #include "engine/intake.h"
 
 #include "base/clock.h"
+#include "base/event.h"
 #include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { INTAKE_MAX_BATCH = 128 };
@@ -21,6 +21,7 @@ struct inlet {
 	pthread_t thread;
 	bool started;
 	atomic_bool ended;
+	atomic_bool complete;              /* at its own end */
 	_Atomic uint64_t blocked_ns;       /* in submits that have ended */
 	_Atomic uint64_t blocked_since_ns; /* of the submit that goes on; 0 if none does */
 };
@@ -93,6 +94,7 @@ static void *run(void *arg)
 		if (r == 0)
 			r = hand_over(inlet, jobs, n);
 	}
+	atomic_store(&inlet->complete, r == -ENODATA);
 	bool regular = r == -ENODATA || r == -ECANCELED || r == -EPIPE;
 	atomic_store(&inlet->ended, true);
 	o->ended(o->arg, inlet->source->name, regular ? 0 : r);
@@ -109,10 +111,10 @@ int intake_create(const struct intake_options *options, struct intake **ret_inta
 
 	*in = (struct intake) {
 		.options = *options,
-		.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.stop_fd = event_create(),
 	};
 	if (in->stop_fd < 0) {
-		int r = -errno;
+		int r = in->stop_fd;
 		free(in);
 		return r;
 	}
@@ -151,10 +153,7 @@ int intake_start(struct intake *in)
 
 void intake_stop(struct intake *in)
 {
-	const uint64_t one = 1;
-
-	if (write(in->stop_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		abort(); /* an eventfd takes 8 bytes unless its counter is full */
+	event_raise(in->stop_fd);
 }
 
 struct intake *intake_free(struct intake *in)
@@ -179,6 +178,14 @@ bool intake_has_ended(struct intake *in)
 {
 	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next)
 		if (!atomic_load(&inlet->ended))
+			return false;
+	return true;
+}
+
+bool intake_is_complete(struct intake *in)
+{
+	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next)
+		if (!atomic_load(&inlet->complete))
 			return false;
 	return true;
 }

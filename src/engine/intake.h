@@ -48,8 +48,10 @@ NONNULL(1) void intake_stop(struct intake *in);
 /* Stops the sources and ends their threads.  Ignores NULL, returns NULL. */
 struct intake *intake_free(struct intake *in);
 
-/* Whether every source has come to its end. */
+/* Whether every source's thread is through; and whether each was because the source
+ * had come to its own end, not by a stop or an error. */
 NONNULL(1) bool intake_has_ended(struct intake *in);
+NONNULL(1) bool intake_is_complete(struct intake *in);
 
 /* Calls 'visit' with the counters of each source, in the order they were added. */
 struct intake_source {

@@ -64,6 +64,7 @@ void ledger_move(struct ledger *l, enum ledger_account from, enum ledger_account
 		(void) cond_wait(&l->booked, &l->lock, NEVER);
 	l->balance.jobs[from] -= n;
 	l->balance.jobs[to] += n;
+	cond_broadcast(&l->booked);
 	mutex_unlock(&l->lock);
 }
 

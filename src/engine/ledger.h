@@ -37,7 +37,7 @@ NONNULL(1) void ledger_accept(struct ledger *l, size_t n);
 
 /*
  * Moves 'n' jobs.  A job may come to the feeder a moment before the thread that
- * submitted it has booked it; the move then waits for that.
+ * submitted or settled it has booked it; the move then waits for that.
  */
 NONNULL(1)
 void ledger_move(struct ledger *l, enum ledger_account from, enum ledger_account to, size_t n);

@@ -3,7 +3,9 @@ libpenstock_a_SOURCES += \
 	src/engine/feeder.c src/engine/feeder.h \
 	src/engine/intake.c src/engine/intake.h \
 	src/engine/ledger.c src/engine/ledger.h \
+	src/engine/parts.h \
 	src/engine/recorder.c src/engine/recorder.h \
 	src/engine/retry.c src/engine/retry.h \
 	src/engine/settings.c src/engine/settings.h \
+	src/engine/start.c \
 	src/engine/workers.c src/engine/workers.h

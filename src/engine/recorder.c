@@ -73,6 +73,7 @@ static void add(struct recorder *r, const struct verdict *verdict, enum outcome 
 	buf_add_u64(&b->lines, ++r->seq);
 	buf_add_char(&b->lines, ',');
 	buf_add(&b->lines, line->data, line->len);
+	b->lines.failed = b->lines.failed || line->failed;
 }
 
 void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
@@ -157,7 +158,9 @@ static void write_batch(struct recorder *r, struct batch *b)
 	memset(b->finals, 0, sizeof(b->finals));
 }
 
-/* Books before settling: a job that goes back may be taken again at once. */
+/* Settles before booking: who sees in the ledger that nothing is running any more may
+ * rely on every job being back.  A job that is taken again at once waits in
+ * ledger_move() until it is booked. */
 static void settle_batch(struct recorder *r, struct batch *b)
 {
 	static const enum ledger_account accounts[OUTCOMES] = {
@@ -167,12 +170,12 @@ static void settle_batch(struct recorder *r, struct batch *b)
 	};
 	size_t finals = 0;
 
+	backlog_settle(r->options.backlog, b->verdicts, b->n);
 	for (size_t i = 0; i < OUTCOMES; i++) {
 		ledger_move(r->options.ledger, LEDGER_RUNNING, accounts[i], b->finals[i]);
 		finals += b->finals[i];
 	}
 	ledger_move(r->options.ledger, LEDGER_RUNNING, LEDGER_WAITING, b->n - finals);
-	backlog_settle(r->options.backlog, b->verdicts, b->n);
 
 	mutex_lock(&r->lock);
 	r->recorded += finals;

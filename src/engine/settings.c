@@ -7,6 +7,8 @@
 #include "base/units.h"
 #include "engine/recorder.h"
 #include "engine/retry.h"
+#include "engine/workers.h"
+#include "fetch/dns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -60,7 +62,7 @@ static const struct config_key keys[] = {
 	  .max = 10000000, .unit = "jobs",
 	  .reloads = true,
 	  .help = "jobs that stand ready for the workers; a full queue blocks who fills it" },
-	{ "queue.max_bytes", CONFIG_SIZE, AT(queue.max_bytes), .preset = "64M", .min = 4 * MIB,
+	{ "queue.max_bytes", CONFIG_SIZE, AT(queue.max_bytes), .preset = "64M", .min = JOB_MAX_BYTES,
 	  .max = 1024 * GIB, .unit = "bytes", .reloads = true,
 	  .help = "the same bound in memory, for jobs with large bodies" },
 
@@ -68,7 +70,7 @@ static const struct config_key keys[] = {
 	  .choices = backlog_types, .unit = "", .help = "where accepted jobs wait; \"memory\" does not outlive the program" },
 	{ "backlog.max_jobs", CONFIG_COUNT, AT(backlog.max_jobs), .preset = "0", .max = 100000000,
 	  .unit = "jobs", .help = "accepted and not finished, retries included; 0: ten times queue.capacity" },
-	{ "backlog.max_bytes", CONFIG_SIZE, AT(backlog.max_bytes), .preset = "64M", .min = 4 * MIB,
+	{ "backlog.max_bytes", CONFIG_SIZE, AT(backlog.max_bytes), .preset = "64M", .min = JOB_MAX_BYTES,
 	  .max = 1024 * GIB, .unit = "bytes", .help = "the same bound in memory" },
 
 	{ "sources", CONFIG_GROUPS, AT(sources), .preset = "", .element = &source_table, .unit = "",
@@ -167,6 +169,13 @@ static int check(const struct settings *s, const struct config *c, struct buf *e
 			           "and no range of them such as \"200-399\"\n",
 			           config_origin_of(c, "fetch.success"), s->fetch.success.items[i]);
 	}
+	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
+		if (!dns_is_server(s->fetch.dns_servers.items[i]))
+			buf_printf(errors,
+			           "%s: fetch.dns_servers: \"%s\" is no address; write 127.0.0.1, "
+			           "127.0.0.1:5353 or [::1]:5353\n",
+			           config_origin_of(c, "fetch.dns_servers"),
+			           s->fetch.dns_servers.items[i]);
 	if (!settings_control_mode(s, &(unsigned) { 0 }))
 		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
 		           config_origin_of(c, "control.mode"));
@@ -203,17 +212,18 @@ uint64_t settings_max_jobs(const struct settings *s)
 
 /*
  * Jobs hold their memory in the backlog from acceptance to the final record, in
- * the queue and with a worker too, so backlog.max_bytes bounds them all.  The
- * other figures were measured with libcurl 7.88 and OpenSSL 3.0: a handle with
+ * the queue and with a worker too, so backlog.max_bytes bounds them all; a job's
+ * record, which is about as large, exists beside it for a moment.  The other figures were measured with libcurl 7.88 and OpenSSL 3.0: a handle with
  * its TLS connection, a worker's stack and buffers, and the program with its libraries.
  */
 uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 {
-	const uint64_t program = 12 * MIB, handle = 160 * KIB, worker = 48 * KIB;
-	const uint64_t source = JOB_MAX_LINE_BYTES + 512 * KIB;
+	const uint64_t program = 12 * MIB, handle = 160 * KIB;
+	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES;
+	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
 	uint64_t max_jobs = settings_max_jobs(s);
 
-	return program + s->backlog.max_bytes + max_jobs * 2 * sizeof(void *) + s->workers * (worker + handle) +
+	return program + 2 * s->backlog.max_bytes + max_jobs * 2 * sizeof(void *) + s->workers * (worker + handle) +
 	       s->fetch.idle_connections * handle + 4 * (uint64_t) RECORDER_MAX_BYTES +
 	       n_sources * source;
 }

@@ -108,6 +108,13 @@ static void refresh_policy(struct worker *worker)
 	mutex_unlock(&w->lock);
 }
 
+/* One huge record shall not keep its memory for good. */
+static void release_large(struct buf *b)
+{
+	if (b->size > WORKER_KEEPS_BYTES)
+		buf_done(b);
+}
+
 static void run_job(struct worker *worker, struct job *job)
 {
 	const struct workers_options *options = &worker->crew->options;
@@ -141,6 +148,7 @@ static void run_job(struct worker *worker, struct job *job)
 	}
 	pulse_set(&worker->pulse, "handing over", NEVER); /* a stalled disk is no fault of its own */
 	recorder_put(options->recorder, &verdict, j.outcome, &worker->line);
+	release_large(&worker->line);
 }
 
 /* --- the thread -------------------------------------------------------------------- */

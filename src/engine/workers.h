@@ -16,6 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a worker keeps of its buffers between two jobs, at most. */
+enum { WORKER_KEEPS_BYTES = 64 * 1024 };
+
 /* What an attempt keeps to; can be changed while workers run. */
 struct workers_policy {
 	struct retry_policy retry;

@@ -302,6 +302,17 @@ static bool read_server(char *item, struct ares_addr_port_node *server)
 	return server->family != AF_UNSPEC;
 }
 
+bool dns_is_server(const char *server)
+{
+	struct ares_addr_port_node node;
+	char text[80];
+
+	if (strlen(server) >= sizeof(text))
+		return false;
+	memcpy(text, server, strlen(server) + 1);
+	return read_server(text, &node);
+}
+
 static int set_servers(ares_channel channel, const char *servers)
 {
 	if (servers == NULL || *servers == '\0')

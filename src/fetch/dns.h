@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "fetch/addresses.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* c-ares doubles the time from try to try: 1 s, 2 s, 4 s. */
@@ -34,6 +35,9 @@ struct dns_answer {
 /* Called once a query, on the DNS thread with no lock held; 'query' is the
  * receiver's again. */
 typedef void dns_answered_fn(void *arg, struct dns_query *query, const struct dns_answer *answer);
+
+/* Whether 'server' is an item of dns_create()'s list. */
+NONNULL(1) bool dns_is_server(const char *server);
 
 struct dns;
 

@@ -2,6 +2,7 @@
 #include "fetch/fetch.h"
 
 #include "base/clock.h"
+#include "base/event.h"
 #include "fetch/handle.h"
 #include "fetch/hop.h"
 #include "fetch/pool.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct fetcher {
@@ -74,6 +74,16 @@ static const char *phase(const struct transfer *t, const struct handle *h)
 	return t->response->body_bytes == 0 ? "reading the headers" : "reading the body";
 }
 
+/* libcurl says CURLE_RECV_ERROR of broken chunks and of too large headers, too,
+ * but then the system knows of no error.  A TLS connection can be lost without one. */
+static bool is_malformed(const struct transfer *t, const struct handle *h, CURLcode code)
+{
+	long os_errno = 0;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_OS_ERRNO, &os_errno);
+	return code == CURLE_RECV_ERROR && os_errno == 0 && !t->hop.origin.tls;
+}
+
 /* libcurl's verdict as ours (libcurl-errors(3)). */
 static int fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 {
@@ -104,6 +114,8 @@ static int fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 		return fail(t, -EFBIG, CURLE_FILESIZE_EXCEEDED,
 		            "body larger than %llu bytes",
 		            (unsigned long long) t->f->max_body_bytes);
+	if (is_malformed(t, h, code))
+		return fail(t, -EPROTO, code, "bad response");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (known[i].code == code)
 			return fail(t, -known[i].err, code, "%s", known[i].reason);
@@ -112,6 +124,9 @@ static int fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 
 static int fail_lookup(struct transfer *t, int r, const char *why)
 {
+	/* -EBUSY says that nothing was attempted, which holds for the first hop only. */
+	if (r == -EBUSY && t->response->redirects > 0)
+		r = -EIO;
 	if (r == -ETIMEDOUT)
 		return fail(t, r, CURLE_OPERATION_TIMEDOUT, "timeout: resolving (%s)", why);
 	return fail(t, r, CURLE_COULDNT_RESOLVE_HOST, "name: %s", why);
@@ -138,15 +153,16 @@ static bool is_address(const char *host)
 	return *host == '[' || inet_pton(AF_INET, host, &v4) == 1;
 }
 
-/* Takes an idle handle whose connection still goes to one of 'addresses', or
- * makes a new one. */
+/* Takes an idle handle whose connection is good and still goes to one of
+ * 'addresses', or makes a new one. */
 static int lend(struct transfer *t, const struct addresses *addresses, struct handle **ret_handle)
 {
 	struct fetcher *f = t->f;
 	struct handle *h;
 
 	while ((h = pool_take(f->pool, t->hop.origin.text))) {
-		if (!addresses || addresses_include(addresses, h->remote_ip)) {
+		if (handle_is_quiet(h) &&
+		    (!addresses || addresses_include(addresses, h->remote_ip))) {
 			*ret_handle = h;
 			return 0;
 		}
@@ -318,7 +334,7 @@ static int follow(struct transfer *t)
 		return r == -ENOMEM ? fail_memory(t)
 		                    : fail(t, r, r == -EINVAL ? CURLE_URL_MALFORMAT
 		                                              : CURLE_UNSUPPORTED_PROTOCOL,
-		                           "redirect refused: %s: %.80s", why, t->url.data);
+		                           "redirect refused: %s", why);
 	}
 	hop_redirect(&t->hop, t->response->status, t->url.data, &origin);
 	url_parser_free(t->parser);
@@ -372,13 +388,14 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 		.handle_options = {
 			.user_agent = options->user_agent,
 			.connect_timeout_ns = options->connect_timeout_ns,
+			.ca_path = curl_version_info(CURLVERSION_NOW)->capath,
 			.on_body = on_body,
 		},
 		.max_redirects = options->max_redirects,
 		.max_body_bytes = options->max_body_bytes,
-		.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.cancel_fd = event_create(),
 	};
-	int r = f->cancel_fd < 0 ? -errno : 0;
+	int r = f->cancel_fd < 0 ? f->cancel_fd : 0;
 	if (r == 0)
 		r = pool_create(options->max_idle, &f->pool);
 	if (r == 0)
@@ -406,10 +423,7 @@ struct fetcher *fetcher_free(struct fetcher *f)
 
 void fetcher_cancel(struct fetcher *f)
 {
-	const uint64_t one = 1;
-
-	if (write(f->cancel_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		abort(); /* an eventfd takes 8 bytes unless its counter is full */
+	event_raise(f->cancel_fd);
 	resolver_cancel(f->resolver);
 }
 

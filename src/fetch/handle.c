@@ -65,6 +65,10 @@ static int configure(struct handle *h, const struct handle_options *options)
 	SET(CURLOPT_USERAGENT, options->user_agent);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
 	SET(CURLOPT_MAXLIFETIME_CONN, (long) CONNECTION_LIFETIME_S);
+	if (options->ca_path) {
+		SET(CURLOPT_CAINFO, NULL);
+		SET(CURLOPT_CAPATH, options->ca_path);
+	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
 	if (h->pins)
@@ -112,6 +116,7 @@ int handle_create(const struct handle_options *options, const struct url_origin 
 		return -ENOMEM;
 
 	h->timer_ns = NEVER;
+	h->quiet_socket = CURL_SOCKET_BAD;
 	h->origin = strdup(origin->text);
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
@@ -187,8 +192,10 @@ static int wait_ready(struct handle *h, uint64_t deadline_ns, int cancel_fd, str
 	*ret_n = 0;
 	if (n > 0 && set[h->n_sockets].revents != 0)
 		return -ECANCELED;
+	if (deadline_ns <= clock_now_ns())
+		return -ETIMEDOUT; /* also if a peer keeps its socket ready all the time */
 	if (n <= 0)
-		return deadline_ns <= clock_now_ns() ? -ETIMEDOUT : 0;
+		return 0;
 
 	for (nfds_t i = 0; i < h->n_sockets; i++)
 		if (set[i].revents != 0)
@@ -217,6 +224,24 @@ static void act(struct handle *h, const struct pollfd *ready, nfds_t n)
 	}
 }
 
+/* libcurl knows the socket only as long as the handle is in the multi handle. */
+static void keep_socket(struct handle *h)
+{
+	long version = 0;
+
+	h->quiet_socket = CURL_SOCKET_BAD;
+	(void) curl_easy_getinfo(h->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1)
+		(void) curl_easy_getinfo(h->easy, CURLINFO_ACTIVESOCKET, &h->quiet_socket);
+}
+
+bool handle_is_quiet(const struct handle *h)
+{
+	struct pollfd set = { .fd = h->quiet_socket, .events = POLLIN };
+
+	return poll(&set, 1, 0) == 0; /* which also holds for a negative descriptor */
+}
+
 int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel_fd,
                    CURLcode *ret_code)
 {
@@ -242,6 +267,7 @@ int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel
 		if (r == 0)
 			act(h, ready, n_ready);
 	}
+	keep_socket(h);
 	(void) curl_multi_remove_handle(h->multi, h->easy);
 	h->timer_ns = NEVER;
 	return r;

@@ -101,11 +101,13 @@ struct pool *pool_free(struct pool *p)
 		return NULL;
 
 	mutex_lock(&p->lock);
-	for (struct handle *h = p->newest, *older; h; h = older) {
-		older = h->older;
-		handle_free(h);
-	}
+	struct handle *all = p->newest;
 	mutex_unlock(&p->lock);
+
+	for (struct handle *older; all; all = older) {
+		older = all->older;
+		handle_free(all);
+	}
 	mutex_destroy(&p->lock);
 	free(p);
 	return NULL;

@@ -195,7 +195,11 @@ static int read_object(json_t *object, struct draft *d, struct buf *why)
 		if (r < 0)
 			return r;
 	}
-	return d->url ? 0 : refuse(why, "\"url\" is missing");
+	if (!d->url)
+		return refuse(why, "\"url\" is missing");
+	if (d->body && d->method && strcasecmp(d->method, "HEAD") == 0)
+		return refuse(why, "a HEAD request has no \"body\"");
+	return 0;
 }
 
 /* --- packing ------------------------------------------------------------------------ */
@@ -249,6 +253,8 @@ static int make_job(const struct draft *d, const struct url_origin *origin, stru
 	size_t size = head + packed_size(d->url) + packed_size(d->id) + packed_size(origin->text) +
 	              packed_size(origin->host) + packed_size(d->method) + d->body_bytes +
 	              d->headers.len + packed_size(d->meta);
+	if (size > JOB_MAX_BYTES)
+		return -EMSGSIZE;
 	struct job *job = malloc(size);
 	if (!job)
 		return -ENOMEM;
@@ -276,20 +282,42 @@ static int draft_to_job(struct url_parser *parser, const struct draft *d, struct
 
 	int r = url_parse(parser, d->url, &origin, &text);
 	if (r < 0) {
-		buf_printf(why, "%s: %.200s", text, d->url);
+		buf_printf(why, "%s: ", text);
+		url_add_redacted(why, d->url);
 		return r;
 	}
-	return make_job(d, &origin, ret_job);
+	r = make_job(d, &origin, ret_job);
+	return r == -EMSGSIZE ? refuse(why, "the job takes more than 4 MiB of memory") : r;
 }
 
 /* --- lines -------------------------------------------------------------------------- */
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
+/* Counts what separates or opens values, outside of strings. */
+static size_t count_values(const char *line, size_t len)
+{
+	bool in_string = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (line[i] == '"')
+			in_string = !in_string;
+		else if (in_string)
+			i += line[i] == '\\';
+		else
+			n += line[i] == ',' || line[i] == '[' || line[i] == '{';
+	}
+	return n;
+}
+
 static int parse_object(struct url_parser *parser, const char *line, size_t len,
                         struct job **ret_job, struct buf *why)
 {
 	json_error_t error;
+
+	if (count_values(line, len) > JOB_MAX_VALUES)
+		return refuse(why, "more than %d JSON values", JOB_MAX_VALUES);
 	json_auto_t *json =
 		json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	if (!json)

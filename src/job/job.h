@@ -18,8 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The longest line that can become a job; bounds a single job's memory. */
-enum { JOB_MAX_LINE_BYTES = 1024 * 1024 };
+/* Bounds of a single job: of the line it comes as, of the memory it takes, and of
+ * the JSON values in its line, each of which takes memory while it is read. */
+enum {
+	JOB_MAX_LINE_BYTES = 1024 * 1024,
+	JOB_MAX_BYTES = 4 * 1024 * 1024,
+	JOB_MAX_VALUES = 10000,
+};
 
 /* What goes beyond a plain GET; absent in most jobs. */
 struct job_extra {

@@ -101,6 +101,11 @@ int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_orig
 	}
 
 	c = curl_url_get(parsed, CURLUPART_HOST, &host, CURLU_PUNYCODE);
+	if (c == CURLUE_OUT_OF_MEMORY) {
+		/* libcurl 7.88 says so of every host that libidn2 refuses, too. */
+		*ret_why = "the host is no international domain name";
+		return -EINVAL;
+	}
 	if (c == CURLUE_OK)
 		c = curl_url_get(parsed, CURLUPART_PORT, &port_text, CURLU_DEFAULT_PORT);
 	if (c != CURLUE_OK)
@@ -128,4 +133,20 @@ int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_orig
 	origin.host = p->text.data + host_at;
 	*ret_origin = origin;
 	return 0;
+}
+
+void url_add_redacted(struct buf *b, const char *url)
+{
+	enum { SHOWN = 200 };
+	const char *authority = strstr(url, "://");
+	authority = authority ? authority + 3 : url;
+	size_t len = strcspn(authority, "/?#\\");
+	const char *at = memrchr(authority, '@', len);
+
+	if (at) {
+		buf_add(b, url, (size_t) (authority - url));
+		buf_add_str(b, "***");
+		url = at;
+	}
+	buf_add(b, url, strnlen(url, SHOWN));
 }

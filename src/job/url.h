@@ -40,4 +40,7 @@ NODISCARD NONNULL(1, 2, 3, 4)
 int url_parse(struct url_parser *parser, const char *url, struct url_origin *ret_origin,
               const char **ret_why);
 
+/* Appends the beginning of 'url', for a message: without user and password. */
+NONNULL(1, 2) void url_add_redacted(struct buf *b, const char *url);
+
 #endif

@@ -1,4 +1,12 @@
 # Tests of the built programs, in Python.
-SYSTEM_TESTS =
+SYSTEM_TESTS = \
+	tests/system/test_bounds.py \
+	tests/system/test_cli.py \
+	tests/system/test_input.py \
+	tests/system/test_results.py \
+	tests/system/test_retry.py \
+	tests/system/test_stop.py \
+	tests/system/test_timeouts.py
 TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS)
+EXTRA_DIST += $(SYSTEM_TESTS) \
+	tests/system/harness.py

@@ -3,8 +3,12 @@ UNIT_LIBS = $(PENSTOCK_LIBS) $(CUNIT_LIBS)
 EXTRA_DIST += \
 	tests/unit/config_example.h \
 	tests/unit/dns_server.h \
+	tests/unit/engine_stage.h \
+	tests/unit/fetch_stage.h \
+	tests/unit/origin_process.h \
 	tests/unit/source_stage.h \
-	tests/unit/unit.h
+	tests/unit/unit.h \
+	tests/unit/wire_server.h
 
 check_PROGRAMS += tests/unit/test_config
 TESTS += tests/unit/test_config
@@ -16,25 +20,80 @@ TESTS += tests/unit/test_config_errors
 tests_unit_test_config_errors_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_config_errors_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_engine
+TESTS += tests/unit/test_engine
+tests_unit_test_engine_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_engine_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch
+TESTS += tests/unit/test_fetch
+tests_unit_test_fetch_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch_timeouts
+TESTS += tests/unit/test_fetch_timeouts
+tests_unit_test_fetch_timeouts_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_timeouts_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch_wire
+TESTS += tests/unit/test_fetch_wire
+tests_unit_test_fetch_wire_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_wire_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_follow
 TESTS += tests/unit/test_follow
 tests_unit_test_follow_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_follow_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_hop
+TESTS += tests/unit/test_hop
+tests_unit_test_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_hop_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_ledger
+TESTS += tests/unit/test_ledger
+tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_ledger_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_lines
 TESTS += tests/unit/test_lines
 tests_unit_test_lines_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_lines_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_pool
+TESTS += tests/unit/test_pool
+tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_pool_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_recorder
+TESTS += tests/unit/test_recorder
+tests_unit_test_recorder_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_recorder_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_resolver
 TESTS += tests/unit/test_resolver
 tests_unit_test_resolver_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_resolver_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_results_log
+TESTS += tests/unit/test_results_log
+tests_unit_test_results_log_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_results_log_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_retry
+TESTS += tests/unit/test_retry
+tests_unit_test_retry_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_retry_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_schedule
 TESTS += tests/unit/test_schedule
 tests_unit_test_schedule_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_schedule_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_settings
+TESTS += tests/unit/test_settings
+tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_settings_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units
@@ -45,3 +104,8 @@ check_PROGRAMS += tests/unit/test_urlfile
 TESTS += tests/unit/test_urlfile
 tests_unit_test_urlfile_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_urlfile_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_workers
+TESTS += tests/unit/test_workers
+tests_unit_test_workers_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_workers_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the engine's parts are started, and what their threads report to it. */
+#include "engine/parts.h"
+
+#include "backlog/memory.h"
+#include "base/clock.h"
+#include "base/event.h"
+#include "base/random.h"
+#include "engine/retry.h"
+#include "source/schedule.h"
+#include "source/urlfile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- what the threads report ------------------------------------------------------- */
+
+static void on_settled(void *arg, int error)
+{
+	struct engine *e = arg;
+	int none = 0;
+
+	if (error < 0 && atomic_compare_exchange_strong(&e->record_error, &none, error))
+		event_raise(e->event_fd);
+	else if (atomic_load(&e->stopping) || engine_is_finished(e))
+		event_raise(e->event_fd);
+}
+
+static void on_trouble(void *arg, int error)
+{
+	struct engine *e = arg;
+
+	if (error < 0)
+		log_error("results cannot be written: %s; nothing is lost, fetching waits until they can",
+		          strerror(-error));
+	else
+		log_info("results can be written again");
+	atomic_store(&e->trouble, error);
+}
+
+static void on_workers_left(void *arg)
+{
+	struct engine *e = arg;
+
+	atomic_store(&e->workers_left, true);
+	event_raise(e->event_fd);
+}
+
+static void on_dead(void *arg, const struct job *job, const char *reason)
+{
+	struct engine *e = arg;
+
+	e->options.dead(e->options.arg, job, reason);
+}
+
+static void log_held_back(struct complaints *about)
+{
+	uint64_t n = log_take_held_back(&about->limit);
+
+	if (n > 0)
+		log_about(LOG_LEVEL_WARNING, &(struct log_fields) { .source = about->source },
+		          "%s: %llu more bad lines, not shown", about->source,
+		          (unsigned long long) n);
+}
+
+static void on_complaint(void *arg, const struct source_complaint *c)
+{
+	struct complaints *about = arg;
+	const struct log_fields fields = { .source = c->source };
+
+	about->source = c->source;
+	if (!log_allowed(&about->limit, clock_now_ns()))
+		return;
+	log_held_back(about);
+	if (c->line > 0)
+		log_about(LOG_LEVEL_WARNING, &fields, "%s:%llu: skipped: %s", c->source,
+		          (unsigned long long) c->line, c->why);
+	else
+		log_about(LOG_LEVEL_WARNING, &fields, "%s: skipped: %s", c->source, c->why);
+}
+
+/* Called by the source's own thread, as its complaints are. */
+static void on_source_ended(void *arg, const char *source, int error)
+{
+	struct engine *e = arg;
+
+	for (size_t i = 0; i < e->n_sources; i++)
+		if (e->complaints[i].source == source)
+			log_held_back(&e->complaints[i]);
+	if (error < 0) {
+		log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .source = source },
+		          "%s: reading failed: %s; what was read so far goes on", source,
+		          strerror(-error));
+		atomic_store(&e->source_failed, true);
+	}
+	event_raise(e->event_fd);
+}
+
+/* --- starting ---------------------------------------------------------------------- */
+
+static int start_fetcher(struct engine *e, struct buf *errors)
+{
+	const struct settings *s = e->options.settings;
+	struct buf servers = { 0 };
+
+	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
+		buf_printf(&servers, "%s%s", i > 0 ? "," : "", s->fetch.dns_servers.items[i]);
+	buf_add_char(&servers, '\0');
+
+	const struct fetch_options options = {
+		.connect_timeout_ns = s->fetch.connect_timeout_ns,
+		.max_redirects = (unsigned) s->fetch.max_redirects,
+		.max_body_bytes = s->fetch.max_body,
+		.user_agent = s->fetch.user_agent,
+		.max_idle = s->fetch.idle_connections,
+		.resolver = {
+			.servers = servers.data,
+			.max_waiters = (unsigned) (s->workers > 1 ? s->workers / 2 : 1),
+			.max_cached = 4096 + s->workers,
+			.min_ttl_ns = 1 * NS_PER_S,
+			.max_ttl_ns = 300 * NS_PER_S,
+			.failure_ttl_ns = 2 * NS_PER_S,
+		},
+	};
+	int r = servers.failed ? -ENOMEM : fetcher_create(&options, &e->fetcher);
+	if (r == -EINVAL)
+		buf_printf(errors, "fetch.dns_servers: %s: not a list of addresses\n", servers.data);
+	buf_done(&servers);
+	return r;
+}
+
+static int start_middle(struct engine *e)
+{
+	const struct settings *s = e->options.settings;
+
+	int r = memory_backlog_create(settings_max_jobs(s), s->backlog.max_bytes, &e->backlog);
+	if (r == 0)
+		r = queue_create(s->queue.capacity, s->queue.max_bytes, &e->queue);
+	if (r == 0)
+		r = recorder_create(
+			&(struct recorder_options) {
+				.results = e->options.results,
+				.backlog = e->backlog,
+				.ledger = e->ledger,
+				.stalls = e->options.stalls,
+				.trouble = on_trouble,
+				.settled = on_settled,
+				.arg = e,
+			},
+			&e->recorder);
+	return r;
+}
+
+struct workers_policy engine_policy(const struct settings *s)
+{
+	struct workers_policy policy = {
+		.retry = {
+			.max_attempts = s->retry.max_attempts,
+			.base_ns = s->retry.base_ns,
+			.max_ns = s->retry.max_ns,
+			.max_retry_after_ns = s->retry.max_retry_after_ns,
+		},
+		.timeout_ns = s->fetch.timeout_ns,
+	};
+
+	for (size_t i = 0; i < s->fetch.success.n; i++)
+		if (status_set_add(&policy.retry.success, s->fetch.success.items[i]) < 0)
+			abort(); /* settings_load() has checked them */
+	return policy;
+}
+
+static int start_workers(struct engine *e, struct buf *errors)
+{
+	const struct settings *s = e->options.settings;
+	const struct workers_options options = {
+		.queue = e->queue,
+		.fetcher = e->fetcher,
+		.recorder = e->recorder,
+		.ledger = e->ledger,
+		.policy = engine_policy(s),
+		.seed = random_seed(),
+		.all_left = on_workers_left,
+		.dead = e->options.dead ? on_dead : NULL,
+		.arg = e,
+	};
+
+	int r = workers_create(&options, &e->workers);
+	if (r == 0)
+		r = workers_resize(e->workers, (unsigned) s->workers);
+	if (r == -EAGAIN)
+		buf_printf(errors, "workers = %llu: the system starts no more threads; ask for fewer\n",
+		           (unsigned long long) s->workers);
+	return r;
+}
+
+static int start_feeder(struct engine *e)
+{
+	return feeder_create(
+		&(struct feeder_options) {
+			.backlog = e->backlog,
+			.queue = e->queue,
+			.ledger = e->ledger,
+		},
+		&e->feeder);
+}
+
+static int open_schedule(struct engine *e, const struct source_settings *s,
+                         const struct source_listener *listener, struct source **ret_source)
+{
+	const struct schedule_options options = {
+		.name = "schedule",
+		.every_ns = s->every_ns,
+		.jitter_ns = s->jitter_ns,
+		.urls = s->urls.items,
+		.n_urls = s->urls.n,
+		.seed = random_seed(),
+		.stop_fd = intake_stop_fd(e->intake),
+		.listener = *listener,
+	};
+	return schedule_create(&options, ret_source);
+}
+
+static int open_file(struct engine *e, const struct source_settings *s,
+                     const struct source_listener *listener, struct source **ret_source)
+{
+	const struct urlfile_options options = {
+		.path = s->path,
+		.follow = s->follow,
+		.stop_fd = intake_stop_fd(e->intake),
+		.listener = *listener,
+	};
+	return urlfile_create(&options, ret_source);
+}
+
+static int open_source(struct engine *e, const struct source_settings *s, struct complaints *about,
+                       struct buf *errors)
+{
+	const struct source_listener listener = { .complain = on_complaint, .arg = about };
+	struct source *source = NULL;
+
+	int r = s->type == SOURCE_FILE ? open_file(e, s, &listener, &source)
+	                               : open_schedule(e, s, &listener, &source);
+	if (r < 0) {
+		buf_printf(errors, "%s: cannot be read: %s\n",
+		           s->type == SOURCE_FILE ? s->path : "schedule", strerror(-r));
+		return -ENXIO;
+	}
+	return intake_add(e->intake, source);
+}
+
+/* Opens every source, so that all that cannot be read are named, then starts them. */
+static int start_intake(struct engine *e, const struct engine_options *options, struct buf *errors)
+{
+	uint64_t quarter = settings_max_jobs(e->options.settings) / 4;
+	const struct intake_options intake_options = {
+		.backlog = e->backlog,
+		.ledger = e->ledger,
+		.max_batch = quarter > 0 ? quarter : 1,
+		.ended = on_source_ended,
+		.arg = e,
+	};
+
+	e->n_sources = options->n_sources;
+	e->complaints = calloc(e->n_sources > 0 ? e->n_sources : 1, sizeof(*e->complaints));
+	int first = e->complaints ? intake_create(&intake_options, &e->intake) : -ENOMEM;
+	for (size_t i = 0; e->intake && i < options->n_sources; i++) {
+		int r = open_source(e, &options->sources[i], &e->complaints[i], errors);
+		first = first < 0 ? first : r;
+	}
+	return first < 0 ? first : intake_start(e->intake);
+}
+
+int engine_start_parts(struct engine *e, const struct engine_options *options, struct buf *errors)
+{
+	e->event_fd = event_create();
+	int r = e->event_fd < 0 ? e->event_fd : ledger_create(&e->ledger);
+	if (r == 0)
+		r = start_fetcher(e, errors);
+	if (r == 0)
+		r = start_middle(e);
+	if (r == 0)
+		r = start_workers(e, errors);
+	if (r == 0)
+		r = start_feeder(e);
+	if (r == 0)
+		r = start_intake(e, options, errors);
+	if (r < 0 && errors->len == 0)
+		buf_printf(errors, "cannot start: %s\n", strerror(-r));
+	return r;
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fetch.h: what goes over the wire, and that a connection is used again while
+ * nothing of one job leaks into the next. */
+#include "fetch/fetch.h"
+
+#include "base/random.h"
+#include "fetch_stage.h"
+#include "origin_process.h"
+#include "wire_server.h"
+
+static struct origin_process origin;
+
+static int get(struct stage *s, const char *target)
+{
+	return stage_get(s, "http://127.0.0.1:%u%s", (unsigned) origin.port, target);
+}
+
+/* --- the stage: two servers that keep what they are sent ---------------------------- */
+
+struct wire_stage {
+	struct stage fetch;
+	struct wire_server a, b;
+	struct buf wire;
+	char url[64]; /* of server a */
+};
+
+static void begin(struct wire_stage *s)
+{
+	stage_init(&s->fetch);
+	stage_create(&s->fetch);
+	wire_start(&s->a);
+	wire_start(&s->b);
+	s->wire = (struct buf) { 0 };
+	(void) snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u/x", (unsigned) s->a.port);
+}
+
+static void end(struct wire_stage *s)
+{
+	stage_done(&s->fetch);
+	wire_stop(&s->a);
+	wire_stop(&s->b);
+	buf_done(&s->wire);
+}
+
+/* Whether exactly these requests have come to 'server', whose "127.0.0.1:PORT" is "@". */
+static bool came(struct wire_stage *s, struct wire_server *server, const char *expected)
+{
+	struct buf text = { 0 };
+
+	for (; *expected != '\0'; expected++) {
+		if (*expected == '@')
+			buf_printf(&text, "127.0.0.1:%u", (unsigned) server->port);
+		else
+			buf_add_char(&text, *expected);
+	}
+	buf_add_char(&text, '\0');
+	wire_take(server, &s->wire);
+	bool same = strcmp(s->wire.data, text.data) == 0;
+	if (!same)
+		(void) fprintf(stderr, "came:\n%s\nexpected:\n%s\n", s->wire.data, text.data);
+	buf_done(&text);
+	return same;
+}
+
+#define HEAD_OF(method, target)                                                                    \
+	method " " target " HTTP/1.1\r\nHost: @\r\nUser-Agent: test/1\r\nAccept: */*\r\n"
+
+/* --- requests ---------------------------------------------------------------------- */
+
+static void test_a_plain_get(void)
+{
+	struct wire_stage s;
+
+	begin(&s);
+	CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s?q#fragment", s.url), 0);
+	CU_ASSERT_TRUE(came(&s, &s.a, HEAD_OF("GET", "/x?q") "\r\n"));
+	end(&s);
+}
+
+static void test_methods_headers_and_bodies(void)
+{
+	static const struct {
+		struct fetch_request req;
+		const char *wire;
+	} cases[] = {
+		{ { .method = "HEAD" }, HEAD_OF("HEAD", "/x") "\r\n" },
+		{ { .method = "DELETE" }, HEAD_OF("DELETE", "/x") "\r\n" },
+		{ { .method = "OPTIONS" }, HEAD_OF("OPTIONS", "/x") "\r\n" },
+		{ { .method = "GET", .headers = "X-A: 1\0X-B: 2\0X-Empty;\0" },
+		  HEAD_OF("GET", "/x") "X-A: 1\r\nX-B: 2\r\nX-Empty:\r\n\r\n" },
+		{ { .method = "GET", .headers = "Accept: text/html\0User-Agent: mine\0" },
+		  "GET /x HTTP/1.1\r\nHost: @\r\nAccept: text/html\r\nUser-Agent: mine\r\n\r\n" },
+		{ { .method = "POST",
+		    .headers = "Content-Type: text/plain\0",
+		    .body = "a\0b",
+		    .body_bytes = 3 },
+		  HEAD_OF("POST", "/x") "Content-Type: text/plain\r\nContent-Length: 3\r\n\r\na" },
+		{ { .method = "PUT",
+		    .headers = "Content-Type: a/b\0",
+		    .body = "hello",
+		    .body_bytes = 5 },
+		  HEAD_OF("PUT", "/x") "Content-Type: a/b\r\nContent-Length: 5\r\n\r\nhello" },
+		{ { .method = "POST", .headers = "Content-Type: a/b\0" },
+		  HEAD_OF("POST", "/x") "Content-Type: a/b\r\nContent-Length: 0\r\n\r\n" },
+		{ { .method = "DELETE",
+		    .headers = "Content-Type: a/b\0",
+		    .body = "x",
+		    .body_bytes = 1 },
+		  HEAD_OF("DELETE", "/x") "Content-Type: a/b\r\nContent-Length: 1\r\n\r\nx" },
+	};
+	struct wire_stage s;
+
+	begin(&s);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fetch_request req = cases[i].req;
+		req.url = s.url;
+		CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
+		CU_ASSERT_TRUE(came(&s, &s.a, cases[i].wire));
+	}
+	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1);
+	end(&s);
+}
+
+static void test_a_large_body_arrives_whole(void)
+{
+	enum { SIZE = 300000 };
+	struct wire_stage s;
+	char *body = malloc(SIZE);
+
+	begin(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+	memset(body, 'x', SIZE);
+	struct fetch_request req = {
+		.url = s.url, .method = "POST", .body = body, .body_bytes = SIZE
+	};
+	CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
+	wire_take(&s.a, &s.wire);
+	CU_ASSERT_TRUE(s.wire.len > SIZE);
+	CU_ASSERT_EQUAL(memcmp(s.wire.data + s.wire.len - 1 - SIZE, body, SIZE), 0);
+	free(body);
+	end(&s);
+}
+
+/* --- redirects --------------------------------------------------------------------- */
+
+static const struct fetch_request secret_post = {
+	.method = "POST",
+	.headers = "Authorization: secret\0X-Kept: yes\0Content-Type: a/b\0",
+	.body = "hello",
+	.body_bytes = 5,
+};
+
+#define SECRET_POST                                                                                \
+	HEAD_OF("POST", "/x")                                                                      \
+	"Authorization: secret\r\nX-Kept: yes\r\nContent-Type: a/b\r\n"                            \
+	"Content-Length: 5\r\n\r\nhello"
+
+static void test_a_post_becomes_a_get_without_its_body(void)
+{
+	struct wire_stage s;
+	struct fetch_request req = secret_post;
+
+	begin(&s);
+	req.url = s.url;
+	wire_answer_next(&s.a, "HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n");
+	CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
+	CU_ASSERT_EQUAL(s.fetch.response.redirects, 1);
+	CU_ASSERT_TRUE(came(
+	        &s, &s.a,
+	        SECRET_POST HEAD_OF("GET", "/y") "Authorization: secret\r\nX-Kept: yes\r\n\r\n"));
+	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1);
+	end(&s);
+}
+
+static void test_credentials_do_not_travel(void)
+{
+	struct wire_stage s;
+	struct fetch_request req = secret_post;
+	char redirect[128];
+
+	begin(&s);
+	req.url = s.url;
+	(void) snprintf(
+	        redirect, sizeof(redirect),
+	        "HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:%u/y\r\nContent-Length: 0\r\n\r\n",
+	        (unsigned) s.b.port);
+	wire_answer_next(&s.a, redirect);
+	(void) snprintf(
+	        redirect, sizeof(redirect),
+	        "HTTP/1.1 308 Back\r\nLocation: http://127.0.0.1:%u/z\r\nContent-Length: 0\r\n\r\n",
+	        (unsigned) s.a.port);
+	wire_answer_next(&s.b, redirect);
+	CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
+	CU_ASSERT_TRUE(came(
+	        &s, &s.b,
+	        HEAD_OF("POST",
+	                "/y") "X-Kept: yes\r\nContent-Type: a/b\r\n"
+	                              "Content-Length: 5\r\n\r\nhello"));
+	CU_ASSERT_TRUE(came(
+	        &s, &s.a,
+	        SECRET_POST HEAD_OF(
+	                "POST",
+	                "/z") "X-Kept: yes\r\nContent-Type: a/b\r\n"
+	                              "Content-Length: 5\r\n\r\nhello"));
+	end(&s);
+}
+
+static void test_cookies_and_credentials_of_a_url_are_not_kept(void)
+{
+	struct wire_stage s;
+	char redirect[128];
+
+	begin(&s);
+	(void) snprintf(redirect, sizeof(redirect),
+	                "HTTP/1.1 302 Go\r\nLocation: http://user:pass@127.0.0.1:%u/y\r\n"
+	                "Set-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
+	                (unsigned) s.a.port);
+	wire_answer_next(&s.a, redirect);
+	CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
+	wire_take(&s.a, &s.wire);
+	CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
+	CU_ASSERT_TRUE(came(&s, &s.a, HEAD_OF("GET", "/x") "\r\n"));
+	end(&s);
+}
+
+/* --- connections ------------------------------------------------------------------- */
+
+static void test_one_connection_serves_them_all(void)
+{
+	enum { FETCHES = 20 };
+	struct stage s;
+	struct fetch_stats stats;
+
+	stage_init(&s);
+	stage_create(&s);
+	long long before = origin_counter(&origin, "connections");
+	for (int i = 0; i < FETCHES; i++)
+		CU_ASSERT_EQUAL(get(&s, i % 4 == 3 ? "/status/404" : "/bytes/100"), 0);
+	CU_ASSERT_EQUAL(get(&s, "/redirect/3"), 0);
+	CU_ASSERT_EQUAL(origin_counter(&origin, "connections"), before + 2); /* and the asking */
+	fetch_stats(s.fetcher, &stats);
+	CU_ASSERT_EQUAL(stats.idle_connections, 1);
+	stage_done(&s);
+}
+
+static void test_a_closed_connection_is_not_missed(void)
+{
+	struct stage s;
+
+	stage_init(&s);
+	stage_create(&s);
+	for (int i = 0; i < 20; i++) {
+		CU_ASSERT_EQUAL(get(&s, "/close-after"), 0);
+		CU_ASSERT_EQUAL(s.response.status, 200);
+		CU_ASSERT_EQUAL(get(&s, "/ok"), 0);
+		CU_ASSERT_EQUAL(s.response.status, 200);
+	}
+	stage_done(&s);
+}
+
+/* The answer to one request may not become part of the next one's. */
+static void test_bytes_behind_an_answer_are_not_the_next_one(void)
+{
+	struct stage s;
+
+	stage_init(&s);
+	stage_create(&s);
+	for (int i = 0; i < 5; i++) {
+		CU_ASSERT_EQUAL(get(&s, "/long/70000"), 0);
+		CU_ASSERT_EQUAL(s.response.body_bytes, 70000);
+		while (origin_counter(&origin, "open") > 1) /* all is sent once it has closed */
+			(void) sched_yield();
+		CU_ASSERT_EQUAL(get(&s, "/close-after"), 0);
+		CU_ASSERT_EQUAL(s.response.status, 200);
+	}
+	stage_done(&s);
+}
+
+static void test_without_room_for_idle_ones_each_fetch_connects(void)
+{
+	struct stage s;
+
+	stage_init(&s);
+	s.options.max_idle = 0;
+	stage_create(&s);
+	long long before = origin_counter(&origin, "connections");
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(get(&s, "/ok"), 0);
+	CU_ASSERT_EQUAL(origin_counter(&origin, "connections"), before + 4);
+	stage_done(&s);
+}
+
+/* --- nothing leaks ----------------------------------------------------------------- */
+
+struct request_text {
+	char headers[256];
+	char body[64];
+};
+
+/* Makes up a job; half of them are plain. */
+static void make_up(struct random *random, struct fetch_request *req, struct request_text *text)
+{
+	static const char *const methods[] = { "GET",   "HEAD",   "POST",   "PUT",
+		                               "PATCH", "DELETE", "OPTIONS" };
+	static const char *const headers[] = {
+		"X-Job: 1",    "Accept: a/b", "Authorization: secret", "Content-Type: text/plain",
+		"Cookie: a=b", "X-Empty;",    "User-Agent: other",     "Range: bytes=0-1"
+	};
+	size_t len = 0;
+
+	*req = (struct fetch_request) { .url = req->url, .method = "GET" };
+	if (random_up_to(random, 1) == 0)
+		return;
+	req->method = methods[random_up_to(random, ARRAY_LEN(methods) - 1)];
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+		if (random_up_to(random, 3) > 0)
+			continue;
+		memcpy(text->headers + len, headers[i], strlen(headers[i]) + 1);
+		len += strlen(headers[i]) + 1;
+	}
+	text->headers[len] = '\0';
+	req->headers = len > 0 ? text->headers : NULL;
+	if (strcmp(req->method, "HEAD") == 0 || random_up_to(random, 1) == 0)
+		return;
+	req->body_bytes = (size_t) random_up_to(random, sizeof(text->body));
+	memset(text->body, 'b', sizeof(text->body));
+	req->body = text->body;
+}
+
+static void test_nothing_leaks_into_the_next_job(void)
+{
+	enum { JOBS = 300 };
+	struct wire_stage s;
+	struct stage fresh;
+	struct buf expected = { 0 };
+	struct request_text text;
+	uint64_t seed = random_seed();
+	struct random random = { .state = seed };
+	bool same = true;
+
+	begin(&s);
+	stage_init(&fresh);
+	for (int i = 0; i < JOBS && same; i++) {
+		struct fetch_request req = { .url = s.url };
+		make_up(&random, &req, &text);
+		CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
+		wire_take(&s.a, &s.wire);
+
+		stage_create(&fresh);
+		CU_ASSERT_EQUAL(stage_fetch(&fresh, &req), 0);
+		fresh.fetcher = fetcher_free(fresh.fetcher);
+		wire_take(&s.a, &expected);
+		same = s.wire.len == expected.len &&
+		       memcmp(s.wire.data, expected.data, expected.len) == 0;
+	}
+	CU_ASSERT_TRUE(same);
+	if (!same)
+		(void) fprintf(stderr, "seed %llu: reused:\n%s\nfresh:\n%s\n",
+		               (unsigned long long) seed, s.wire.data, expected.data);
+	else
+		CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1 + JOBS); /* really reused */
+	buf_done(&expected);
+	stage_done(&fresh);
+	end(&s);
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		{ "a plain GET has no more than it needs", test_a_plain_get },
+		{ "methods, headers and bodies arrive as given", test_methods_headers_and_bodies },
+		{ "a large body arrives whole", test_a_large_body_arrives_whole },
+		{ "a redirected POST becomes a GET without its body",
+		  test_a_post_becomes_a_get_without_its_body },
+		{ "credentials do not travel to another origin, nor back",
+		  test_credentials_do_not_travel },
+		{ "cookies and a URL's credentials are not kept",
+		  test_cookies_and_credentials_of_a_url_are_not_kept },
+		{ "one connection serves them all", test_one_connection_serves_them_all },
+		{ "a connection that the origin has closed is not missed",
+		  test_a_closed_connection_is_not_missed },
+		{ "bytes behind an answer are not the next one",
+		  test_bytes_behind_an_answer_are_not_the_next_one },
+		{ "without room for idle ones each fetch connects",
+		  test_without_room_for_idle_ones_each_fetch_connects },
+		{ "nothing leaks into the next job", test_nothing_leaks_into_the_next_job },
+		CU_TEST_INFO_NULL,
+	};
+
+	if (!origin_is_there())
+		return ORIGIN_SKIP;
+	stage_begin_all();
+	if (!origin_start(&origin))
+		return EXIT_FAILURE;
+	int status = unit_run("fetch: wire", tests);
+	return origin_stop(&origin) ? status : EXIT_FAILURE;
+}

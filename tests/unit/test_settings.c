@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* settings.h: every key of the table, the checks across keys, what follows from
+ * them, and that the documentation knows every key. */
+#include "engine/settings.h"
+
+#include "base/units.h"
+#include "unit.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- helpers ----------------------------------------------------------------------- */
+
+/* Loads with these overrides; what was wrong is in 'errors'. */
+static int try_load(const char *path, const char *const *overrides, size_t n, struct settings *s,
+                    struct config **ret_config, struct buf *errors)
+{
+	buf_clear(errors);
+	int r = settings_load(path, overrides, n, s, ret_config, errors);
+	CU_ASSERT_EQUAL(r == 0, errors->len == 0);
+	buf_add_char(errors, '\0');
+	return r;
+}
+
+static struct settings load(const char *const *overrides, size_t n, struct config **ret_config)
+{
+	struct settings s = { 0 };
+	struct buf errors = { 0 };
+
+	CU_ASSERT_EQUAL_FATAL(try_load(NULL, overrides, n, &s, ret_config, &errors), 0);
+	buf_done(&errors);
+	return s;
+}
+
+/* Whether an override is taken. */
+static bool takes(const char *override)
+{
+	struct settings s;
+	struct config *c = NULL;
+	struct buf errors = { 0 };
+
+	bool taken = try_load(NULL, &override, 1, &s, &c, &errors) == 0;
+	c = config_free(c);
+	buf_done(&errors);
+	return taken;
+}
+
+/* Writes a configuration file and loads it; expects 'complaint' within what is said. */
+static void expect_complaint(const char *text, const char *complaint)
+{
+	char path[] = "/tmp/penstock-test-XXXXXX";
+	struct settings s;
+	struct config *c = NULL;
+	struct buf errors = { 0 };
+
+	int fd = mkstemp(path);
+	CU_ASSERT_TRUE_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(write(fd, text, strlen(text)), (ssize_t) strlen(text));
+	(void) close(fd);
+	int r = try_load(path, NULL, 0, &s, &c, &errors);
+	CU_ASSERT_EQUAL(r, complaint ? -EINVAL : 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, complaint ? complaint : ""));
+	if (complaint && !strstr(errors.data, complaint))
+		(void) fprintf(stderr, "%s", errors.data);
+	c = config_free(c);
+	buf_done(&errors);
+	(void) unlink(path);
+}
+
+/* --- single keys ------------------------------------------------------------------- */
+
+/* Whether the key has the same value in both. */
+static bool same_value(const struct config_key *key, const struct settings *a,
+                       const struct settings *b)
+{
+	const char *at_a = (const char *) a + key->offset, *at_b = (const char *) b + key->offset;
+	const char *text_a = NULL, *text_b = NULL;
+	struct config_strings list_a, list_b;
+
+	switch (key->type) {
+	case CONFIG_COUNT:
+	case CONFIG_SIZE:
+	case CONFIG_DURATION:
+		return memcmp(at_a, at_b, sizeof(uint64_t)) == 0;
+	case CONFIG_BOOL:
+		return memcmp(at_a, at_b, sizeof(bool)) == 0;
+	case CONFIG_CHOICE:
+		return memcmp(at_a, at_b, sizeof(int)) == 0;
+	case CONFIG_STRING:
+		memcpy(&text_a, at_a, sizeof(text_a));
+		memcpy(&text_b, at_b, sizeof(text_b));
+		return strcmp(text_a, text_b) == 0;
+	case CONFIG_STRINGS:
+		memcpy(&list_a, at_a, sizeof(list_a));
+		memcpy(&list_b, at_b, sizeof(list_b));
+		return list_a.n == list_b.n;
+	case CONFIG_GROUPS:
+		return true;
+	}
+	return false;
+}
+
+static void test_every_default_reads_back_as_itself(void)
+{
+	struct config *presets = NULL;
+	const struct settings s = load(NULL, 0, &presets);
+
+	for (size_t i = 0; i < settings_table.n; i++) {
+		const struct config_key *key = &settings_table.keys[i];
+		struct config *c = NULL;
+		char override[256];
+
+		if (key->type == CONFIG_GROUPS)
+			continue; /* has no text form */
+		const char *text = key->preset ? key->preset : key->choices[0];
+		(void) snprintf(override, sizeof(override), "%s=%s", key->path, text);
+		const char *overrides[] = { override };
+		const struct settings again = load(overrides, 1, &c);
+		CU_ASSERT_TRUE(same_value(key, &s, &again));
+		CU_ASSERT_STRING_EQUAL(config_origin_of(c, key->path), "--set");
+		c = config_free(c);
+	}
+	presets = config_free(presets);
+}
+
+static void add_number(struct buf *b, const struct config_key *key, uint64_t value)
+{
+	buf_clear(b);
+	buf_printf(b, "%s=", key->path);
+	if (key->type == CONFIG_DURATION)
+		units_add_duration(b, value);
+	else if (key->type == CONFIG_SIZE)
+		units_add_size(b, value);
+	else
+		buf_add_u64(b, value);
+	buf_add_char(b, '\0');
+}
+
+/* retry.base may be no longer than retry.max, so its upper end is tested with that. */
+static bool takes_number(const struct config_key *key, uint64_t value)
+{
+	struct buf b = { 0 };
+	struct buf errors = { 0 };
+	struct settings s;
+	struct config *c = NULL;
+
+	add_number(&b, key, value);
+	const char *overrides[] = { "retry.base=1ms", "retry.max=365d", b.data };
+	bool taken = try_load(NULL, overrides, ARRAY_LEN(overrides), &s, &c, &errors) == 0;
+	c = config_free(c);
+	buf_done(&b);
+	buf_done(&errors);
+	return taken;
+}
+
+static void test_every_range_holds(void)
+{
+	for (size_t i = 0; i < settings_table.n; i++) {
+		const struct config_key *key = &settings_table.keys[i];
+		if (key->type != CONFIG_COUNT && key->type != CONFIG_SIZE &&
+		    key->type != CONFIG_DURATION)
+			continue;
+		CU_ASSERT_TRUE(key->max > key->min); /* nothing is without a bound */
+		CU_ASSERT_TRUE(takes_number(key, key->min));
+		CU_ASSERT_TRUE(takes_number(key, key->max));
+		CU_ASSERT_FALSE(takes_number(key, key->max + 1));
+		if (key->min > 0)
+			CU_ASSERT_FALSE(takes_number(key, key->min - 1));
+	}
+}
+
+static void expect_documented(const struct config_table *table)
+{
+	for (size_t i = 0; i < table->n; i++) {
+		const struct config_key *key = &table->keys[i];
+		CU_ASSERT_TRUE(key->help && strlen(key->help) > 8);
+		CU_ASSERT_PTR_NOT_NULL(key->unit);
+		if (key->type == CONFIG_DURATION)
+			CU_ASSERT_STRING_EQUAL(key->unit, "time");
+		if (key->type == CONFIG_SIZE)
+			CU_ASSERT_STRING_EQUAL(key->unit, "bytes");
+		if (key->element)
+			expect_documented(key->element);
+	}
+}
+
+static void test_every_key_explains_itself(void) { expect_documented(&settings_table); }
+
+static void test_the_defaults_are_those_of_the_manual(void)
+{
+	struct config *c = NULL;
+	struct settings s = load(NULL, 0, &c);
+
+	CU_ASSERT_EQUAL(s.workers, 64);
+	CU_ASSERT_EQUAL(s.queue.capacity, 1000);
+	CU_ASSERT_EQUAL(s.queue.max_bytes, UINT64_C(64) << 20);
+	CU_ASSERT_EQUAL(s.backlog.type, BACKLOG_MEMORY);
+	CU_ASSERT_EQUAL(s.fetch.timeout_ns, UINT64_C(30000000000));
+	CU_ASSERT_EQUAL(s.fetch.max_redirects, 5);
+	CU_ASSERT_EQUAL(s.fetch.success.n, 1);
+	CU_ASSERT_EQUAL(s.fetch.dns_servers.n, 0);
+	CU_ASSERT_EQUAL(s.retry.max_attempts, 5);
+	CU_ASSERT_EQUAL(s.sources.n, 0);
+	CU_ASSERT_STRING_EQUAL(s.results.path, "");
+	CU_ASSERT_STRING_EQUAL(s.control.socket, "control.sock");
+	CU_ASSERT_STRING_EQUAL(s.control.mode, "0660");
+	CU_ASSERT_EQUAL(strncmp(s.fetch.user_agent, "penstock/", 9), 0);
+	c = config_free(c);
+}
+
+/* --- across keys ------------------------------------------------------------------- */
+
+static void test_a_source_needs_what_its_type_needs(void)
+{
+	expect_complaint("sources = ( { type = \"file\"; path = \"urls\"; } );", NULL);
+	expect_complaint("sources = ( { type = \"file\"; } );",
+	                 "sources[0]: a file source needs a path");
+	expect_complaint(
+	        "sources = ( { type = \"schedule\"; every = \"1s\"; urls = \"http://a/\"; } );",
+	        NULL);
+	expect_complaint("sources = ( { type = \"file\"; path = \"-\"; },"
+	                 " { type = \"schedule\"; urls = ( \"http://a/\" ); } );",
+	                 "sources[1]: a schedule needs every");
+	expect_complaint("sources = ( { type = \"schedule\"; every = \"1s\"; } );",
+	                 "sources[0]: a schedule needs urls");
+	expect_complaint("sources = ( { path = \"x\"; } );", "type");
+	expect_complaint("sources = ( { type = \"directory\"; path = \"x\"; } );", "type");
+}
+
+static void test_success_is_a_list_of_statuses(void)
+{
+	CU_ASSERT_TRUE(takes("fetch.success=200"));
+	CU_ASSERT_TRUE(takes("fetch.success=200-299,404"));
+	CU_ASSERT_FALSE(takes("fetch.success=2xx"));
+	CU_ASSERT_FALSE(takes("fetch.success=200-299,99"));
+	expect_complaint("fetch: { success = ( \"200\", \"300-200\" ); };",
+	                 "\"300-200\" is no status");
+}
+
+static void test_the_back_off_has_its_order(void)
+{
+	CU_ASSERT_TRUE(takes("retry.base=5m"));
+	CU_ASSERT_FALSE(takes("retry.base=301s"));
+	CU_ASSERT_FALSE(takes("retry.max=999ms"));
+	expect_complaint("retry: { base = \"10s\"; max = \"1s\"; };",
+	                 "retry.base: must not be longer than retry.max");
+}
+
+static void test_the_socket_s_mode_is_octal(void)
+{
+	static const struct {
+		const char *text;
+		unsigned mode; /* 0: refused */
+	} cases[] = {
+		{ "0600", 0600 }, { "0660", 0660 }, { "777", 0777 }, { "0666", 0666 },
+		{ "0577", 0 },    { "01000", 0 },   { "0680", 0 },   { "", 0 },
+		{ "rw", 0 },      { "0660 ", 0 },
+	};
+	char override[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct settings s = { .control.mode = cases[i].text };
+		unsigned mode = 0;
+		CU_ASSERT_EQUAL(settings_control_mode(&s, &mode), cases[i].mode != 0);
+		CU_ASSERT_EQUAL(mode, cases[i].mode);
+		(void) snprintf(override, sizeof(override), "control.mode=%s", cases[i].text);
+		CU_ASSERT_EQUAL(takes(override), cases[i].mode != 0);
+	}
+}
+
+static void test_all_problems_are_named_at_once(void)
+{
+	static const char text[] = "fetch: { success = ( \"abc\", \"def\" ); };\n"
+	                           "retry: { base = \"10s\"; max = \"1s\"; };\n"
+	                           "sources = ( { type = \"file\"; } );\n";
+
+	expect_complaint(text, "\"abc\"");
+	expect_complaint(text, "\"def\"");
+	expect_complaint(text, "retry.base");
+	expect_complaint(text, "sources[0]");
+}
+
+static void test_nothing_is_stored_on_failure(void)
+{
+	static const char *const overrides[] = { "workers=7", "fetch.success=2xx" };
+	struct settings s = { .workers = 99 };
+	struct config *c = NULL;
+	struct buf errors = { 0 };
+
+	CU_ASSERT_EQUAL(try_load(NULL, overrides, ARRAY_LEN(overrides), &s, &c, &errors), -EINVAL);
+	CU_ASSERT_EQUAL(s.workers, 99);
+	CU_ASSERT_PTR_NULL(c);
+	buf_done(&errors);
+}
+
+/* --- what follows ------------------------------------------------------------------ */
+
+static void test_the_backlog_has_ten_queues_of_room(void)
+{
+	struct settings s = { .queue.capacity = 30 };
+
+	CU_ASSERT_EQUAL(settings_max_jobs(&s), 300);
+	s.backlog.max_jobs = 7;
+	CU_ASSERT_EQUAL(settings_max_jobs(&s), 7);
+}
+
+static void test_the_ceilings_grow_with_what_needs_room(void)
+{
+	struct config *c = NULL;
+	const struct settings s = load(NULL, 0, &c);
+	const uint64_t memory = settings_memory_ceiling(&s, 1), files = settings_descriptors(&s, 1);
+	struct settings more = s;
+
+	CU_ASSERT_TRUE(memory > s.backlog.max_bytes);
+	CU_ASSERT_TRUE(files > 2 * s.workers + s.fetch.idle_connections);
+	more.workers++;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
+	CU_ASSERT_TRUE(settings_descriptors(&more, 1) > files);
+	more = s;
+	more.fetch.idle_connections++;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
+	CU_ASSERT_TRUE(settings_descriptors(&more, 1) > files);
+	more = s;
+	more.backlog.max_bytes++;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
+	CU_ASSERT_EQUAL(settings_descriptors(&more, 1), files);
+	more = s;
+	more.queue.capacity++;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
+	CU_ASSERT_TRUE(settings_memory_ceiling(&s, 2) > memory);
+	CU_ASSERT_TRUE(settings_descriptors(&s, 2) > files);
+	c = config_free(c);
+}
+
+/* --- documentation ----------------------------------------------------------------- */
+
+/* Reads a file of the source tree, NUL-terminated; false if there is none. */
+static bool read_source(const char *name, struct buf *b)
+{
+	const char *root = getenv("PENSTOCK_SRC");
+	char path[4096];
+	size_t n = 0;
+
+	(void) snprintf(path, sizeof(path), "%s/%s", root ? root : ".", name);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	while ((n = fread(path, 1, sizeof(path), file)) > 0)
+		buf_add(b, path, n);
+	(void) fclose(file);
+	buf_add_char(b, '\0');
+	return true;
+}
+
+static bool is_word_char(char c) { return isalnum((unsigned char) c) || c == '_'; }
+
+/* Whether 'text' has the last part of the path as a word, which 'setting' asks to
+ * be followed by "=" or ":". */
+static bool mentions(const char *text, const char *path, bool setting)
+{
+	const char *dot = strrchr(path, '.');
+	const char *word = dot ? dot + 1 : path;
+	size_t len = strlen(word);
+
+	for (const char *at = strstr(text, word); at; at = strstr(at + 1, word)) {
+		const char *behind = at + len + strspn(at + len, " \t");
+		if ((at > text && is_word_char(at[-1])) || is_word_char(at[len]))
+			continue;
+		if (!setting || *behind == '=' || *behind == ':')
+			return true;
+	}
+	return false;
+}
+
+static void expect_mentioned(const struct config_table *table, const char *text, bool setting)
+{
+	for (size_t i = 0; i < table->n; i++) {
+		const struct config_key *key = &table->keys[i];
+		bool found = mentions(text, key->path, setting);
+		CU_ASSERT_TRUE(found);
+		if (!found)
+			(void) fprintf(stderr, "not documented: %s\n", key->path);
+		if (key->element)
+			expect_mentioned(key->element, text, setting);
+	}
+}
+
+static void test_the_example_shows_every_key(void)
+{
+	struct buf text = { 0 };
+
+	if (read_source("etc/penstock.conf", &text))
+		expect_mentioned(&settings_table, text.data, true);
+	buf_done(&text);
+}
+
+static void test_the_manual_has_every_key(void)
+{
+	struct buf text = { 0 };
+
+	if (read_source("doc/penstock.conf.5", &text))
+		expect_mentioned(&settings_table, text.data, false);
+	buf_done(&text);
+}
+
+static void test_the_example_can_be_loaded(void)
+{
+	const char *root = getenv("PENSTOCK_SRC");
+	struct buf text = { 0 }, errors = { 0 };
+	struct settings s;
+	struct config *c = NULL;
+	char path[4096];
+
+	if (read_source("etc/penstock.conf", &text)) {
+		(void) snprintf(path, sizeof(path), "%s/etc/penstock.conf", root ? root : ".");
+		CU_ASSERT_EQUAL(try_load(path, NULL, 0, &s, &c, &errors), 0);
+		if (errors.len > 1)
+			(void) fprintf(stderr, "%s", errors.data);
+	}
+	c = config_free(c);
+	buf_done(&text);
+	buf_done(&errors);
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		{ "every default reads back as itself", test_every_default_reads_back_as_itself },
+		{ "every range holds at both ends", test_every_range_holds },
+		{ "every key explains itself", test_every_key_explains_itself },
+		{ "the defaults are those that are promised",
+		  test_the_defaults_are_those_of_the_manual },
+		{ "a source needs what its type needs", test_a_source_needs_what_its_type_needs },
+		{ "success is a list of statuses", test_success_is_a_list_of_statuses },
+		{ "the back-off has its order", test_the_back_off_has_its_order },
+		{ "the socket's mode is octal", test_the_socket_s_mode_is_octal },
+		{ "all problems are named at once", test_all_problems_are_named_at_once },
+		{ "nothing is stored on failure", test_nothing_is_stored_on_failure },
+		{ "the backlog has ten queues of room", test_the_backlog_has_ten_queues_of_room },
+		{ "the ceilings grow with what needs room",
+		  test_the_ceilings_grow_with_what_needs_room },
+		{ "the example shows every key", test_the_example_shows_every_key },
+		{ "the manual has every key", test_the_manual_has_every_key },
+		{ "the example can be loaded", test_the_example_can_be_loaded },
+		CU_TEST_INFO_NULL,
+	};
+	return unit_run("settings", tests);
+}

@@ -11,7 +11,10 @@ include src/source/local.mk
 include src/fetch/local.mk
 include src/sink/local.mk
 include src/engine/local.mk
+include src/control/local.mk
+include src/daemon/local.mk
 include src/cli/local.mk
 
-PENSTOCK_LIBS = libpenstock.a $(CURL_LIBS) $(CARES_LIBS) $(CONFIG_LIBS) $(JANSSON_LIBS)
+PENSTOCK_LIBS = libpenstock.a $(CURL_LIBS) $(CARES_LIBS) $(CONFIG_LIBS) $(JANSSON_LIBS) \
+	$(MICROHTTPD_LIBS)
 EXTRA_DIST += src/README.md

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <malloc.h>
+#include <signal.h>
 #include <unistd.h>
 
 void process_prepare(void)
@@ -14,6 +15,8 @@ void process_prepare(void)
 		;
 	if (fd > STDERR_FILENO)
 		(void) close(fd);
+	(void) signal(SIGPIPE, SIG_IGN);
+	(void) signal(SIGXFSZ, SIG_IGN);
 	(void) mallopt(M_ARENA_MAX, 4);
 	(void) setlocale(LC_CTYPE, "C.UTF-8");
 }

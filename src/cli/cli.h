@@ -12,6 +12,7 @@ enum exit_code {
 	EXIT_UNFINISHED = 7,   /* stopped before everything was done */
 	EXIT_USAGE = 64,
 	EXIT_NO_INPUT = 66,
+	EXIT_UNAVAILABLE = 69, /* no daemon answers */
 	EXIT_INTERNAL = 70,
 	EXIT_CANNOT_CREATE = 73,
 	EXIT_IO = 74,
@@ -20,5 +21,8 @@ enum exit_code {
 
 /* `penstock fetch`: argv[0] is "fetch".  Returns the exit code. */
 NONNULL(2) int cli_fetch(int argc, char **argv);
+
+/* `penstock status`, likewise. */
+NONNULL(2) int cli_status(int argc, char **argv);
 
 #endif

@@ -142,7 +142,6 @@ static int catch_signals(struct run *run)
 {
 	sigset_t caught;
 
-	(void) signal(SIGPIPE, SIG_IGN);
 	(void) sigemptyset(&caught);
 	add_unless_ignored(&caught, SIGINT);
 	(void) sigaddset(&caught, SIGTERM);
@@ -336,10 +335,10 @@ static int prepare_and_perform(struct run *run)
 	int code = read_settings(run);
 	if (code == EXIT_OK)
 		code = choose_sources(run);
-	if (code == EXIT_OK && run->args.check)
-		return print_check(run);
 	if (code == EXIT_OK)
 		code = allow_descriptors(run);
+	if (code == EXIT_OK && run->args.check)
+		return print_check(run);
 	if (code != EXIT_OK)
 		return code;
 

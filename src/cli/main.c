@@ -16,6 +16,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "fetch", cli_fetch, "fetch a list of URLs; results go to standard output as JSON Lines" },
+	{ "status", cli_status, "say what the daemon is doing, and how deep its queue is" },
 };
 
 static void print_help(FILE *out)

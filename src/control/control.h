@@ -16,6 +16,8 @@
 #include "base/attr.h"
 #include "engine/engine.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Limits: each refuses with its own message. */
@@ -23,31 +25,46 @@ enum {
 	CONTROL_MAX_CONNECTIONS = 256,
 	CONTROL_MAX_TARGET_BYTES = 4096,
 	CONTROL_IDLE_SECONDS = 30,   /* without a byte */
-	CONTROL_TOTAL_SECONDS = 60,  /* for a request, however slowly it comes */
+	CONTROL_TOTAL_SECONDS = 60,  /* for a request and its answer, however slowly they go */
+
+	/* Connections beyond the limit that are held, briefly, to be told so. */
+	CONTROL_SPARE_CONNECTIONS = 32,
+	/* All that the socket needs at most, besides listen_fd. */
+	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS + 4,
 };
 
 enum control_phase { CONTROL_STARTING, CONTROL_READY, CONTROL_STOPPING };
 
 struct control_options {
-	int listen_fd;         /* a listening AF_UNIX stream socket; stays the caller's */
+	int listen_fd;         /* a listening AF_UNIX stream socket; stays the caller's, made non-blocking */
 	struct engine *engine; /* borrowed until control_free() */
 	const char *version;   /* these strings are borrowed likewise */
 	const char *results_path;
 	int64_t started_wall_us;
+
+	/* What /healthz says: false with a reason in 'why', of 'size' bytes, NUL-terminated.
+	 * Called by the socket's thread, which it must not hold up.  NULL: always healthy. */
+	bool (*healthy)(void *arg, char *why, size_t size);
+	void *arg;
+
+	uint64_t total_ns; /* instead of CONTROL_TOTAL_SECONDS, if not 0 */
 };
 
 struct control;
 
-/* Starts serving, in phase CONTROL_STARTING.  Returns 0, -ENOMEM, -EMFILE or -EIO
- * (libmicrohttpd said no more).  Free with control_free(). */
+/* Starts serving, in phase CONTROL_STARTING.  Returns 0, -ENOMEM, -EMFILE, -EAGAIN
+ * (no more threads) or -EIO (libmicrohttpd said no more).  Free with control_free(). */
 NODISCARD NONNULL(1, 2)
 int control_start(const struct control_options *options, struct control **ret_control);
 
 /* What /readyz and "state" say.  Safe from any thread. */
 NONNULL(1) void control_set_phase(struct control *c, enum control_phase phase);
 
-/* Stops serving; answers that are on their way are finished or cut off.  Ignores
- * NULL, returns NULL. */
+/* Why results cannot be written now, a negative errno; 0 if they can: whoever owns
+ * the engine learns it from engine_state().  Safe from any thread. */
+NONNULL(1) void control_set_results_error(struct control *c, int error);
+
+/* Stops serving; answers that are on their way are cut off.  Ignores NULL, returns NULL. */
 struct control *control_free(struct control *c);
 
 #endif

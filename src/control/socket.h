@@ -19,12 +19,15 @@ struct control_socket {
  * listens on any more is replaced.
  *
  * Returns 0, -EADDRINUSE (another daemon serves it), -ENAMETOOLONG (more than a
- * sockaddr_un holds), -ENOMEM, or what bind(2), open(2) and their like say.
+ * sockaddr_un holds), -ENOTSOCK (something else has that name, and is left alone),
+ * -ELOOP (the lock's file is a symbolic link), -ENOMEM, or what bind(2), open(2)
+ * and their like say.
  */
 NODISCARD NONNULL(1, 3)
 int control_socket_open(const char *path, mode_t mode, struct control_socket *ret_socket);
 
-/* Closes the socket and removes its file, unless systemd handed it over.  Idempotent. */
+/* Closes the socket and removes its file, unless systemd handed it over.  The lock's
+ * file stays: to remove it would let two daemons each lock one of their own.  Idempotent. */
 NONNULL(1) void control_socket_close(struct control_socket *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "base/thread.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -59,27 +60,36 @@ static void give_back(struct feeder *f, struct job *const *jobs, size_t n)
 	backlog_settle(f->options.backlog, verdicts, n);
 }
 
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 static void *run(void *arg)
 {
 	struct feeder *f = arg;
 	const struct feeder_options *o = &f->options;
 	struct job *jobs[FEEDER_BATCH];
 	uint64_t due_ns = 0;
+	size_t room = 0;
 	int r = 0;
 
-	while (r == 0) {
-		size_t pushed = 0;
-		size_t n = backlog_take(o->backlog, clock_now_ns(), FEEDER_BATCH, jobs, &due_ns);
+	while ((r = queue_wait_room(o->queue, FEEDER_BATCH, NEVER, &room)) == 0) {
+		size_t n = backlog_take(o->backlog, clock_now_ns(), smaller(room, FEEDER_BATCH),
+		                        jobs, &due_ns);
 		if (n == 0) {
-			r = wait_ready(f, due_ns) ? 0 : -EPIPE;
+			if (!wait_ready(f, due_ns))
+				break;
 			continue;
 		}
 
-		/* Booked first: a worker may have a job before queue_push() returns. */
+		/* Booked first: a worker may have a job before queue_push() returns, which
+		 * waits only if the jobs are too large for the room they have. */
 		ledger_move(o->ledger, LEDGER_WAITING, LEDGER_QUEUED, n);
+		size_t pushed = 0;
 		r = queue_push(o->queue, jobs, n, NEVER, &pushed);
-		if (pushed < n)
+		assert(r != -EMSGSIZE); /* queue.max_bytes is never below JOB_MAX_BYTES */
+		if (r < 0) {
 			give_back(f, jobs + pushed, n - pushed);
+			break;
+		}
 	}
 	return NULL;
 }

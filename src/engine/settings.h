@@ -95,7 +95,7 @@ void settings_print(const struct settings *s, const struct config *c, size_t n_s
 NODISCARD NONNULL(1, 3)
 int settings_allow_descriptors(const struct settings *s, size_t n_sources, struct buf *errors);
 
-/* An upper bound of the descriptors open at the same time. */
+/* An upper bound of the descriptors that an engine has open at the same time. */
 NONNULL(1) uint64_t settings_descriptors(const struct settings *s, size_t n_sources);
 
 #endif

@@ -37,6 +37,7 @@ static void on_trouble(void *arg, int error)
 	else
 		log_info("results can be written again");
 	atomic_store(&e->trouble, error);
+	event_raise(e->event_fd);
 }
 
 static void on_workers_left(void *arg)

@@ -110,10 +110,12 @@ static int fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return fail(t, -ETIMEDOUT, code, "timeout: %s", phase(t, h));
-	if (t->body_too_big)
+	if (t->body_too_big) {
+		buf_clear(&t->response->error); /* libcurl complains of our own callback */
 		return fail(t, -EFBIG, CURLE_FILESIZE_EXCEEDED,
 		            "body larger than %llu bytes",
 		            (unsigned long long) t->f->max_body_bytes);
+	}
 	if (is_malformed(t, h, code))
 		return fail(t, -EPROTO, code, "bad response");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -318,11 +320,9 @@ static int follow(struct transfer *t)
 	struct url_origin origin;
 	const char *why = NULL;
 
-	if (++t->response->redirects > t->f->max_redirects) {
-		t->response->redirects--;
+	if (t->response->redirects >= t->f->max_redirects)
 		return fail(t, -ELOOP, CURLE_TOO_MANY_REDIRECTS, "more than %u redirects",
 		            t->f->max_redirects);
-	}
 	/* The hop's origin lives in the parser that made it: each hop has its own. */
 	struct url_parser *parser = NULL;
 	if (url_parser_create(&parser) < 0)
@@ -339,6 +339,7 @@ static int follow(struct transfer *t)
 	hop_redirect(&t->hop, t->response->status, t->url.data, &origin);
 	url_parser_free(t->parser);
 	t->parser = parser;
+	t->response->redirects++;
 	return 0;
 }
 

@@ -164,6 +164,23 @@ int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t dead
 	return r;
 }
 
+int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret_room)
+{
+	bool in_time = deadline_ns > 0;
+
+	mutex_lock(&q->lock);
+	while (!q->closed && in_time && room(q) < enough(q, n))
+		in_time = wait_for_room(q, n, deadline_ns);
+	size_t found = room(q);
+	int r = q->closed ? -EPIPE : found > 0 ? 0 : -ETIMEDOUT;
+	wake_producer(q); /* the room is still there for another */
+	mutex_unlock(&q->lock);
+
+	if (r == 0)
+		*ret_room = found;
+	return r;
+}
+
 /* --- consumers ------------------------------------------------------------------- */
 
 static bool concerns_consumers(const struct queue *q) REQUIRES(q->lock)

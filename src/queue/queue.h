@@ -52,6 +52,17 @@ int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t dead
                size_t *ret_pushed);
 
 /*
+ * Waits until there is room for 'n' jobs, or for a good part of them, until
+ * 'deadline_ns'.
+ *
+ * Returns 0 and in '*ret_room' for how many (>= 1; more than 'n' if there is more),
+ * or -ETIMEDOUT or -EPIPE.  Room is not kept: it is a promise only to the queue's
+ * one producer, and in jobs, not in bytes.
+ */
+NODISCARD NONNULL(1, 4)
+int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret_room);
+
+/*
  * Removes the oldest job, waiting for one until 'deadline_ns'.
  *
  * Returns 0 and gives the caller '*ret_job', or -ETIMEDOUT, -EPIPE (drained), or

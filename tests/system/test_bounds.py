@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Memory has a ceiling, a full hand-over blocks who is upstream, and no job is lost or made twice."""
+"""Memory has a ceiling, a full hand-over blocks who is upstream, no job is lost or made twice."""
 import json
 import os
 import re

@@ -93,7 +93,8 @@ class Settings(harness.Case):
 
     def test_a_value_of_the_wrong_type_is_refused(self):
         for config, message in (
-                ('workers = "3";', "penstock.conf:1: workers: must be a whole number, not a string"),
+                ('workers = "3";',
+                 "penstock.conf:1: workers: must be a whole number, not a string"),
                 ("\n\nfetch: { timeout = 30; };",
                  'penstock.conf:3: fetch.timeout: 30 has no unit, write "30s" if it is seconds'),
                 ("queue = 3;", "penstock.conf:1: queue: must be a group, not a whole number"),
@@ -265,7 +266,8 @@ class Progress(harness.Case):
         self.assertNotIn("\r", ended.err)
         self.assertNotIn("\x1b", ended.err)
         self.assertEqual(ended.err.count("\n"), 1)
-        self.assertRegex(ended.err, r"^penstock: 6 jobs: 6 done, 0 dead; 768 B in [\d.]+m?s, \d+/s\n$")
+        self.assertRegex(ended.err,
+                         r"^penstock: 6 jobs: 6 done, 0 dead; 768 B in [\d.]+m?s, \d+/s\n$")
 
     def test_results_on_the_same_terminal_are_not_mixed_with_it(self):
         terminal = self.terminal()

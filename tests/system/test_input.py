@@ -304,7 +304,8 @@ class Configured(harness.Case):
         urls = self.write("urls", self.urls(*(f"/ok/{i}" for i in range(20))))
         config = self.write("penstock.conf", f"""
             sources: ( {{ type = "file"; path = "{urls}"; }},
-                       {{ type = "schedule"; every = "1h"; urls = ("{self.origin.url('/ok')}"); }} );
+                       {{ type = "schedule"; every = "1h";
+                          urls = ("{self.origin.url('/ok')}"); }} );
         """)
         fetch = self.start("-c", config)
         fetch.await_records(21)

@@ -110,7 +110,8 @@ class Stopping(harness.Case):
         fetch = self.start_slow("/delay/0.3", "-q", 50, n=20)
         fetch.signal(signal.SIGUSR2)
         fetch.await_message("/s  queue ")
-        self.assertRegex(fetch.err.text, r"^penstock: \d+/20 done  \d+/s  .*/s  queue \d+/50  failed 0")
+        self.assertRegex(fetch.err.text,
+                         r"^penstock: \d+/20 done  \d+/s  .*/s  queue \d+/50  failed 0")
         ended = fetch.wait()
         self.assertEqual((ended.code, len(ended.records)), (OK, 20))
 

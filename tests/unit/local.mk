@@ -2,6 +2,7 @@
 UNIT_LIBS = $(PENSTOCK_LIBS) $(CUNIT_LIBS)
 EXTRA_DIST += \
 	tests/unit/config_example.h \
+	tests/unit/control_stage.h \
 	tests/unit/dns_server.h \
 	tests/unit/engine_stage.h \
 	tests/unit/fetch_stage.h \
@@ -19,6 +20,16 @@ check_PROGRAMS += tests/unit/test_config_errors
 TESTS += tests/unit/test_config_errors
 tests_unit_test_config_errors_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_config_errors_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_control
+TESTS += tests/unit/test_control
+tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_control_socket
+TESTS += tests/unit/test_control_socket
+tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_socket_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_engine
 TESTS += tests/unit/test_engine
@@ -60,6 +71,11 @@ TESTS += tests/unit/test_lines
 tests_unit_test_lines_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_lines_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_metrics
+TESTS += tests/unit/test_metrics
+tests_unit_test_metrics_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_metrics_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_pool
 TESTS += tests/unit/test_pool
 tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -94,6 +110,11 @@ check_PROGRAMS += tests/unit/test_settings
 TESTS += tests/unit/test_settings
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_status
+TESTS += tests/unit/test_status
+tests_unit_test_status_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_status_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/status.h"
+
+#include "base/clock.h"
+#include "control/text.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- values ------------------------------------------------------------------------ */
+
+static json_int_t integer(uint64_t n) { return (json_int_t) n; }
+
+/* Seconds with the microseconds that people and JSON_REAL_PRECISION can use. */
+static double seconds(uint64_t ns) { return (double) (ns / NS_PER_US) / 1e6; }
+
+struct waiting status_waiting(const struct engine_stats *stats)
+{
+	uint64_t all = stats->ledger.jobs[LEDGER_WAITING];
+	uint64_t delayed = stats->backlog.delayed < all ? stats->backlog.delayed : all;
+
+	return (struct waiting) { .now = all - delayed, .delayed = delayed };
+}
+
+static const char *state_name(enum control_phase phase)
+{
+	static const char *const names[] = {
+		[CONTROL_STARTING] = "starting",
+		[CONTROL_READY] = "running",
+		[CONTROL_STOPPING] = "stopping",
+	};
+	return names[phase];
+}
+
+/* --- members ----------------------------------------------------------------------- */
+
+static json_t *queue_json(const struct queue_stats *q)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f}",
+	                 "jobs", integer(q->depth_jobs), "bytes", integer(q->depth_bytes),
+	                 "capacity_jobs", integer(q->capacity_jobs),
+	                 "capacity_bytes", integer(q->capacity_bytes),
+	                 "high_water_jobs", integer(q->high_water_jobs),
+	                 "high_water_bytes", integer(q->high_water_bytes),
+	                 "pushed", integer(q->pushed), "popped", integer(q->popped),
+	                 "producers_blocked", integer(q->producers_blocked),
+	                 "producers_blocked_seconds", seconds(q->producers_blocked_ns),
+	                 "consumers_idle", integer(q->consumers_idle),
+	                 "consumers_idle_seconds", seconds(q->consumers_idle_ns));
+}
+
+static json_t *ledger_json(const struct engine_stats *stats)
+{
+	const uint64_t *jobs = stats->ledger.jobs;
+	struct waiting waiting = status_waiting(stats);
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	                 "accepted", integer(stats->ledger.accepted),
+	                 "waiting", integer(waiting.now), "delayed", integer(waiting.delayed),
+	                 "queued", integer(jobs[LEDGER_QUEUED]),
+	                 "running", integer(jobs[LEDGER_RUNNING]),
+	                 "done", integer(jobs[LEDGER_DONE]), "dead", integer(jobs[LEDGER_DEAD]),
+	                 "cancelled", integer(jobs[LEDGER_CANCELLED]));
+}
+
+static json_t *backlog_json(const struct backlog_stats *b)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "type", "memory",
+	                 "held_jobs", integer(b->held_jobs), "held_bytes", integer(b->held_bytes),
+	                 "max_jobs", integer(b->max_jobs), "max_bytes", integer(b->max_bytes),
+	                 "submitters_blocked", integer(b->submitters_blocked),
+	                 "submitters_blocked_seconds", seconds(b->submitters_blocked_ns));
+}
+
+static json_t *workers_json(const struct workers_stats *w)
+{
+	return json_pack("{s:I, s:I}", "wanted", integer(w->wanted), "alive", integer(w->alive));
+}
+
+static json_t *fetch_json(const struct engine_stats *stats)
+{
+	const struct workers_stats *w = &stats->workers;
+	const struct resolver_stats *dns = &stats->fetch.resolver;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
+	                 "attempts", integer(w->attempts), "failed", integer(w->failed),
+	                 "body_bytes", integer(w->body_bytes),
+	                 "idle_connections", integer(stats->fetch.idle_connections),
+	                 "dns", "cached", integer(dns->cached), "waiting", integer(dns->waiting),
+	                 "lookups", integer(dns->lookups), "hits", integer(dns->hits),
+	                 "queries", integer(dns->queries), "failures", integer(dns->failures));
+}
+
+static void add_source(void *arg, const struct intake_source *source)
+{
+	json_t *object = json_pack("{s:o, s:I, s:I, s:I, s:f, s:b}", "name", text_json(source->name),
+	                           "jobs", integer(source->stats.jobs),
+	                           "bad_lines", integer(source->stats.bad_lines),
+	                           "bytes_read", integer(source->stats.bytes_read),
+	                           "blocked_seconds", seconds(source->blocked_ns),
+	                           "ended", source->ended);
+
+	/* Appending NULL changes nothing: a source is then missing for want of memory,
+	 * which status_write() sees by their number. */
+	(void) json_array_append_new(arg, object);
+}
+
+static void count_source(void *arg, const struct intake_source *source)
+{
+	size_t *n = arg;
+
+	(void) source;
+	(*n)++;
+}
+
+/* NULL unless every source is in it. */
+static json_t *sources_json(struct engine *engine)
+{
+	json_t *array = json_array();
+	size_t n = 0;
+
+	if (array)
+		engine_each_source(engine, add_source, array);
+	engine_each_source(engine, count_source, &n);
+	if (json_array_size(array) == n)
+		return array;
+	json_decref(array);
+	return NULL;
+}
+
+static json_t *results_json(const struct view *view, const struct recorder_stats *r)
+{
+	const char *error = view->results_error < 0 ? strerrordesc_np(-view->results_error) : NULL;
+
+	return json_pack("{s:o, s:I, s:I, s:I, s:f, s:s?}",
+	                 "path", text_json(view->options->results_path),
+	                 "recorded", integer(r->recorded),
+	                 "recorded_bytes", integer(r->recorded_bytes),
+	                 "pending", integer(r->pending),
+	                 "blocked_seconds", seconds(r->workers_blocked_ns), "error", error);
+}
+
+/* Why nothing moves although nobody is slow. */
+static const char *blocked_text(const struct backlog_stats *b)
+{
+	return b->submitters_blocked > 0 && b->delayed == b->held_jobs
+	               ? "backlog full of delayed jobs"
+	               : NULL;
+}
+
+/* --- the whole --------------------------------------------------------------------- */
+
+static json_t *make(const struct view *view)
+{
+	const struct control_options *o = view->options;
+	struct engine_stats stats;
+	char started_at[CLOCK_TEXT_SIZE];
+
+	engine_stats(o->engine, &stats);
+	clock_format(o->started_wall_us, started_at);
+	return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}",
+	                 "version", o->version, "state", state_name(view->phase),
+	                 "pid", (int) getpid(), "started_at", started_at,
+	                 "uptime_seconds", (double) view->uptime_us / 1e6,
+	                 "queue", queue_json(&stats.queue), "ledger", ledger_json(&stats),
+	                 "backlog", backlog_json(&stats.backlog),
+	                 "workers", workers_json(&stats.workers), "fetch", fetch_json(&stats),
+	                 "sources", sources_json(o->engine),
+	                 "results", results_json(view, &stats.recorder),
+	                 "blocked", blocked_text(&stats.backlog));
+}
+
+void status_write(const struct view *view, struct buf *b)
+{
+	json_t *json = make(view);
+	char *text = json ? json_dumps(json, JSON_REAL_PRECISION(15)) : NULL;
+
+	if (text) {
+		buf_add_str(b, text);
+		buf_add_char(b, '\n');
+	} else {
+		b->failed = true;
+	}
+	free(text);
+	json_decref(json);
+}

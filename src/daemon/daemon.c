@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "daemon/daemon.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/control.h"
+#include "control/socket.h"
+#include "daemon/paths.h"
+#include "daemon/service.h"
+#include "engine/engine.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/*
+ * The lifecycle:
+ *
+ *     settings ─► signals ─► results ─► socket ─► engine ─► control ─► READY
+ *        loop: signals, the engine's events, the service manager's clock
+ *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left is
+ *     cancelled ─► control ─► engine ─► results ─► socket
+ */
+struct daemon {
+	const struct daemon_options *options;
+	struct settings settings;
+	struct config *config;      /* holds the strings of 'settings'… */
+	struct config *reloaded;    /* …and of those that the last reload changed */
+	size_t n_sources;
+
+	char *results_path;
+	struct results *results;
+	struct control_socket socket;
+	struct engine *engine;
+	struct control *control;
+	struct service service;
+	int signal_fd;
+	int64_t started_wall_us;
+
+	bool stopping;
+	bool cancelled;       /* what was left has been recorded as such */
+	uint64_t abort_at_ns; /* while stopping; NEVER once aborted */
+	int exit_code;
+};
+
+/* --- settings ---------------------------------------------------------------------- */
+
+static int load(const struct daemon *d, struct settings *ret_settings, struct config **ret_config)
+{
+	struct buf errors = { 0 };
+	int r = settings_load(d->options->config_path, (const char *const *) d->options->overrides,
+	                      d->options->n_overrides, ret_settings, ret_config, &errors);
+
+	if (r < 0)
+		log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	return r;
+}
+
+static int read_settings(struct daemon *d)
+{
+	struct buf errors = { 0 };
+
+	if (load(d, &d->settings, &d->config) < 0)
+		return DAEMON_CONFIG;
+	d->n_sources = d->settings.sources.n;
+
+	int r = settings_allow_descriptors(&d->settings, d->n_sources, &errors);
+	if (r < 0)
+		log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	return r < 0 ? DAEMON_CONFIG : DAEMON_OK;
+}
+
+static int print_check(const struct daemon *d)
+{
+	struct buf b = { 0 };
+
+	settings_print(&d->settings, d->config, d->n_sources, &b);
+	bool written = !b.failed && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
+	buf_done(&b);
+	return written ? DAEMON_OK : DAEMON_IO;
+}
+
+static void log_change(void *arg, const struct config_key *key, const char *before,
+                       const char *after)
+{
+	(void) arg;
+	if (key->reloads)
+		log_info("%s: %s, was %s", key->path, after, before);
+	else
+		log_warning("%s: %s stays in force, %s needs a restart", key->path, before, after);
+}
+
+/* All or nothing: a file with an error in it changes no setting. */
+static void reload(struct daemon *d)
+{
+	struct settings fresh;
+	struct config *config = NULL;
+
+	service_reloading(&d->service);
+	if (load(d, &fresh, &config) < 0) {
+		log_error("reload: nothing has changed");
+	} else {
+		size_t n = config_change(&settings_table, &d->settings, &fresh, log_change, NULL);
+		if (engine_apply(d->engine) < 0)
+			log_error("reload: not all workers could be started");
+		log_info("reload: %zu settings differ", n);
+		config_free(d->reloaded);
+		d->reloaded = config;
+	}
+	service_ready(&d->service);
+}
+
+/* --- start ------------------------------------------------------------------------- */
+
+static int catch_signals(struct daemon *d)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+	sigset_t caught;
+
+	(void) sigemptyset(&caught);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		(void) sigaddset(&caught, signals[i]);
+	(void) sigprocmask(SIG_BLOCK, &caught, NULL);
+	d->signal_fd = signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);
+	return d->signal_fd < 0 ? DAEMON_INTERNAL : DAEMON_OK;
+}
+
+static int say_cannot(const char *what, int error)
+{
+	log_error("%s: %s", what, strerror(-error));
+	return error == -EACCES || error == -EPERM ? DAEMON_NO_PERMISSION : DAEMON_CANNOT_CREATE;
+}
+
+static int open_results(struct daemon *d)
+{
+	const char *path = *d->settings.results.path != '\0' ? d->settings.results.path
+	                                                     : "results.jsonl";
+
+	d->results_path = paths_state(path);
+	if (!d->results_path)
+		return DAEMON_INTERNAL;
+	int r = results_open(d->results_path, &d->results);
+	if (r == -EWOULDBLOCK) {
+		log_error("%s: another process appends to it", d->results_path);
+		return DAEMON_CANNOT_CREATE;
+	}
+	return r < 0 ? say_cannot(d->results_path, r) : DAEMON_OK;
+}
+
+/* The socket that systemd listens on already, or one of our own. */
+static int open_socket(struct daemon *d)
+{
+	unsigned mode = 0;
+	char *path = NULL;
+	int code = DAEMON_INTERNAL;
+
+	int given_fd = service_listen_fd();
+	if (given_fd >= 0) {
+		d->socket = (struct control_socket) { .listen_fd = given_fd, .lock_fd = -1 };
+		return DAEMON_OK;
+	}
+	if (!settings_control_mode(&d->settings, &mode) ||
+	    !(path = paths_runtime(d->settings.control.socket)))
+		return DAEMON_INTERNAL;
+
+	int r = control_socket_open(path, mode, &d->socket);
+	if (r == -EADDRINUSE) {
+		log_error("%s: another penstockd serves this socket", path);
+		code = DAEMON_CANNOT_CREATE;
+	} else {
+		code = r < 0 ? say_cannot(path, r) : DAEMON_OK;
+	}
+	free(path);
+	return code;
+}
+
+/* A dead job is worth a line, but not a flood of them. */
+static void on_dead(void *arg, const struct job *job, const char *reason)
+{
+	struct buf id = { 0 };
+
+	(void) arg;
+	job_add_id(job, &id);
+	buf_add_char(&id, '\0');
+	const struct log_fields about = {
+		.job = id.failed ? "?" : id.data,
+		.origin = job->origin.text,
+		.source = job->source,
+	};
+	log_about(LOG_LEVEL_INFO, &about, "job %s is dead: %s", about.job, reason);
+	buf_done(&id);
+}
+
+static int start_engine(struct daemon *d)
+{
+	struct buf errors = { 0 };
+	const struct engine_options options = {
+		.settings = &d->settings,
+		.sources = d->settings.sources.items,
+		.n_sources = d->n_sources,
+		.results = d->results,
+		.stalls = true,
+		.dead = on_dead,
+	};
+
+	int r = engine_start(&options, &d->engine, &errors);
+	if (r < 0)
+		log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	return r == 0 ? DAEMON_OK
+	       : r == -ENXIO                  ? DAEMON_NO_INPUT
+	       : r == -EINVAL || r == -EAGAIN ? DAEMON_CONFIG
+	                                      : DAEMON_INTERNAL;
+}
+
+static bool is_healthy(void *arg, char *why, size_t size)
+{
+	struct daemon *d = arg;
+	struct buf text = { 0 };
+	bool healthy = engine_is_healthy(d->engine, &text);
+
+	(void) snprintf(why, size, "%.*s", (int) text.len, text.data ? text.data : "");
+	buf_done(&text);
+	return healthy;
+}
+
+static int start_control(struct daemon *d)
+{
+	const struct control_options options = {
+		.listen_fd = d->socket.listen_fd,
+		.engine = d->engine,
+		.version = PACKAGE_VERSION,
+		.results_path = d->results_path,
+		.started_wall_us = d->started_wall_us,
+		.healthy = is_healthy,
+		.arg = d,
+	};
+
+	int r = control_start(&options, &d->control);
+	if (r < 0)
+		log_error("the control socket cannot be served: %s", strerror(-r));
+	return r < 0 ? DAEMON_INTERNAL : DAEMON_OK;
+}
+
+static int start(struct daemon *d)
+{
+	static int (*const steps[])(struct daemon *d) = {
+		catch_signals, open_results, open_socket, start_engine, start_control,
+	};
+
+	d->started_wall_us = clock_wall_us();
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		int code = steps[i](d);
+		if (code != DAEMON_OK)
+			return code;
+	}
+	control_set_phase(d->control, CONTROL_READY);
+	service_ready(&d->service);
+	log_info("ready: %llu workers, a queue of %llu, %zu sources",
+	         (unsigned long long) d->settings.workers,
+	         (unsigned long long) d->settings.queue.capacity, d->n_sources);
+	return DAEMON_OK;
+}
+
+/* --- the loop ---------------------------------------------------------------------- */
+
+static void begin_stop(struct daemon *d, int code)
+{
+	d->stopping = true;
+	d->exit_code = code;
+	d->abort_at_ns = clock_after(clock_now_ns(), d->settings.stop_timeout_ns);
+	log_info("stopping");
+	service_stopping(&d->service);
+	control_set_phase(d->control, CONTROL_STOPPING);
+	engine_stop(d->engine);
+}
+
+static void abort_now(struct daemon *d)
+{
+	d->abort_at_ns = NEVER;
+	engine_abort(d->engine);
+}
+
+static void log_state(struct daemon *d)
+{
+	struct engine_stats stats;
+	const uint64_t *jobs = stats.ledger.jobs;
+
+	engine_stats(d->engine, &stats);
+	log_info("queue %zu/%zu; accepted %llu = waiting %llu + queued %llu + running %llu + done %llu "
+	         "+ dead %llu + cancelled %llu",
+	         stats.queue.depth_jobs, stats.queue.capacity_jobs,
+	         (unsigned long long) stats.ledger.accepted,
+	         (unsigned long long) jobs[LEDGER_WAITING], (unsigned long long) jobs[LEDGER_QUEUED],
+	         (unsigned long long) jobs[LEDGER_RUNNING], (unsigned long long) jobs[LEDGER_DONE],
+	         (unsigned long long) jobs[LEDGER_DEAD],
+	         (unsigned long long) jobs[LEDGER_CANCELLED]);
+}
+
+static void reopen_results(struct daemon *d)
+{
+	int r = results_reopen(d->results);
+
+	if (r < 0)
+		log_error("%s: cannot be opened anew: %s; the old file stays in use", d->results_path,
+		          strerror(-r));
+	else
+		log_info("%s: opened anew", d->results_path);
+}
+
+static void on_signal(struct daemon *d)
+{
+	struct signalfd_siginfo info;
+
+	if (read(d->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGHUP:
+		if (!d->stopping)
+			reload(d);
+		break;
+	case SIGUSR1:
+		reopen_results(d);
+		break;
+	case SIGUSR2:
+		log_state(d);
+		break;
+	default:
+		if (d->stopping)
+			abort_now(d);
+		else
+			begin_stop(d, DAEMON_OK);
+		break;
+	}
+}
+
+/* Returns whether all is over. */
+static bool on_state(struct daemon *d)
+{
+	struct engine_state state;
+
+	engine_state(d->engine, &state);
+	control_set_results_error(d->control, state.record_error < 0 ? state.record_error
+	                                                             : state.stalled);
+	if (state.record_error < 0 && !d->stopping) {
+		log_error("%s: results cannot be written: %s", d->results_path,
+		          strerror(-state.record_error));
+		begin_stop(d, DAEMON_IO);
+		abort_now(d);
+	}
+	if (!d->stopping || state.phase != ENGINE_ENDED)
+		return false;
+	if (d->cancelled)
+		return true;
+	d->cancelled = true;
+	if (state.record_error < 0)
+		return true; /* nothing more can be recorded */
+	if (engine_cancel_left(d->engine, "shutdown") < 0) {
+		log_error("what is left cannot be recorded as cancelled: no thread for it");
+		return true;
+	}
+	return false;
+}
+
+static void loop(struct daemon *d)
+{
+	struct pollfd set[] = {
+		{ .fd = engine_event_fd(d->engine), .events = POLLIN },
+		{ .fd = d->signal_fd, .events = POLLIN },
+	};
+
+	while (!on_state(d)) {
+		uint64_t tick_ns = service_next_ns(&d->service);
+		uint64_t until_ns = d->abort_at_ns < tick_ns ? d->abort_at_ns : tick_ns;
+
+		int n = poll(set, ARRAY_LEN(set), clock_poll_ms(until_ns));
+		if (n > 0 && set[1].revents != 0)
+			on_signal(d);
+		if (d->abort_at_ns <= clock_now_ns())
+			abort_now(d);
+		service_tick(&d->service, d->engine);
+	}
+	log_state(d);
+}
+
+/* --- the end ----------------------------------------------------------------------- */
+
+static void end(struct daemon *d)
+{
+	d->control = control_free(d->control);
+	d->engine = engine_free(d->engine);
+	int r = results_close(d->results);
+	if (r < 0) {
+		log_error("%s: results may not be on disk: %s", d->results_path, strerror(-r));
+		d->exit_code = DAEMON_IO;
+	}
+	control_socket_close(&d->socket);
+	if (d->signal_fd >= 0)
+		(void) close(d->signal_fd);
+	free(d->results_path);
+	config_free(d->reloaded);
+	config_free(d->config);
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+	struct daemon d = {
+		.options = options,
+		.socket = { .listen_fd = -1, .lock_fd = -1 },
+		.signal_fd = -1,
+		.abort_at_ns = NEVER,
+	};
+
+	service_init(&d.service);
+	d.exit_code = read_settings(&d);
+	if (d.exit_code == DAEMON_OK && options->check) {
+		d.exit_code = print_check(&d);
+	} else if (d.exit_code == DAEMON_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		log_error("libcurl cannot be initialised");
+		d.exit_code = DAEMON_INTERNAL;
+	} else if (d.exit_code == DAEMON_OK) {
+		d.exit_code = start(&d);
+		if (d.exit_code == DAEMON_OK)
+			loop(&d);
+	}
+	end(&d);
+	return d.exit_code;
+}

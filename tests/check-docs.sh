@@ -76,7 +76,7 @@ version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
 
 # --- options: each line "-o, --output FILE" of the help is an item of the page -------------
 
-{ "$penstock" --help; "$penstock" fetch --help; } |
+{ "$penstock" --help; "$penstock" fetch --help; "$penstock" status --help; } |
 	sed -n 's/^  *\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\1--\2/p' | sort -u >"$dir/options"
 awk '/^\.It Fl / || /^\.Fl [a-zA-Z] , Fl -/ {
 		line = $0

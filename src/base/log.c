@@ -71,6 +71,14 @@ void log_prefixed_sink(enum log_level level, const struct log_fields *fields, co
 	write_line("<%c>%s\n", priorities[level], text);
 }
 
+/* A message may quote input, which must neither end the line nor steer a terminal. */
+static void blank_controls(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x20 || *text == 0x7f)
+			*text = ' ';
+}
+
 PRINTF_LIKE(3, 0)
 static void log_text(enum log_level level, const struct log_fields *fields, const char *format,
                      va_list args)
@@ -80,8 +88,10 @@ static void log_text(enum log_level level, const struct log_fields *fields, cons
 
 	if (level > log_state.level)
 		return;
-	if (vsnprintf(text, sizeof(text), format, args) >= 0)
+	if (vsnprintf(text, sizeof(text), format, args) >= 0) {
+		blank_controls(text);
 		log_state.sink(level, fields, text);
+	}
 	errno = saved;
 }
 

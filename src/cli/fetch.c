@@ -88,7 +88,7 @@ static int choose_sources(struct run *run)
 static int allow_descriptors(const struct run *run)
 {
 	struct buf errors = { 0 };
-	int r = settings_allow_descriptors(&run->settings, run->n_sources, &errors);
+	int r = settings_allow_descriptors(&run->settings, run->n_sources, 0, &errors);
 
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
@@ -100,7 +100,7 @@ static int print_check(const struct run *run)
 {
 	struct buf b = { 0 };
 
-	settings_print(&run->settings, run->config, run->n_sources, &b);
+	settings_print(&run->settings, run->config, run->n_sources, 0, &b);
 	bool written = !b.failed && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
 	buf_done(&b);
 	return written ? EXIT_OK : EXIT_IO;

@@ -73,7 +73,7 @@ static int read_settings(struct daemon *d)
 		return DAEMON_CONFIG;
 	d->n_sources = d->settings.sources.n;
 
-	int r = settings_allow_descriptors(&d->settings, d->n_sources, &errors);
+	int r = settings_allow_descriptors(&d->settings, d->n_sources, CONTROL_DESCRIPTORS, &errors);
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
@@ -84,7 +84,7 @@ static int print_check(const struct daemon *d)
 {
 	struct buf b = { 0 };
 
-	settings_print(&d->settings, d->config, d->n_sources, &b);
+	settings_print(&d->settings, d->config, d->n_sources, CONTROL_DESCRIPTORS, &b);
 	bool written = !b.failed && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
 	buf_done(&b);
 	return written ? DAEMON_OK : DAEMON_IO;

@@ -218,7 +218,7 @@ uint64_t settings_max_jobs(const struct settings *s)
  */
 uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 {
-	const uint64_t program = 12 * MIB, handle = 160 * KIB;
+	const uint64_t program = 16 * MIB, handle = 160 * KIB;
 	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES;
 	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
 	uint64_t max_jobs = settings_max_jobs(s);
@@ -238,19 +238,20 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 }
 
 void settings_print(const struct settings *s, const struct config *c, size_t n_sources,
-                    struct buf *b)
+                    size_t others, struct buf *b)
 {
 	config_print(&settings_table, c, s, b);
 	buf_add_str(b, "\n# What follows from them:\n# memory: at most ");
 	units_add_size_rough(b, settings_memory_ceiling(s, n_sources));
 	buf_printf(b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
-	           (unsigned long long) settings_descriptors(s, n_sources));
+	           (unsigned long long) (settings_descriptors(s, n_sources) + others));
 }
 
-int settings_allow_descriptors(const struct settings *s, size_t n_sources, struct buf *errors)
+int settings_allow_descriptors(const struct settings *s, size_t n_sources, size_t others,
+                               struct buf *errors)
 {
-	uint64_t needed = settings_descriptors(s, n_sources);
+	uint64_t needed = settings_descriptors(s, n_sources) + others;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)

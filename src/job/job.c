@@ -320,6 +320,8 @@ static int parse_object(struct url_parser *parser, const char *line, size_t len,
 		return refuse(why, "more than %d JSON values", JOB_MAX_VALUES);
 	json_auto_t *json =
 		json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	if (!json && error.text[0] == '\0')
+		return -ENOMEM; /* jansson has words for everything else */
 	if (!json)
 		return refuse(why, "not a JSON object: %s (column %d)", error.text, error.column);
 

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH [ITEMS]]]]
+ *
+ * How many jobs a second go through queue.h, and how many voluntary context switches
+ * that takes.  Without arguments: the usual table.  Each line is the median of five
+ * runs.  The jobs are made beforehand: only the queue is measured.
+ */
+#include "queue/queue.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "base/thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+enum { RUNS = 5, MAX_THREADS = 1024, MAX_BATCH = 1024, DEFAULT_ITEMS = 4000000 };
+
+struct setup {
+	size_t producers, consumers;
+	size_t capacity; /* in jobs */
+	size_t batch;    /* jobs in a push */
+	size_t items;    /* of all producers */
+};
+
+struct measure {
+	double items_per_s;
+	double switches_per_1000;
+};
+
+/* All threads start into the measured part together. */
+struct start {
+	struct mutex lock;
+	struct cond opened;
+	bool open GUARDED_BY(lock);
+};
+
+struct producer {
+	const struct setup *setup;
+	struct start *start;
+	struct queue *queue;
+	struct job *ring; /* its jobs, in the order in which they are used, again and again */
+	size_t ring_len;
+	size_t items;
+};
+
+struct consumer {
+	struct start *start;
+	struct queue *queue;
+	size_t items; /* that it got */
+};
+
+static void die(const char *what)
+{
+	(void) fprintf(stderr, "bench_queue: %s failed\n", what);
+	exit(EXIT_FAILURE);
+}
+
+static void await(struct start *s)
+{
+	mutex_lock(&s->lock);
+	while (!s->open)
+		(void) cond_wait(&s->opened, &s->lock, NEVER);
+	mutex_unlock(&s->lock);
+}
+
+static void open_start(struct start *s)
+{
+	mutex_lock(&s->lock);
+	s->open = true;
+	cond_broadcast(&s->opened);
+	mutex_unlock(&s->lock);
+}
+
+/* The queue holds at most 'capacity' jobs, first in first out, so the one that was
+ * pushed capacity + batch jobs ago has left it and can be pushed again. */
+static void *produce(void *arg)
+{
+	struct producer *p = arg;
+	struct job *batch[MAX_BATCH];
+	size_t at = 0, pushed = 0;
+
+	await(p->start);
+	for (size_t left = p->items; left > 0; left -= pushed) {
+		size_t n = left < p->setup->batch ? left : p->setup->batch;
+		for (size_t i = 0; i < n; i++) {
+			batch[i] = &p->ring[at];
+			at = at + 1 < p->ring_len ? at + 1 : 0;
+		}
+		if (queue_push(p->queue, batch, n, NEVER, &pushed) < 0)
+			die("queue_push");
+	}
+	return NULL;
+}
+
+static void *consume(void *arg)
+{
+	struct consumer *c = arg;
+	struct job *job = NULL;
+
+	await(c->start);
+	while (queue_pop(c->queue, NEVER, &job) == 0)
+		c->items++;
+	return NULL;
+}
+
+static void *make_ring(size_t len)
+{
+	struct job *ring = calloc(len, sizeof(*ring));
+
+	if (!ring)
+		die("calloc");
+	for (size_t i = 0; i < len; i++)
+		ring[i].bytes = 200;
+	return ring;
+}
+
+static long switches(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_SELF, &usage) < 0)
+		die("getrusage");
+	return usage.ru_nvcsw;
+}
+
+static void begin(pthread_t *ret_thread, void *(*run)(void *), void *arg)
+{
+	if (thread_start(ret_thread, "bench", THREAD_STACK_SMALL, run, arg) < 0)
+		die("thread_start");
+}
+
+/* Runs the threads from the opening of the start to the last pop. */
+static struct measure time_threads(const struct setup *setup, struct start *start,
+                                   struct queue *queue, const pthread_t *producers,
+                                   const pthread_t *consumers)
+{
+	long switches_before = switches();
+	uint64_t before_ns = clock_now_ns();
+
+	open_start(start);
+	for (size_t i = 0; i < setup->producers; i++)
+		thread_join(producers[i]);
+	queue_close(queue);
+	for (size_t i = 0; i < setup->consumers; i++)
+		thread_join(consumers[i]);
+
+	double seconds = (double) (clock_now_ns() - before_ns) / (double) NS_PER_S;
+	return (struct measure) {
+		.items_per_s = (double) setup->items / seconds,
+		.switches_per_1000 = (double) (switches() - switches_before) * 1000 /
+		                     (double) setup->items,
+	};
+}
+
+static struct measure run(const struct setup *setup)
+{
+	static struct producer producers[MAX_THREADS];
+	static struct consumer consumers[MAX_THREADS];
+	static pthread_t pushing[MAX_THREADS], popping[MAX_THREADS];
+	struct start start = { .open = false };
+	struct queue *queue = NULL;
+	size_t total = 0;
+
+	if (mutex_init(&start.lock) < 0 || cond_init(&start.opened) < 0 ||
+	    queue_create(setup->capacity, SIZE_MAX, &queue) < 0)
+		die("set-up");
+	for (size_t i = 0; i < setup->producers; i++) {
+		size_t ring_len = setup->capacity + setup->batch;
+		producers[i] = (struct producer) {
+			.setup = setup,
+			.start = &start,
+			.queue = queue,
+			.ring = make_ring(ring_len),
+			.ring_len = ring_len,
+			.items = setup->items / setup->producers +
+			         (i < setup->items % setup->producers),
+		};
+		begin(&pushing[i], produce, &producers[i]);
+	}
+	for (size_t i = 0; i < setup->consumers; i++) {
+		consumers[i] = (struct consumer) { .start = &start, .queue = queue };
+		begin(&popping[i], consume, &consumers[i]);
+	}
+
+	struct measure measure = time_threads(setup, &start, queue, pushing, popping);
+	for (size_t i = 0; i < setup->consumers; i++)
+		total += consumers[i].items;
+	if (total != setup->items)
+		die("counting the items");
+	for (size_t i = 0; i < setup->producers; i++)
+		free(producers[i].ring);
+	queue_free(queue);
+	cond_destroy(&start.opened);
+	mutex_destroy(&start.lock);
+	return measure;
+}
+
+static int by_rate(const void *a, const void *b)
+{
+	double x = ((const struct measure *) a)->items_per_s;
+	double y = ((const struct measure *) b)->items_per_s;
+	return (x > y) - (x < y);
+}
+
+static void bench(const struct setup *setup)
+{
+	struct measure runs[RUNS];
+
+	for (size_t i = 0; i < RUNS; i++)
+		runs[i] = run(setup);
+	qsort(runs, RUNS, sizeof(runs[0]), by_rate);
+	(void) printf("%9zu %9zu %9zu %6zu %12.2f %12.2f %12.2f %14.2f\n", setup->producers,
+	              setup->consumers, setup->capacity, setup->batch, runs[0].items_per_s / 1e6,
+	              runs[RUNS / 2].items_per_s / 1e6, runs[RUNS - 1].items_per_s / 1e6,
+	              runs[RUNS / 2].switches_per_1000);
+	(void) fflush(stdout);
+}
+
+/* Stores the number in 'text', if it is one from 1 to 'max'. */
+static bool read_count(const char *text, size_t max, size_t *ret_count)
+{
+	char *end = NULL;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > max)
+		return false;
+	*ret_count = n;
+	return true;
+}
+
+static bool read_setup(int argc, char **argv, struct setup *ret_setup)
+{
+	struct setup s = { .capacity = 1024, .batch = 1, .items = DEFAULT_ITEMS };
+	const struct {
+		size_t *value;
+		size_t max;
+	} fields[] = { { &s.producers, MAX_THREADS },
+		       { &s.consumers, MAX_THREADS },
+		       { &s.capacity, 1000000 },
+		       { &s.batch, MAX_BATCH },
+		       { &s.items, 1000000000 } };
+
+	if (argc < 3 || argc - 1 > (int) ARRAY_LEN(fields))
+		return false;
+	for (int i = 1; i < argc; i++)
+		if (!read_count(argv[i], fields[i - 1].max, fields[i - 1].value))
+			return false;
+	*ret_setup = s;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t threads[][2] = { { 1, 1 }, { 2, 2 }, { 4, 64 } };
+	static const size_t batches[] = { 1, 8, 32 };
+	struct setup setup;
+
+	if (argc > 1 && !read_setup(argc, argv, &setup)) {
+		(void) fprintf(stderr, "Usage: bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH "
+		                       "[ITEMS]]]]\n");
+		return 64;
+	}
+	(void) printf("%9s %9s %9s %6s %12s %12s %12s %14s\n", "producers", "consumers", "capacity",
+	              "batch", "M/s least", "M/s median", "M/s most", "switches/1000");
+	if (argc > 1) {
+		bench(&setup);
+		return EXIT_SUCCESS;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(batches); k++) {
+			setup = (struct setup) {
+				.producers = threads[i][0],
+				.consumers = threads[i][1],
+				.capacity = 1024,
+				.batch = batches[k],
+				.items = DEFAULT_ITEMS,
+			};
+			bench(&setup);
+		}
+	}
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fails each allocation in turn, ours and then the libraries', until a call gets by
+ * without a failure: it must report each one, leave nothing behind and work the next time.
+ *
+ * To be linked with -Wl,--wrap= for malloc, calloc, realloc and reallocarray; without
+ * that the test is skipped.
+ */
+#include "backlog/memory.h"
+#include "base/buf.h"
+#include "job/job.h"
+#include "queue/queue.h"
+#include "stub_jobs.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The linker's names: calls of malloc() go to the first, and this is the real one. */
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+void *__real_malloc(size_t size) __attribute__((weak));
+void *__real_calloc(size_t n, size_t size) __attribute__((weak));
+void *__real_realloc(void *p, size_t size) __attribute__((weak));
+void *__real_reallocarray(void *p, size_t n, size_t size) __attribute__((weak));
+
+/* Allocations until the one that fails; 0: none does. */
+static unsigned until_failure;
+static bool has_failed;
+
+/* Whether those of the libraries count, too. */
+static bool in_libraries;
+
+static bool fails_now(void)
+{
+	if (until_failure == 0 || --until_failure > 0)
+		return false;
+	has_failed = true;
+	return true;
+}
+
+void *__wrap_malloc(size_t size) { return fails_now() ? NULL : __real_malloc(size); }
+void *__wrap_calloc(size_t n, size_t size) { return fails_now() ? NULL : __real_calloc(n, size); }
+void *__wrap_realloc(void *p, size_t size) { return fails_now() ? NULL : __real_realloc(p, size); }
+
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return fails_now() ? NULL : __real_reallocarray(p, n, size);
+}
+
+/* What the libraries are given instead of malloc() and the others. */
+static void *library_malloc(size_t size)
+{
+	return in_libraries ? malloc(size) : __real_malloc(size);
+}
+
+static void *library_calloc(size_t n, size_t size)
+{
+	return in_libraries ? calloc(n, size) : __real_calloc(n, size);
+}
+
+static void *library_realloc(void *p, size_t size)
+{
+	return in_libraries ? realloc(p, size) : __real_realloc(p, size);
+}
+
+static char *library_strdup(const char *text)
+{
+	char *copy = library_malloc(strlen(text) + 1);
+	return copy ? strcpy(copy, text) : NULL;
+}
+
+/* Runs 'attempt' with its first allocation failing, then its second, and so on, until
+ * no more is made.  Returns how many there were. */
+static unsigned fail_each(int (*attempt)(void *arg), void *arg, bool other_errors)
+{
+	unsigned n = 0;
+
+	do {
+		has_failed = false;
+		until_failure = ++n;
+		int r = attempt(arg);
+		until_failure = 0;
+		bool right = has_failed ? r == -ENOMEM || (other_errors && r == -EINVAL) : r == 0;
+		if (!right)
+			(void) printf("\nallocation %u: %d ", n, r);
+		CU_ASSERT_TRUE(right);
+	} while (has_failed);
+	return n - 1;
+}
+
+static int make_queue(void *arg)
+{
+	struct queue *q = NULL;
+	int r = queue_create(10, 10, &q);
+
+	(void) arg;
+	queue_free(q);
+	return r;
+}
+
+static void test_queues(void) { CU_ASSERT_TRUE(fail_each(make_queue, NULL, false) > 0); }
+
+static int make_backlog(void *arg)
+{
+	struct job *jobs[100]; /* more than a first allocation has room for */
+	struct backlog *b = NULL;
+	unsigned planned = until_failure;
+
+	(void) arg;
+	until_failure = 0;
+	stub_jobs(jobs, ARRAY_LEN(jobs), 1);
+	until_failure = planned;
+	int r = memory_backlog_create(1000, 1000, &b);
+	if (r == 0)
+		r = backlog_submit(b, jobs, ARRAY_LEN(jobs));
+	if (r < 0)
+		free_jobs(jobs, ARRAY_LEN(jobs)); /* they are still ours */
+	backlog_free(b);
+	return r;
+}
+
+static void test_backlogs(void) { CU_ASSERT_TRUE(fail_each(make_backlog, NULL, false) > 1); }
+
+static int make_parser(void *arg)
+{
+	struct url_parser *p = NULL;
+	int r = url_parser_create(&p);
+
+	(void) arg;
+	url_parser_free(p);
+	return r;
+}
+
+static void test_url_parsers(void)
+{
+	in_libraries = true;
+	CU_ASSERT_TRUE(fail_each(make_parser, NULL, false) > 0);
+	in_libraries = false;
+}
+
+struct line {
+	struct url_parser *parser;
+	const char *text;
+};
+
+static int parse_line(void *arg)
+{
+	const struct line *line = arg;
+	struct job *job = NULL;
+	struct buf why = { 0 };
+	int r = job_parse(line->parser, line->text, strlen(line->text), &job, &why);
+
+	CU_ASSERT_TRUE(r < 0 || job);
+	CU_ASSERT_TRUE(r == 0 || !job);
+	job_free(job);
+	buf_done(&why);
+	return r;
+}
+
+static const char full_job[] =
+        "{\"url\":\"http://a/\",\"id\":\"x\",\"method\":\"put\",\"headers\":{\"A\":\"b\"},"
+        "\"body\":\"c\",\"timeout\":\"1s\",\"retry\":true,\"meta\":{\"a\":[1,2.5,\"\\u00e4\"]}}";
+
+static const struct {
+	const char *text;
+	bool vague; /* for some of its failures the library has other words */
+} lines[] = {
+	{ "http://example.com/a?b", true },
+	{ "https://user:pw@example.com:8443/%20?q#f", true },
+	{ "{\"url\":\"http://a/\"}", true },
+	{ full_job, true },
+};
+
+static void test_jobs(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		struct line line = { .text = lines[i].text };
+		CU_ASSERT_EQUAL_FATAL(url_parser_create(&line.parser), 0);
+		CU_ASSERT_TRUE(fail_each(parse_line, &line, false) > 0);
+		url_parser_free(line.parser);
+	}
+}
+
+static void test_jobs_with_a_library_that_fails(void)
+{
+	in_libraries = true;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		struct line line = { .text = lines[i].text };
+		CU_ASSERT_EQUAL_FATAL(url_parser_create(&line.parser), 0);
+		CU_ASSERT_TRUE(fail_each(parse_line, &line, lines[i].vague) > 5);
+
+		/* The first failure of all is always called by its name. */
+		until_failure = 1;
+		CU_ASSERT_EQUAL(parse_line(&line), -ENOMEM);
+		until_failure = 0;
+		url_parser_free(line.parser);
+	}
+	in_libraries = false;
+}
+
+static int write_text(void *arg)
+{
+	struct buf b = { 0 };
+
+	(void) arg;
+	for (int i = 0; i < 100; i++) {
+		buf_add_json_str(&b, "a\"b\xff");
+		buf_printf(&b, "%d", i);
+	}
+	int r = b.failed ? -ENOMEM : 0;
+	buf_done(&b);
+	return r;
+}
+
+static void test_texts(void) { CU_ASSERT_TRUE(fail_each(write_text, NULL, false) > 2); }
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		{ "a queue is made whole or not at all", test_queues },
+		{ "a backlog accepts all or nothing", test_backlogs },
+		{ "a parser of URLs is made whole or not at all", test_url_parsers },
+		{ "a job is made whole or not at all", test_jobs },
+		{ "a job is made whole or not at all when a library fails",
+		  test_jobs_with_a_library_that_fails },
+		{ "a text that is not whole is known as such", test_texts },
+		CU_TEST_INFO_NULL,
+	};
+
+	if (!__real_malloc)
+		return 77; /* skipped: not linked as it must be */
+	json_set_alloc_funcs(library_malloc, free);
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, library_malloc, free, library_realloc,
+	                         library_strdup, library_calloc) != CURLE_OK)
+		return EXIT_FAILURE;
+	int status = unit_run("no_memory", tests);
+	curl_global_cleanup();
+	return status;
+}

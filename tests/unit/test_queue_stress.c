@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * queue.h under load: many producers, many consumers, and somebody who interferes.
+ * Every job must come out exactly once, those of one producer in their order, and
+ * nobody may sleep for ever: a lost wakeup hangs the program, which the alarm in
+ * main() then ends.
+ */
+#include "queue/queue.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "base/thread.h"
+#include "seed.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 16, MAX_BATCH = 64 };
+
+/* A capacity in bytes that is none. */
+#define UNBOUNDED (SIZE_MAX / 8)
+
+/* What is varied.  A wait is "short" if it has a deadline, at a bad moment if there is one. */
+struct plan {
+	size_t producers, consumers;
+	size_t jobs; /* of each producer */
+	size_t capacity_jobs;
+	size_t capacity_bytes;                   /* at least 'job_bytes' */
+	size_t batch;                            /* 1 to so many at once */
+	size_t job_bytes;                        /* 1 to so many each */
+	size_t short_producers, short_consumers; /* so many of them wait shortly */
+	bool interfere;                          /* with capacities, dismissals and evictions */
+};
+
+struct stress {
+	const struct plan *plan;
+	struct queue *queue;
+	struct job *jobs;       /* producer by producer */
+	atomic_uint *seen;      /* how often each job came out */
+	atomic_size_t out;      /* jobs that came out */
+	atomic_bool disordered; /* one consumer saw a producer's jobs in the wrong order */
+	atomic_bool failed;     /* a call returned what it never should */
+};
+
+struct role {
+	struct stress *stress;
+	struct random random;
+	size_t index;
+	bool is_short;
+};
+
+static uint64_t some_deadline(struct role *role)
+{
+	return role->is_short ? clock_now_ns() + random_up_to(&role->random, 50000) : NEVER;
+}
+
+static void *produce(void *arg)
+{
+	struct role *role = arg;
+	struct stress *s = role->stress;
+	const struct plan *plan = s->plan;
+	struct job *first = s->jobs + role->index * plan->jobs;
+
+	for (size_t done = 0; done < plan->jobs;) {
+		struct job *batch[MAX_BATCH];
+		size_t n = 1 + below(&role->random, plan->batch), pushed = SIZE_MAX;
+
+		n = n < plan->jobs - done ? n : plan->jobs - done;
+		for (size_t i = 0; i < n; i++)
+			batch[i] = first + done + i;
+		int r = queue_push(s->queue, batch, n, some_deadline(role), &pushed);
+		if (pushed > n || (r == 0) != (pushed == n) || (r < 0 && r != -ETIMEDOUT) ||
+		    (r < 0 && !role->is_short)) {
+			atomic_store(&s->failed, true);
+			return NULL;
+		}
+		done += pushed;
+	}
+	return NULL;
+}
+
+static void take_out(struct stress *s, const struct job *job)
+{
+	atomic_fetch_add(&s->seen[job - s->jobs], 1);
+	atomic_fetch_add(&s->out, 1);
+}
+
+static void *consume(void *arg)
+{
+	struct role *role = arg;
+	struct stress *s = role->stress;
+	size_t next[MAX_THREADS] = { 0 };
+
+	for (;;) {
+		struct job *job = NULL;
+		int r = queue_pop(s->queue, some_deadline(role), &job);
+		if (r == -EPIPE)
+			return NULL;
+		if (r == -ECANCELED || (r == -ETIMEDOUT && role->is_short))
+			continue; /* a dismissed consumer comes back */
+		if (r < 0) {
+			atomic_store(&s->failed, true);
+			return NULL;
+		}
+
+		size_t at = (size_t) (job - s->jobs), producer = at / s->plan->jobs;
+		if (at < next[producer])
+			atomic_store(&s->disordered, true);
+		next[producer] = at + 1;
+		take_out(s, job);
+	}
+}
+
+/* Ends long before the jobs do, so that nothing it wakes hides what was lost. */
+static void *interfere(void *arg)
+{
+	struct role *role = arg;
+	struct stress *s = role->stress;
+	const struct plan *plan = s->plan;
+	size_t all = plan->producers * plan->jobs;
+
+	while (atomic_load(&s->out) < all / 2) {
+		struct job_list list = { 0 };
+		size_t jobs = 1 + below(&role->random, 2 * plan->capacity_jobs);
+		size_t bytes = plan->job_bytes + below(&role->random, 2 * plan->capacity_bytes);
+
+		switch (below(&role->random, 4)) {
+		case 0:
+			queue_dismiss(s->queue, (unsigned) below(&role->random, 4));
+			break;
+		case 1:
+			queue_evict(s->queue, &list);
+			for (struct job *job; (job = job_list_take(&list));)
+				take_out(s, job);
+			break;
+		default:
+			if (queue_set_capacity(s->queue, jobs, bytes) < 0)
+				atomic_store(&s->failed, true);
+			break;
+		}
+		(void) sched_yield();
+	}
+	if (queue_set_capacity(s->queue, plan->capacity_jobs, plan->capacity_bytes) < 0)
+		atomic_store(&s->failed, true);
+	return NULL;
+}
+
+static void prepare(struct stress *s, const struct plan *plan, struct random *r)
+{
+	size_t n = plan->producers * plan->jobs;
+
+	*s = (struct stress) { .plan = plan };
+	CU_ASSERT_EQUAL_FATAL(queue_create(plan->capacity_jobs, plan->capacity_bytes, &s->queue),
+	                      0);
+	s->jobs = calloc(n, sizeof(*s->jobs));
+	s->seen = calloc(n, sizeof(*s->seen));
+	CU_ASSERT_TRUE_FATAL(s->jobs && s->seen);
+	for (size_t i = 0; i < n; i++)
+		s->jobs[i].bytes = 1 + below(r, plan->job_bytes);
+}
+
+static void start(struct role *role, pthread_t *ret_thread, void *(*run)(void *),
+                  const struct role *as)
+{
+	*role = *as;
+	CU_ASSERT_EQUAL_FATAL(thread_start(ret_thread, "stress", THREAD_STACK_SMALL, run, role), 0);
+}
+
+static void run_threads(struct stress *s, struct random *r)
+{
+	const struct plan *plan = s->plan;
+	pthread_t producers[MAX_THREADS], consumers[MAX_THREADS], other = 0;
+	struct role as = { .stress = s }, push[MAX_THREADS], pop[MAX_THREADS], third;
+
+	for (as.index = 0; as.index < plan->consumers; as.index++) {
+		as.random.state = random_up_to(r, UINT64_MAX);
+		as.is_short = as.index < plan->short_consumers;
+		start(&pop[as.index], &consumers[as.index], consume, &as);
+	}
+	for (as.index = 0; as.index < plan->producers; as.index++) {
+		as.random.state = random_up_to(r, UINT64_MAX);
+		as.is_short = as.index < plan->short_producers;
+		start(&push[as.index], &producers[as.index], produce, &as);
+	}
+	if (plan->interfere)
+		start(&third, &other, interfere, &as);
+
+	for (size_t i = 0; i < plan->producers; i++)
+		thread_join(producers[i]);
+	if (plan->interfere)
+		thread_join(other);
+
+	/* The queue is closed only once it is empty: what is left must be popped unaided. */
+	while (atomic_load(&s->out) < plan->producers * plan->jobs && !atomic_load(&s->failed))
+		(void) sched_yield();
+	queue_close(s->queue);
+	for (size_t i = 0; i < plan->consumers; i++)
+		thread_join(consumers[i]);
+}
+
+static void stress(const struct plan *plan, struct random *r)
+{
+	size_t n = plan->producers * plan->jobs, once = 0;
+	struct queue_stats stats;
+	struct stress s;
+
+	prepare(&s, plan, r);
+	run_threads(&s, r);
+	for (size_t i = 0; i < n; i++)
+		once += atomic_load(&s.seen[i]) == 1;
+	CU_ASSERT_EQUAL(once, n);
+	CU_ASSERT_FALSE(atomic_load(&s.disordered));
+	CU_ASSERT_FALSE(atomic_load(&s.failed));
+
+	queue_stats(s.queue, &stats);
+	CU_ASSERT_EQUAL(stats.depth_jobs, 0);
+	CU_ASSERT_EQUAL(stats.depth_bytes, 0);
+	CU_ASSERT_EQUAL(stats.pushed, n);
+	CU_ASSERT_EQUAL(stats.producers_blocked + stats.consumers_idle, 0);
+	if (!plan->interfere) {
+		CU_ASSERT_EQUAL(stats.popped, n);
+		CU_ASSERT_TRUE(stats.high_water_jobs <= plan->capacity_jobs);
+		CU_ASSERT_TRUE(stats.high_water_bytes <= plan->capacity_bytes);
+	}
+	queue_free(s.queue);
+	free(s.jobs);
+	free(s.seen);
+}
+
+static void test_one_consumer_sees_each_producer_in_order(void)
+{
+	struct random r = seeded();
+
+	stress(&(struct plan) { .producers = 1,
+	                       .consumers = 1,
+	                       .jobs = 20000,
+	                       .capacity_jobs = 4,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 8,
+	                       .job_bytes = 1 },
+	       &r);
+	stress(&(struct plan) { .producers = 8,
+	                       .consumers = 1,
+	                       .jobs = 3000,
+	                       .capacity_jobs = 16,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 8,
+	                       .job_bytes = 1 },
+	       &r);
+	stress(&(struct plan) { .producers = 8,
+	                       .consumers = 1,
+	                       .jobs = 3000,
+	                       .capacity_jobs = 1024,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 64,
+	                       .job_bytes = 1 },
+	       &r);
+}
+
+static void test_tiny_queues_pass_everything_on(void)
+{
+	struct random r = seeded();
+
+	for (size_t capacity = 1; capacity <= 5; capacity++) {
+		stress(&(struct plan) { .producers = 4,
+		                       .consumers = 4,
+		                       .jobs = 1000,
+		                       .capacity_jobs = capacity,
+		                       .capacity_bytes = UNBOUNDED,
+		                       .batch = 1,
+		                       .job_bytes = 1 },
+		       &r);
+		stress(&(struct plan) { .producers = 4,
+		                       .consumers = 8,
+		                       .jobs = 1000,
+		                       .capacity_jobs = capacity,
+		                       .capacity_bytes = UNBOUNDED,
+		                       .batch = 16,
+		                       .job_bytes = 1 },
+		       &r);
+		stress(&(struct plan) { .producers = 8,
+		                       .consumers = 1,
+		                       .jobs = 500,
+		                       .capacity_jobs = capacity,
+		                       .capacity_bytes = UNBOUNDED,
+		                       .batch = 16,
+		                       .job_bytes = 1 },
+		       &r);
+	}
+}
+
+static void test_many_consumers_empty_a_large_queue(void)
+{
+	struct random r = seeded();
+
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 16,
+	                       .jobs = 5000,
+	                       .capacity_jobs = 1024,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 64,
+	                       .job_bytes = 1 },
+	       &r);
+	stress(&(struct plan) { .producers = 1,
+	                       .consumers = 16,
+	                       .jobs = 20000,
+	                       .capacity_jobs = 64,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 64,
+	                       .job_bytes = 1 },
+	       &r);
+}
+
+static void test_producers_that_wait_for_bytes_all_go_on(void)
+{
+	struct random r = seeded();
+
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 4,
+	                       .jobs = 1000,
+	                       .capacity_jobs = 1000,
+	                       .capacity_bytes = 64,
+	                       .batch = 16,
+	                       .job_bytes = 64 },
+	       &r);
+	stress(&(struct plan) { .producers = 8,
+	                       .consumers = 2,
+	                       .jobs = 1000,
+	                       .capacity_jobs = 1000,
+	                       .capacity_bytes = 100,
+	                       .batch = 64,
+	                       .job_bytes = 64 },
+	       &r);
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 4,
+	                       .jobs = 1000,
+	                       .capacity_jobs = 8,
+	                       .capacity_bytes = 200,
+	                       .batch = 64,
+	                       .job_bytes = 100 },
+	       &r);
+}
+
+static void test_threads_that_give_up_take_no_wakeup_with_them(void)
+{
+	struct random r = seeded();
+
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 4,
+	                       .jobs = 1500,
+	                       .capacity_jobs = 2,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 4,
+	                       .job_bytes = 1,
+	                       .short_producers = 2,
+	                       .short_consumers = 2 },
+	       &r);
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 8,
+	                       .jobs = 1500,
+	                       .capacity_jobs = 16,
+	                       .capacity_bytes = UNBOUNDED,
+	                       .batch = 16,
+	                       .job_bytes = 1,
+	                       .short_producers = 3,
+	                       .short_consumers = 7 },
+	       &r);
+	stress(&(struct plan) { .producers = 8,
+	                       .consumers = 2,
+	                       .jobs = 800,
+	                       .capacity_jobs = 100,
+	                       .capacity_bytes = 64,
+	                       .batch = 16,
+	                       .job_bytes = 32,
+	                       .short_producers = 6,
+	                       .short_consumers = 1 },
+	       &r);
+}
+
+static void test_interference_loses_nothing(void)
+{
+	struct random r = seeded();
+
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 1,
+	                       .jobs = 2000,
+	                       .capacity_jobs = 4,
+	                       .capacity_bytes = 100,
+	                       .batch = 8,
+	                       .job_bytes = 10,
+	                       .interfere = true },
+	       &r);
+	stress(&(struct plan) { .producers = 4,
+	                       .consumers = 8,
+	                       .jobs = 2000,
+	                       .capacity_jobs = 4,
+	                       .capacity_bytes = 100,
+	                       .batch = 8,
+	                       .job_bytes = 10,
+	                       .short_producers = 2,
+	                       .short_consumers = 2,
+	                       .interfere = true },
+	       &r);
+	stress(&(struct plan) { .producers = 8,
+	                       .consumers = 8,
+	                       .jobs = 2000,
+	                       .capacity_jobs = 64,
+	                       .capacity_bytes = 300,
+	                       .batch = 64,
+	                       .job_bytes = 20,
+	                       .interfere = true },
+	       &r);
+}
+
+static void test_random_plans_lose_nothing(void)
+{
+	struct random r = seeded();
+
+	for (int i = 0; i < 30; i++) {
+		size_t producers = 1 + below(&r, 8), consumers = 1 + below(&r, MAX_THREADS);
+		size_t job_bytes = 1 + below(&r, 50);
+		const struct plan plan = {
+			.producers = producers,
+			.consumers = consumers,
+			.jobs = 1 + below(&r, 800),
+			.capacity_jobs = 1 + (below(&r, 200) >> below(&r, 8)),
+			.capacity_bytes = job_bytes + below(&r, 500),
+			.batch = 1 + below(&r, MAX_BATCH),
+			.job_bytes = job_bytes,
+			.short_producers = below(&r, producers + 1),
+			.short_consumers = below(&r, consumers + 1),
+			.interfere = below(&r, 3) == 0,
+		};
+		stress(&plan, &r);
+	}
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		{ "one consumer sees each producer in order",
+		  test_one_consumer_sees_each_producer_in_order },
+		{ "tiny queues pass everything on", test_tiny_queues_pass_everything_on },
+		{ "many consumers empty a large queue", test_many_consumers_empty_a_large_queue },
+		{ "producers that wait for bytes all go on",
+		  test_producers_that_wait_for_bytes_all_go_on },
+		{ "threads that give up take no wakeup with them",
+		  test_threads_that_give_up_take_no_wakeup_with_them },
+		{ "interference loses nothing", test_interference_loses_nothing },
+		{ "random plans lose nothing", test_random_plans_lose_nothing },
+		CU_TEST_INFO_NULL,
+	};
+
+	(void) alarm(600); /* a hang is a failure */
+	return unit_run("queue_stress", tests);
+}

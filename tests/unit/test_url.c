@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* url.h: which server a URL means, and which texts mean none. */
+#include "job/url.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct url_parser *new_parser(void)
+{
+	struct url_parser *p = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(url_parser_create(&p), 0);
+	return p;
+}
+
+struct good {
+	const char *url;
+	const char *origin;
+};
+
+static void expect_origin(struct url_parser *p, const struct good *g)
+{
+	struct url_origin o = { 0 };
+	const char *why = NULL;
+	char text[256];
+
+	int r = url_parse(p, g->url, &o, &why);
+	CU_ASSERT_EQUAL_FATAL(r, 0);
+	CU_ASSERT_PTR_NULL(why);
+	CU_ASSERT_STRING_EQUAL(o.text, g->origin);
+
+	/* The parts say the same as the whole. */
+	(void) snprintf(text, sizeof(text), "%s://%s:%u", o.tls ? "https" : "http", o.host,
+	                (unsigned) o.port);
+	CU_ASSERT_STRING_EQUAL(text, g->origin);
+}
+
+static void expect_origins(const struct good *cases, size_t n)
+{
+	struct url_parser *p = new_parser();
+
+	for (size_t i = 0; i < n; i++)
+		expect_origin(p, &cases[i]);
+	CU_ASSERT_PTR_NULL(url_parser_free(p));
+}
+
+static void test_the_origin_has_a_port_and_lower_case(void)
+{
+	static const struct good cases[] = {
+		{ "http://example.com", "http://example.com:80" },
+		{ "http://example.com/", "http://example.com:80" },
+		{ "https://example.com/a/b?c#d", "https://example.com:443" },
+		{ "http://example.com:443/", "http://example.com:443" },
+		{ "https://example.com:80", "https://example.com:80" },
+		{ "http://a:", "http://a:80" },
+		{ "http://a:00080/", "http://a:80" },
+		{ "http://a:1/", "http://a:1" },
+		{ "http://a:65535/", "http://a:65535" },
+		{ "http://a?b", "http://a:80" },
+		{ "http://a#b", "http://a:80" },
+		{ "HTTPS://EXAMPLE.Com:8443/Path", "https://example.com:8443" },
+		{ "http://a.%45xample/", "http://a.example:80" },
+		{ "http://under_score.example./", "http://under_score.example.:80" },
+	};
+	expect_origins(cases, ARRAY_LEN(cases));
+}
+
+static void test_addresses_have_one_form(void)
+{
+	static const struct good cases[] = {
+		{ "http://127.0.0.1:8080/", "http://127.0.0.1:8080" },
+		{ "http://127.1/", "http://127.0.0.1:80" },
+		{ "http://10.1.2/", "http://10.1.0.2:80" },
+		{ "http://2130706433/", "http://127.0.0.1:80" },
+		{ "http://0x7f000001/", "http://127.0.0.1:80" },
+		{ "http://0x7F.0.0.0x1/", "http://127.0.0.1:80" },
+		{ "http://0177.0.0.01/", "http://127.0.0.1:80" },
+		{ "http://1.2.3.256/", "http://1.2.3.256:80" }, /* a name, if a strange one */
+		{ "http://4294967296/", "http://4294967296:80" },
+		{ "http://[::1]/", "http://[::1]:80" },
+		{ "https://[FE80::A]:8443/", "https://[fe80::a]:8443" },
+		{ "http://[::ffff:1.2.3.4]/", "http://[::ffff:1.2.3.4]:80" },
+	};
+	expect_origins(cases, ARRAY_LEN(cases));
+}
+
+static void test_names_of_all_languages_become_punycode(void)
+{
+	static const struct good cases[] = {
+		{ "http://b\xc3\xbc"
+		  "cher.example/",
+		  "http://xn--bcher-kva.example:80" },
+		{ "http://B\xc3\x9c"
+		  "CHER.example/",
+		  "http://xn--bcher-kva.example:80" },
+		{ "http://xn--bcher-kva.example/", "http://xn--bcher-kva.example:80" },
+		{ "https://\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88/",
+		  "https://xn--r8jz45g.xn--zckzah:443" },
+	};
+	expect_origins(cases, ARRAY_LEN(cases));
+}
+
+static void test_users_and_passwords_are_no_part_of_the_origin(void)
+{
+	static const struct good cases[] = {
+		{ "http://user@h.example/", "http://h.example:80" },
+		{ "http://user:pass@h.example:81/", "http://h.example:81" },
+		{ "http://evil.example%40@h.example/", "http://h.example:80" },
+		{ "http://h.example/@evil.example/", "http://h.example:80" },
+		{ "http://h.example?@evil.example/", "http://h.example:80" },
+		{ "http://h.example#@evil.example/", "http://h.example:80" },
+	};
+	expect_origins(cases, ARRAY_LEN(cases));
+}
+
+/* --- refusals ------------------------------------------------------------------------- */
+
+static void expect_refusal(struct url_parser *p, const char *url, int error, const char *why)
+{
+	struct url_origin o = { .text = "untouched", .port = 7 };
+	const char *text = NULL;
+
+	CU_ASSERT_EQUAL(url_parse(p, url, &o, &text), error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	if (why)
+		CU_ASSERT_STRING_EQUAL(text, why);
+	CU_ASSERT_TRUE(strlen(text) > 0 && strlen(text) < 100);
+	CU_ASSERT_STRING_EQUAL(o.text, "untouched");
+	CU_ASSERT_EQUAL(o.port, 7);
+}
+
+static const char *const not_absolute[] = {
+	"",
+	"/",
+	"/path",
+	"//other/path",
+	"?query",
+	"#fragment",
+	"relative/path",
+	"example.com",
+	"example.com:80/",
+	"://a",
+	"http",
+	"http:",
+	"http//a",
+	"http://",
+	"http://:80/",
+	"http://user@/",
+	"h ttp://a/",
+	"h\xffttp://a/",
+	"ht\ntp://a/",
+};
+
+static void test_what_is_not_absolute_is_refused(void)
+{
+	struct url_parser *p = new_parser();
+
+	for (size_t i = 0; i < ARRAY_LEN(not_absolute); i++)
+		expect_refusal(p, not_absolute[i], -EINVAL, NULL);
+	expect_refusal(p, "example.com", -EINVAL, "not an absolute http or https URL");
+	url_parser_free(p);
+}
+
+static void test_no_url_is_completed_from_the_one_before(void)
+{
+	static const struct good before = { "https://before.example:444/a/b?c",
+		                            "https://before.example:444" };
+	struct url_parser *p = new_parser();
+
+	for (size_t i = 0; i < ARRAY_LEN(not_absolute); i++) {
+		expect_origin(p, &before);
+		expect_refusal(p, not_absolute[i], -EINVAL, NULL);
+		expect_refusal(p, "/again", -EINVAL, NULL);
+	}
+
+	/* A part that the next one lacks is not kept either. */
+	expect_origin(p, &before);
+	expect_origin(p, &(struct good) { "http://after.example", "http://after.example:80" });
+	expect_origin(p, &before);
+	expect_refusal(p, "ftp://after.example/", -EPROTONOSUPPORT, NULL);
+	expect_origin(p, &(struct good) { "https://after.example", "https://after.example:443" });
+	url_parser_free(p);
+}
+
+static void test_other_schemes_are_called_so(void)
+{
+	static const char *const cases[] = {
+		"ftp://a/",       "FTP://a/",     "file:///etc/passwd",  "ws://a/",
+		"gopher://a/",    "ldap://a/",    "unknown-scheme://a/", "httpx://a/",
+		"http+unix://a/", "dict://a:80/",
+	};
+	struct url_parser *p = new_parser();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		expect_refusal(p, cases[i], -EPROTONOSUPPORT, "only http and https are fetched");
+	url_parser_free(p);
+}
+
+static void test_malformed_urls_are_refused(void)
+{
+	static const char *const cases[] = {
+		"http://a b/",          "http://a/ b",
+		"http://a/\tb",         "http://a/\nb",
+		"http://a/\x7f",        "http://a\\b/",
+		"http://a%00b/",        "http://a@b@c/",
+		"http://a,b/",          "http://*/",
+		"http://a\"b/",         "http://a:80:80/",
+		"http://a:8a/",         "http://a:-1/",
+		"http://a:65536/",      "http://a:99999999999999999999/",
+		"http://[::1",          "http://[]/",
+		"http://[::g]/",        "http://[1.2.3.4]/",
+		"http://[::1]x/",       "http:a",
+		"mailto:x@example.com", "javascript:1",
+		"data:text/plain,x",
+	};
+	struct url_parser *p = new_parser();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		expect_refusal(p, cases[i], -EINVAL, NULL);
+	expect_refusal(p, "http://a:0/", -EINVAL, "the port must be 1 to 65535");
+	url_parser_free(p);
+}
+
+static void test_names_that_idn_refuses_are_no_lack_of_memory(void)
+{
+	static const char *const cases[] = { "http://\xff\xfe/", "http://a\x80/", "http://\xc3/",
+		                             "http://a%ff/", "http://\xed\xa0\x80.example/" };
+	const char *why = "the host is no international domain name";
+	struct url_parser *p = new_parser();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		expect_refusal(p, cases[i], -EINVAL, why);
+
+	/* Without a UTF-8 locale libcurl can read none. */
+	CU_ASSERT_PTR_NOT_NULL(setlocale(LC_CTYPE, "C"));
+	expect_refusal(p,
+	               "http://b\xc3\xbc"
+	               "cher.example/",
+	               -EINVAL, why);
+	CU_ASSERT_PTR_NOT_NULL(setlocale(LC_CTYPE, "C.UTF-8"));
+	url_parser_free(p);
+}
+
+static void test_messages_show_urls_without_their_secrets(void)
+{
+	static const char *const cases[][2] = {
+		{ "http://a/b", "http://a/b" },
+		{ "http://user:pw@a/b", "http://***@a/b" },
+		{ "ftp://user@a", "ftp://***@a" },
+		{ "user:pw@a/b", "***@a/b" }, /* also what is no URL */
+		{ "http://a@b:c@d/e", "http://***@d/e" },
+		{ "http://a/b@c", "http://a/b@c" },
+		{ "http://a?b@c", "http://a?b@c" },
+		{ "", "" },
+	};
+	char url[300] = "http://u:p@";
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		buf_clear(&b);
+		buf_add_char(&b, '>');
+		url_add_redacted(&b, cases[i][0]);
+		buf_add_char(&b, '\0');
+		CU_ASSERT_STRING_EQUAL(b.data + 1, cases[i][1]);
+	}
+
+	memset(url + strlen(url), 'x', sizeof(url) - 1 - strlen(url));
+	buf_clear(&b);
+	url_add_redacted(&b, url);
+	CU_ASSERT_TRUE(b.len > 200 && b.len < 220); /* only how it begins */
+	buf_done(&b);
+}
+
+static void test_long_urls_are_taken_whole(void)
+{
+	enum { LENGTH = 1024 * 1024 };
+	struct url_parser *p = new_parser();
+	char *url = malloc(LENGTH + 1);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(url);
+	memset(url, 'x', LENGTH);
+	memcpy(url, "http://a/", strlen("http://a/"));
+	url[LENGTH] = '\0';
+	expect_origin(p, &(struct good) { url, "http://a:80" });
+	free(url);
+	url_parser_free(p);
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		{ "the origin has a port and lower case",
+		  test_the_origin_has_a_port_and_lower_case },
+		{ "addresses have one form", test_addresses_have_one_form },
+		{ "names of all languages become punycode",
+		  test_names_of_all_languages_become_punycode },
+		{ "users and passwords are no part of the origin",
+		  test_users_and_passwords_are_no_part_of_the_origin },
+		{ "what is not absolute is refused", test_what_is_not_absolute_is_refused },
+		{ "no URL is completed from the one before",
+		  test_no_url_is_completed_from_the_one_before },
+		{ "other schemes are called so", test_other_schemes_are_called_so },
+		{ "malformed URLs are refused", test_malformed_urls_are_refused },
+		{ "names that IDN refuses are no lack of memory",
+		  test_names_that_idn_refuses_are_no_lack_of_memory },
+		{ "messages show URLs without their secrets",
+		  test_messages_show_urls_without_their_secrets },
+		{ "long URLs are taken whole", test_long_urls_are_taken_whole },
+		CU_TEST_INFO_NULL,
+	};
+
+	/* As main() of the programs does: libcurl takes names for text in the locale's encoding. */
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		return EXIT_FAILURE;
+	return unit_run("url", tests);
+}

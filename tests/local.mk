@@ -9,6 +9,7 @@ include tests/unit/local.mk
 include tests/origin/local.mk
 include tests/system/local.mk
 include tests/bench/local.mk
+include tests/seed/local.mk
 
 TESTS += tests/check-includes.sh
 EXTRA_DIST += tests/check-includes.sh

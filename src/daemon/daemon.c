@@ -266,7 +266,7 @@ static int start(struct daemon *d)
 	}
 	control_set_phase(d->control, CONTROL_READY);
 	service_ready(&d->service);
-	log_info("ready: %llu workers, a queue of %llu, %zu sources",
+	log_info("ready: workers %llu, queue.capacity %llu, sources %zu",
 	         (unsigned long long) d->settings.workers,
 	         (unsigned long long) d->settings.queue.capacity, d->n_sources);
 	return DAEMON_OK;

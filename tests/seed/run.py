@@ -315,7 +315,7 @@ def conditions(python):
                               stdout=subprocess.PIPE, text=True, check=True)
     return {
         "date": datetime.date.today().isoformat(),
-        "system": f"{platform.system()} {platform.release().split("-")[0]} {platform.machine()}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
         "processors": os.cpu_count(),
         "penstock": penstock.stdout.split()[1],
         "python": peer[0],

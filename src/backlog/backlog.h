@@ -75,8 +75,8 @@ struct backlog {
  * Accepts 'n' jobs, all or none, waiting for room; numbers them and sets
  * 'accepted_wall_us' and 'ready_ns'.  Durable when it returns, where the backlog is.
  *
- * Returns 0 and owns the jobs, or, leaving them to the caller, -EPIPE (closed) or
- * -EMSGSIZE (so many, or so large, that they can never fit together: split the batch).
+ * Returns 0 and owns the jobs, or, leaving them to the caller, -ENOMEM, -EPIPE (closed)
+ * or -EMSGSIZE (so many, or so large, that they can never fit together: split the batch).
  */
 NODISCARD static inline int backlog_submit(struct backlog *b, struct job *const *jobs, size_t n)
 {

@@ -7,6 +7,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+/*
+ * No wait goes on for longer than this without a look at its predicate: up to
+ * version 2.40, glibc's pthread_cond_signal(3) can, very rarely, wake nobody (bug
+ * 25847), which would otherwise be a hang.
+ */
+#define RECHECK_NS (5 * NS_PER_S)
+
 static void must(int err)
 {
 	if (err != 0)
@@ -15,7 +22,17 @@ static void must(int err)
 
 int mutex_init(struct mutex *mu)
 {
-	return -pthread_mutex_init(&mu->os, NULL);
+	/* Spins for a moment before it sleeps: most locks here are held for less time
+	 * than a context switch takes. */
+	pthread_mutexattr_t attr;
+	int r = pthread_mutexattr_init(&attr);
+	if (r != 0)
+		return -r;
+
+	must(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP));
+	r = pthread_mutex_init(&mu->os, &attr);
+	(void) pthread_mutexattr_destroy(&attr);
+	return -r;
 }
 
 void mutex_destroy(struct mutex *mu) { must(pthread_mutex_destroy(&mu->os)); }
@@ -41,14 +58,12 @@ void cond_broadcast(struct cond *cv) { must(pthread_cond_broadcast(&cv->os)); }
 
 bool cond_wait(struct cond *cv, struct mutex *mu, uint64_t deadline_ns)
 {
-	if (deadline_ns == NEVER) {
-		must(pthread_cond_wait(&cv->os, &mu->os));
-		return true;
-	}
+	uint64_t recheck_ns = clock_now_ns() + RECHECK_NS;
+	const struct timespec ts = clock_timespec(recheck_ns < deadline_ns ? recheck_ns
+	                                                                   : deadline_ns);
 
-	const struct timespec ts = clock_timespec(deadline_ns);
 	int r = pthread_cond_timedwait(&cv->os, &mu->os, &ts);
 	if (r != ETIMEDOUT)
 		must(r);
-	return r == 0;
+	return r == 0 || recheck_ns < deadline_ns;
 }

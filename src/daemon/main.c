@@ -77,6 +77,7 @@ int main(int argc, char **argv)
 	char *preset_path = NULL;
 	char **overrides = calloc((size_t) argc, sizeof(char *));
 
+	process_prepare();
 	log_open("penstockd", LOG_LEVEL_INFO);
 	journal_choose_sink();
 

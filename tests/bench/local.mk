@@ -1,1 +1,4 @@
 # Benchmarks: built by `make check`, run on demand; see tests/bench/README.md.
+check_PROGRAMS += tests/bench/bench_queue
+tests_bench_bench_queue_LDADD = $(PENSTOCK_LIBS)
+EXTRA_DIST += tests/bench/README.md

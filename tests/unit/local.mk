@@ -6,10 +6,23 @@ EXTRA_DIST += \
 	tests/unit/dns_server.h \
 	tests/unit/engine_stage.h \
 	tests/unit/fetch_stage.h \
+	tests/unit/job_maker.h \
 	tests/unit/origin_process.h \
+	tests/unit/seed.h \
 	tests/unit/source_stage.h \
+	tests/unit/stub_jobs.h \
 	tests/unit/unit.h \
 	tests/unit/wire_server.h
+
+check_PROGRAMS += tests/unit/test_buf
+TESTS += tests/unit/test_buf
+tests_unit_test_buf_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_buf_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_clock
+TESTS += tests/unit/test_clock
+tests_unit_test_clock_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_clock_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_config
 TESTS += tests/unit/test_config
@@ -30,6 +43,11 @@ check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
 tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_socket_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_due_heap
+TESTS += tests/unit/test_due_heap
+tests_unit_test_due_heap_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_due_heap_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_engine
 TESTS += tests/unit/test_engine
@@ -61,6 +79,16 @@ TESTS += tests/unit/test_hop
 tests_unit_test_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_hop_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_job
+TESTS += tests/unit/test_job
+tests_unit_test_job_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_job_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_job_refusals
+TESTS += tests/unit/test_job_refusals
+tests_unit_test_job_refusals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_job_refusals_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_ledger
 TESTS += tests/unit/test_ledger
 tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -71,15 +99,55 @@ TESTS += tests/unit/test_lines
 tests_unit_test_lines_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_lines_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_log
+TESTS += tests/unit/test_log
+tests_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_log_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_memory_backlog
+TESTS += tests/unit/test_memory_backlog
+tests_unit_test_memory_backlog_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_memory_backlog_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_memory_backlog_model
+TESTS += tests/unit/test_memory_backlog_model
+tests_unit_test_memory_backlog_model_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_memory_backlog_model_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_metrics
 TESTS += tests/unit/test_metrics
 tests_unit_test_metrics_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_metrics_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_no_memory
+TESTS += tests/unit/test_no_memory
+tests_unit_test_no_memory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_no_memory_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_pool
 TESTS += tests/unit/test_pool
 tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_pool_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue
+TESTS += tests/unit/test_queue
+tests_unit_test_queue_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_queue_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_stress
+TESTS += tests/unit/test_queue_stress
+tests_unit_test_queue_stress_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_queue_stress_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_threads
+TESTS += tests/unit/test_queue_threads
+tests_unit_test_queue_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_queue_threads_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_random
+TESTS += tests/unit/test_random
+tests_unit_test_random_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_random_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_recorder
 TESTS += tests/unit/test_recorder
@@ -90,6 +158,11 @@ check_PROGRAMS += tests/unit/test_resolver
 TESTS += tests/unit/test_resolver
 tests_unit_test_resolver_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_resolver_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_result
+TESTS += tests/unit/test_result
+tests_unit_test_result_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_result_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_results_log
 TESTS += tests/unit/test_results_log
@@ -121,12 +194,26 @@ TESTS += tests/unit/test_units
 tests_unit_test_units_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_units_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_url
+TESTS += tests/unit/test_url
+tests_unit_test_url_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_url_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_urlfile
 TESTS += tests/unit/test_urlfile
 tests_unit_test_urlfile_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_urlfile_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_wake
+TESTS += tests/unit/test_wake
+tests_unit_test_wake_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_wake_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_workers
 TESTS += tests/unit/test_workers
 tests_unit_test_workers_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_workers_LDADD = $(UNIT_LIBS)
+
+# Fails each allocation in turn.
+tests_unit_test_no_memory_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray

@@ -37,11 +37,6 @@ static void curl_url_cleanupp(CURLU **url)
 	curl_url_cleanup(*url);
 }
 
-static void curl_freep(char **text)
-{
-	curl_free(*text);
-}
-
 static void add_lower(struct buf *b, const char *text)
 {
 	size_t start = b->len;
@@ -69,14 +64,35 @@ static int read_port(const char *text, uint16_t *ret_port, const char **ret_why)
 	return 0;
 }
 
-int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_origin,
-              const char **ret_why)
-{
-	char *scheme CLEANUP(curl_freep) = NULL;
-	char *host CLEANUP(curl_freep) = NULL;
-	char *port_text CLEANUP(curl_freep) = NULL;
-	struct url_origin origin = { 0 };
+/* The parts of a URL that make its origin; owned. */
+struct parts {
+	char *scheme;
+	char *host;
+	char *port;
+};
 
+static void parts_done(struct parts *parts)
+{
+	curl_free(parts->scheme);
+	curl_free(parts->host);
+	curl_free(parts->port);
+}
+
+static int read_host_and_port(CURLU *parsed, struct parts *parts, const char **ret_why)
+{
+	CURLUcode c = curl_url_get(parsed, CURLUPART_HOST, &parts->host, CURLU_PUNYCODE);
+	if (c == CURLUE_OUT_OF_MEMORY) {
+		/* libcurl 7.88 says so of every host that libidn2 refuses, too. */
+		*ret_why = "the host is no international domain name";
+		return -EINVAL;
+	}
+	if (c == CURLUE_OK)
+		c = curl_url_get(parsed, CURLUPART_PORT, &parts->port, CURLU_DEFAULT_PORT);
+	return c == CURLUE_OK ? 0 : fail(c, ret_why);
+}
+
+static int read_parts(const char *url, struct parts *parts, const char **ret_why)
+{
 	/* A CURLU that holds a URL already would read the next as relative to it: a
 	 * fresh one for each. */
 	CURLU *parsed CLEANUP(curl_url_cleanupp) = curl_url();
@@ -90,49 +106,54 @@ int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_orig
 		return -EINVAL;
 	}
 	if (c == CURLUE_OK)
-		c = curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
+		c = curl_url_get(parsed, CURLUPART_SCHEME, &parts->scheme, 0);
 	if (c != CURLUE_OK)
 		return fail(c, ret_why);
-
-	origin.tls = strcmp(scheme, "https") == 0;
-	if (!origin.tls && strcmp(scheme, "http") != 0) {
+	if (strcmp(parts->scheme, "https") != 0 && strcmp(parts->scheme, "http") != 0) {
 		*ret_why = "only http and https are fetched";
 		return -EPROTONOSUPPORT;
 	}
+	return read_host_and_port(parsed, parts, ret_why);
+}
 
-	c = curl_url_get(parsed, CURLUPART_HOST, &host, CURLU_PUNYCODE);
-	if (c == CURLUE_OUT_OF_MEMORY) {
-		/* libcurl 7.88 says so of every host that libidn2 refuses, too. */
-		*ret_why = "the host is no international domain name";
-		return -EINVAL;
-	}
-	if (c == CURLUE_OK)
-		c = curl_url_get(parsed, CURLUPART_PORT, &port_text, CURLU_DEFAULT_PORT);
-	if (c != CURLUE_OK)
-		return fail(c, ret_why);
-	int r = read_port(port_text, &origin.port, ret_why);
+static int make_origin(struct url_parser *p, const struct parts *parts,
+                       struct url_origin *ret_origin, const char **ret_why)
+{
+	struct url_origin origin = { .tls = strcmp(parts->scheme, "https") == 0 };
+
+	int r = read_port(parts->port, &origin.port, ret_why);
 	if (r < 0)
 		return r;
 
 	buf_clear(&p->text);
-	buf_add_str(&p->text, scheme);
+	buf_add_str(&p->text, parts->scheme);
 	buf_add_str(&p->text, "://");
-	add_lower(&p->text, host);
+	add_lower(&p->text, parts->host);
 	buf_add_char(&p->text, ':');
 	buf_add_u64(&p->text, origin.port);
 	buf_add_char(&p->text, '\0');
 	size_t host_at = p->text.len;
-	add_lower(&p->text, host);
+	add_lower(&p->text, parts->host);
 	buf_add_char(&p->text, '\0');
-	if (p->text.failed) {
-		*ret_why = "out of memory";
-		return -ENOMEM;
-	}
+	if (p->text.failed)
+		return fail(CURLUE_OUT_OF_MEMORY, ret_why);
 
 	origin.text = p->text.data;
 	origin.host = p->text.data + host_at;
 	*ret_origin = origin;
 	return 0;
+}
+
+int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_origin,
+              const char **ret_why)
+{
+	struct parts parts = { 0 };
+
+	int r = read_parts(url, &parts, ret_why);
+	if (r == 0)
+		r = make_origin(p, &parts, ret_origin, ret_why);
+	parts_done(&parts);
+	return r;
 }
 
 void url_add_redacted(struct buf *b, const char *url)

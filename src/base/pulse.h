@@ -26,6 +26,9 @@ static inline void pulse_set(struct pulse *p, const char *doing, uint64_t bound_
 	atomic_store_explicit(&p->bound_ns, bound_ns, memory_order_relaxed);
 }
 
+/* The bound for steps that only compute and take locks: far above what they need. */
+#define PULSE_STEP_NS UINT64_C(30000000000)
+
 /* What the thread has been doing past its bound; NULL if it is healthy. */
 static inline const char *pulse_overdue(const struct pulse *p, uint64_t now_ns)
 {

@@ -72,11 +72,12 @@ size_t config_change(const struct config_table *table, void *current, const void
 
 	for (size_t i = 0; i < table->n; i++) {
 		const struct config_key *key = &table->keys[i];
-		if (!has_changed(key, current, fresh, &before, &after))
-			continue;
-		visit(arg, key, before.failed ? "?" : before.data, after.failed ? "?" : after.data);
-		changes++;
-		if (key->reloads)
+		if (has_changed(key, current, fresh, &before, &after)) {
+			visit(arg, key, before.failed ? "?" : before.data,
+			      after.failed ? "?" : after.data);
+			changes++;
+		}
+		if (key->reloads) /* also if equal: its strings belong to an older config */
 			memcpy((char *) current + key->offset, (const char *) fresh + key->offset,
 			       value_size(key->type));
 	}

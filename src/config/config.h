@@ -90,9 +90,10 @@ void config_print(const struct config_table *table, const struct config *c, cons
 
 /*
  * Brings 'current' up to what was loaded anew as 'fresh': calls 'visit' with each
- * key whose value differs and both values as text, and copies the value if the key
- * reloads.  Strings are not copied: they stay with the config they came from.
- * Returns the number of differences.
+ * key whose value differs and both values as text, and copies the values of all keys
+ * that reload.  Strings are not copied: those of the keys that reload are afterwards
+ * of fresh's config, so that the config of an earlier change may be freed.  Returns
+ * the number of differences.
  */
 NONNULL(1, 2, 3, 4)
 size_t config_change(const struct config_table *table, void *current, const void *fresh,

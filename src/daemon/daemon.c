@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sync.h"
 #include "control/control.h"
 #include "control/socket.h"
 #include "daemon/paths.h"
@@ -24,7 +25,7 @@
 /*
  * The lifecycle:
  *
- *     settings ─► signals ─► results ─► socket ─► engine ─► control ─► READY
+ *     settings ─► results ─► signals ─► socket ─► engine ─► control ─► READY
  *        loop: signals, the engine's events, the service manager's clock
  *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left is
  *     cancelled ─► control ─► engine ─► results ─► socket
@@ -44,6 +45,9 @@ struct daemon {
 	struct service service;
 	int signal_fd;
 	int64_t started_wall_us;
+
+	struct mutex dead_lock;
+	struct log_limit dead_limit GUARDED_BY(dead_lock); /* of messages about dead jobs */
 
 	bool stopping;
 	bool cancelled;       /* what was left has been recorded as such */
@@ -65,19 +69,23 @@ static int load(const struct daemon *d, struct settings *ret_settings, struct co
 	return r;
 }
 
-static int read_settings(struct daemon *d)
+static int allow_descriptors(const struct daemon *d, const struct settings *s)
 {
 	struct buf errors = { 0 };
+	int r = settings_allow_descriptors(s, d->n_sources, CONTROL_DESCRIPTORS, &errors);
 
-	if (load(d, &d->settings, &d->config) < 0)
-		return DAEMON_CONFIG;
-	d->n_sources = d->settings.sources.n;
-
-	int r = settings_allow_descriptors(&d->settings, d->n_sources, CONTROL_DESCRIPTORS, &errors);
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
-	return r < 0 ? DAEMON_CONFIG : DAEMON_OK;
+	return r;
+}
+
+static int read_settings(struct daemon *d)
+{
+	if (load(d, &d->settings, &d->config) < 0)
+		return DAEMON_CONFIG;
+	d->n_sources = d->settings.sources.n;
+	return allow_descriptors(d, &d->settings) < 0 ? DAEMON_CONFIG : DAEMON_OK;
 }
 
 static int print_check(const struct daemon *d)
@@ -94,10 +102,21 @@ static void log_change(void *arg, const struct config_key *key, const char *befo
                        const char *after)
 {
 	(void) arg;
-	if (key->reloads)
+	if (key->type == CONFIG_GROUPS) /* jobs stand in there, and what they are to keep secret */
+		log_warning("%s: has changed, and needs a restart", key->path);
+	else if (key->reloads)
 		log_info("%s: %s, was %s", key->path, after, before);
 	else
 		log_warning("%s: %s stays in force, %s needs a restart", key->path, before, after);
+}
+
+/* Whether there are descriptors for 'fresh', as far as it takes effect. */
+static bool is_affordable(const struct daemon *d, const struct settings *fresh)
+{
+	struct settings next = d->settings;
+
+	next.workers = fresh->workers;
+	return allow_descriptors(d, &next) == 0;
 }
 
 /* All or nothing: a file with an error in it changes no setting. */
@@ -107,8 +126,9 @@ static void reload(struct daemon *d)
 	struct config *config = NULL;
 
 	service_reloading(&d->service);
-	if (load(d, &fresh, &config) < 0) {
+	if (load(d, &fresh, &config) < 0 || !is_affordable(d, &fresh)) {
 		log_error("reload: nothing has changed");
+		config_free(config);
 	} else {
 		size_t n = config_change(&settings_table, &d->settings, &fresh, log_change, NULL);
 		if (engine_apply(d->engine) < 0)
@@ -184,12 +204,25 @@ static int open_socket(struct daemon *d)
 	return code;
 }
 
-/* A dead job is worth a line, but not a flood of them. */
+static bool may_tell_dead(struct daemon *d, uint64_t *ret_held_back)
+{
+	mutex_lock(&d->dead_lock);
+	bool allowed = log_allowed(&d->dead_limit, clock_now_ns());
+	*ret_held_back = allowed ? log_take_held_back(&d->dead_limit) : 0;
+	mutex_unlock(&d->dead_lock);
+	return allowed;
+}
+
+/* A dead job is worth a line, but not a flood of them.  Called by any worker. */
 static void on_dead(void *arg, const struct job *job, const char *reason)
 {
 	struct buf id = { 0 };
+	uint64_t held_back = 0;
 
-	(void) arg;
+	if (!may_tell_dead(arg, &held_back))
+		return;
+	if (held_back > 0)
+		log_info("%llu more jobs are dead, not shown", (unsigned long long) held_back);
 	job_add_id(job, &id);
 	buf_add_char(&id, '\0');
 	const struct log_fields about = {
@@ -211,6 +244,7 @@ static int start_engine(struct daemon *d)
 		.results = d->results,
 		.stalls = true,
 		.dead = on_dead,
+		.arg = d,
 	};
 
 	int r = engine_start(&options, &d->engine, &errors);
@@ -254,8 +288,10 @@ static int start_control(struct daemon *d)
 
 static int start(struct daemon *d)
 {
+	/* Opening a FIFO for results waits for its reader; a signal has to end that, so
+	 * none is caught before. */
 	static int (*const steps[])(struct daemon *d) = {
-		catch_signals, open_results, open_socket, start_engine, start_control,
+		open_results, catch_signals, open_socket, start_engine, start_control,
 	};
 
 	d->started_wall_us = clock_wall_us();
@@ -274,10 +310,9 @@ static int start(struct daemon *d)
 
 /* --- the loop ---------------------------------------------------------------------- */
 
-static void begin_stop(struct daemon *d, int code)
+static void begin_stop(struct daemon *d)
 {
 	d->stopping = true;
-	d->exit_code = code;
 	d->abort_at_ns = clock_after(clock_now_ns(), d->settings.stop_timeout_ns);
 	log_info("stopping");
 	service_stopping(&d->service);
@@ -339,9 +374,21 @@ static void on_signal(struct daemon *d)
 		if (d->stopping)
 			abort_now(d);
 		else
-			begin_stop(d, DAEMON_OK);
+			begin_stop(d);
 		break;
 	}
+}
+
+/* Without its results the daemon is of no use.  While it stops, this is a full disk
+ * that it has not waited for any longer. */
+static void on_record_error(struct daemon *d, int error)
+{
+	log_error("%s: results cannot be written: %s; what is left has no record",
+	          d->results_path, strerror(-error));
+	if (!d->stopping)
+		begin_stop(d);
+	d->exit_code = DAEMON_IO;
+	abort_now(d);
 }
 
 /* Returns whether all is over. */
@@ -352,12 +399,8 @@ static bool on_state(struct daemon *d)
 	engine_state(d->engine, &state);
 	control_set_results_error(d->control, state.record_error < 0 ? state.record_error
 	                                                             : state.stalled);
-	if (state.record_error < 0 && !d->stopping) {
-		log_error("%s: results cannot be written: %s", d->results_path,
-		          strerror(-state.record_error));
-		begin_stop(d, DAEMON_IO);
-		abort_now(d);
-	}
+	if (state.record_error < 0 && d->exit_code == DAEMON_OK)
+		on_record_error(d, state.record_error);
 	if (!d->stopping || state.phase != ENGINE_ENDED)
 		return false;
 	if (d->cancelled)
@@ -410,6 +453,7 @@ static void end(struct daemon *d)
 	free(d->results_path);
 	config_free(d->reloaded);
 	config_free(d->config);
+	mutex_destroy(&d->dead_lock);
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -422,6 +466,8 @@ int daemon_run(const struct daemon_options *options)
 	};
 
 	service_init(&d.service);
+	if (mutex_init(&d.dead_lock) < 0)
+		return DAEMON_INTERNAL;
 	d.exit_code = read_settings(&d);
 	if (d.exit_code == DAEMON_OK && options->check) {
 		d.exit_code = print_check(&d);

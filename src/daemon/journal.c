@@ -16,7 +16,8 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
-enum { MAX_FIELDS = 6, FIELD_BYTES = 512 };
+/* The longest line that base/log lets through, with the name of its field. */
+enum { MAX_FIELDS = 6, FIELD_BYTES = 2048 + sizeof("PENSTOCK_ORIGIN=") };
 
 /* One message under way to the journal; each field is "NAME=value". */
 struct message {
@@ -32,9 +33,12 @@ static void add_field(struct message *m, const char *name, const char *value)
 	int len = snprintf(m->text[m->n], FIELD_BYTES, "%s=%s", name, value);
 	if (len < 0)
 		return;
+	if ((size_t) len >= FIELD_BYTES) /* not in the middle of a character */
+		for (len = FIELD_BYTES - 1; len > 0 && (m->text[m->n][len] & 0xc0) == 0x80;)
+			len--;
 	m->fields[m->n] = (struct iovec) {
 		.iov_base = m->text[m->n],
-		.iov_len = len < FIELD_BYTES ? (size_t) len : FIELD_BYTES - 1,
+		.iov_len = (size_t) len,
 	};
 	m->n++;
 }

@@ -34,8 +34,8 @@ NONNULL(1) void service_stopping(struct service *s);
 NONNULL(1) uint64_t service_next_ns(const struct service *s);
 
 /*
- * Tells the status line, and answers the watchdog if every thread is within its
- * own bound; otherwise says which is not, and leaves the watchdog to the service manager.
+ * Tells the status line, and answers the watchdog if the engine's threads are within
+ * their own bounds; otherwise says which is not, and leaves the watchdog to the service manager.
  */
 NONNULL(1, 2) void service_tick(struct service *s, struct engine *e);
 

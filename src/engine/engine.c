@@ -97,12 +97,18 @@ int engine_apply(struct engine *e)
 
 bool engine_is_healthy(struct engine *e, struct buf *why)
 {
+	uint64_t now_ns = clock_now_ns();
 	const char *doing = NULL;
 	unsigned stuck = 0;
 
-	if (workers_are_healthy(e->workers, clock_now_ns(), &stuck, &doing))
+	if (!workers_are_healthy(e->workers, now_ns, &stuck, &doing))
+		buf_printf(why, "%u workers are stuck, %s past their bound", stuck, doing);
+	else if ((doing = pulse_overdue(recorder_pulse(e->recorder), now_ns)))
+		buf_printf(why, "the recorder is stuck, %s", doing);
+	else if ((doing = pulse_overdue(feeder_pulse(e->feeder), now_ns)))
+		buf_printf(why, "the feeder is stuck, %s", doing);
+	else
 		return true;
-	buf_printf(why, "%u workers are stuck, %s past their bound", stuck, doing);
 	return false;
 }
 

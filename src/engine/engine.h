@@ -86,8 +86,8 @@ NODISCARD NONNULL(1) int engine_apply(struct engine *e);
  * once more.  Returns 0, or -EAGAIN or -ENOMEM if the thread for it cannot be started. */
 NODISCARD NONNULL(1, 2) int engine_cancel_left(struct engine *e, const char *reason);
 
-/* Whether each thread is within its own bound; otherwise appends to 'why' which is
- * not.  Safe from any thread. */
+/* Whether each worker, the feeder and the recorder are within their own bounds;
+ * otherwise appends to 'why' which is not.  Sources have none: they wait for input.  Safe from any thread. */
 NODISCARD NONNULL(1, 2) bool engine_is_healthy(struct engine *e, struct buf *why);
 
 /* After engine_stop(): aborts what the workers have at hand, and a write of

@@ -16,6 +16,7 @@ struct feeder {
 	struct feeder_options options;
 	pthread_t thread;
 	bool joined;
+	struct pulse pulse;
 
 	struct mutex lock;
 	struct cond changed; /* ready || stopping */
@@ -71,10 +72,17 @@ static void *run(void *arg)
 	size_t room = 0;
 	int r = 0;
 
-	while ((r = queue_wait_room(o->queue, FEEDER_BATCH, NEVER, &room)) == 0) {
+	for (;;) {
+		pulse_set(&f->pulse, "waiting for room", NEVER);
+		r = queue_wait_room(o->queue, FEEDER_BATCH, NEVER, &room);
+		if (r < 0)
+			break;
+
+		pulse_set(&f->pulse, "taking jobs", clock_now_ns() + PULSE_STEP_NS);
 		size_t n = backlog_take(o->backlog, clock_now_ns(), smaller(room, FEEDER_BATCH),
 		                        jobs, &due_ns);
 		if (n == 0) {
+			pulse_set(&f->pulse, "idle", NEVER);
 			if (!wait_ready(f, due_ns))
 				break;
 			continue;
@@ -84,6 +92,7 @@ static void *run(void *arg)
 		 * waits only if the jobs are too large for the room they have. */
 		ledger_move(o->ledger, LEDGER_WAITING, LEDGER_QUEUED, n);
 		size_t pushed = 0;
+		pulse_set(&f->pulse, "waiting for room", NEVER);
 		r = queue_push(o->queue, jobs, n, NEVER, &pushed);
 		assert(r != -EMSGSIZE); /* queue.max_bytes is never below JOB_MAX_BYTES */
 		if (r < 0) {
@@ -91,6 +100,7 @@ static void *run(void *arg)
 			break;
 		}
 	}
+	pulse_set(&f->pulse, "ended", NEVER);
 	return NULL;
 }
 
@@ -124,6 +134,8 @@ free_feeder:
 	free(f);
 	return r;
 }
+
+const struct pulse *feeder_pulse(const struct feeder *f) { return &f->pulse; }
 
 void feeder_stop(struct feeder *f)
 {

@@ -9,6 +9,7 @@
 
 #include "backlog/backlog.h"
 #include "base/attr.h"
+#include "base/pulse.h"
 #include "engine/ledger.h"
 #include "queue/queue.h"
 
@@ -28,6 +29,9 @@ int feeder_create(const struct feeder_options *options, struct feeder **ret_feed
 
 /* Makes the feeder stop, once the queue is closed; what it could not push goes back. */
 NONNULL(1) void feeder_stop(struct feeder *f);
+
+/* What its thread is doing. */
+NONNULL(1) const struct pulse *feeder_pulse(const struct feeder *f);
 
 /* Waits for the end of the thread: then it holds no job any more.  Idempotent. */
 NONNULL(1) void feeder_join(struct feeder *f);

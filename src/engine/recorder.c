@@ -40,6 +40,7 @@ struct recorder {
 	/* The thread's own. */
 	struct batch *outgoing;
 	int error; /* the first failure to append */
+	struct pulse pulse;
 
 	struct batch batches[2];
 };
@@ -150,6 +151,8 @@ static void write_batch(struct recorder *r, struct batch *b)
 	if (r->error == 0)
 		return;
 
+	/* Told first: once the jobs are booked, whoever watches may take that for the end. */
+	r->options.settled(r->options.arg, r->error);
 	for (size_t i = 0; i < b->n; i++)
 		if (b->verdicts[i].kind == VERDICT_FINAL)
 			b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
@@ -198,11 +201,15 @@ static void *run(void *arg)
 	struct recorder *r = arg;
 	uint64_t last_ns = 0;
 
+	pulse_set(&r->pulse, "idle", NEVER);
 	while (take_batch(r, last_ns)) {
+		pulse_set(&r->pulse, "writing", NEVER); /* a disk takes as long as it takes */
 		write_batch(r, r->outgoing);
+		pulse_set(&r->pulse, "settling", clock_now_ns() + PULSE_STEP_NS);
 		settle_batch(r, r->outgoing);
 		empty_batch(r->outgoing);
 		last_ns = clock_now_ns();
+		pulse_set(&r->pulse, "idle", NEVER);
 	}
 	return NULL;
 }
@@ -274,6 +281,8 @@ struct recorder *recorder_free(struct recorder *r)
 	free(r);
 	return NULL;
 }
+
+const struct pulse *recorder_pulse(const struct recorder *r) { return &r->pulse; }
 
 void recorder_stats(struct recorder *r, struct recorder_stats *ret_stats)
 {

@@ -14,6 +14,7 @@
 #include "backlog/backlog.h"
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/pulse.h"
 #include "engine/ledger.h"
 #include "job/result.h"
 #include "sink/results.h"
@@ -37,7 +38,7 @@ struct recorder_options {
 	void (*trouble)(void *arg, int error);
 
 	/* Called by the recorder's thread after each batch that it has settled, with
-	 * 0, or with what results_append() said.  From the first failure on nothing
+	 * 0, or, then and also before, with what results_append() said.  From the first failure on nothing
 	 * more is recorded: jobs that were final go back to the backlog instead. */
 	void (*settled)(void *arg, int error);
 	void *arg;
@@ -62,6 +63,9 @@ struct recorder *recorder_free(struct recorder *r);
 NONNULL(1, 2, 4)
 void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
                   const struct buf *line);
+
+/* What its thread is doing. */
+NONNULL(1) const struct pulse *recorder_pulse(const struct recorder *r);
 
 struct recorder_stats {
 	size_t pending;              /* in the inlet, not yet taken up */

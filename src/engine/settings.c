@@ -69,7 +69,8 @@ static const struct config_key keys[] = {
 	{ "backlog.type", CONFIG_CHOICE, AT(backlog.type), .preset = "memory",
 	  .choices = backlog_types, .unit = "", .help = "where accepted jobs wait; \"memory\" does not outlive the program" },
 	{ "backlog.max_jobs", CONFIG_COUNT, AT(backlog.max_jobs), .preset = "0", .max = 100000000,
-	  .unit = "jobs", .help = "accepted and not finished, retries included; 0: ten times queue.capacity" },
+	  .unit = "jobs", .help = "accepted and not finished, retries included; 0: ten times the "
+	          "queue.capacity at the start" },
 	{ "backlog.max_bytes", CONFIG_SIZE, AT(backlog.max_bytes), .preset = "64M", .min = JOB_MAX_BYTES,
 	  .max = 1024 * GIB, .unit = "bytes", .help = "the same bound in memory" },
 

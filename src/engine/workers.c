@@ -124,6 +124,7 @@ static void run_job(struct worker *worker, struct job *job)
 
 	refresh_policy(worker);
 	int error = attempt(worker, job);
+	pulse_set(&worker->pulse, "handing over", NEVER); /* a log or disk that stalls is not its fault */
 	refresh_policy(worker);
 	retry_judge(&worker->policy.retry, job, error, &worker->response, &worker->random, &j);
 	count(worker->crew, job, &worker->response, &j);
@@ -146,7 +147,6 @@ static void run_job(struct worker *worker, struct job *job)
 	} else if (j.delay_ns > 0 || j.kind == VERDICT_RETRY) {
 		verdict.due_ns = clock_after(clock_now_ns(), j.delay_ns);
 	}
-	pulse_set(&worker->pulse, "handing over", NEVER); /* a stalled disk is no fault of its own */
 	recorder_put(options->recorder, &verdict, j.outcome, &worker->line);
 	release_large(&worker->line);
 }

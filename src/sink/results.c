@@ -87,9 +87,10 @@ static int open_fd(const char *path)
 	bool fifo = stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
 
 	int fd = open(path, (fifo ? O_WRONLY : O_RDWR | O_CREAT) | O_APPEND | O_CLOEXEC, 0666);
-	if (fd < 0 && errno == EACCES)
+	int err = fd < 0 ? -errno : 0;
+	if (err == -EACCES)
 		fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC); /* /dev/stderr and the like */
-	return fd < 0 ? -errno : fd;
+	return fd < 0 ? err : fd;
 }
 
 static int open_file(const struct results *r, struct target *t)

@@ -29,6 +29,11 @@ TESTS += tests/unit/test_config
 tests_unit_test_config_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_config_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_config_change
+TESTS += tests/unit/test_config_change
+tests_unit_test_config_change_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_config_change_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_config_errors
 TESTS += tests/unit/test_config_errors
 tests_unit_test_config_errors_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

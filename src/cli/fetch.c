@@ -85,27 +85,6 @@ static int choose_sources(struct run *run)
 	return EXIT_OK;
 }
 
-static int allow_descriptors(const struct run *run)
-{
-	struct buf errors = { 0 };
-	int r = settings_allow_descriptors(&run->settings, run->n_sources, 0, &errors);
-
-	if (r < 0)
-		log_error_lines(errors.data, errors.len);
-	buf_done(&errors);
-	return r < 0 ? EXIT_CONFIG : EXIT_OK;
-}
-
-static int print_check(const struct run *run)
-{
-	struct buf b = { 0 };
-
-	settings_print(&run->settings, run->config, run->n_sources, 0, &b);
-	bool written = !b.failed && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
-	buf_done(&b);
-	return written ? EXIT_OK : EXIT_IO;
-}
-
 /* --- start ------------------------------------------------------------------------- */
 
 /* Where results go: standard output unless something else was asked for. */
@@ -335,10 +314,11 @@ static int prepare_and_perform(struct run *run)
 	int code = read_settings(run);
 	if (code == EXIT_OK)
 		code = choose_sources(run);
-	if (code == EXIT_OK)
-		code = allow_descriptors(run);
+	if (code == EXIT_OK && settings_allow_descriptors(&run->settings, run->n_sources, 0) < 0)
+		code = EXIT_CONFIG;
 	if (code == EXIT_OK && run->args.check)
-		return print_check(run);
+		return settings_show(&run->settings, run->config, run->n_sources, 0) < 0 ? EXIT_IO
+		                                                                         : EXIT_OK;
 	if (code != EXIT_OK)
 		return code;
 

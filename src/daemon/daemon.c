@@ -71,13 +71,7 @@ static int load(const struct daemon *d, struct settings *ret_settings, struct co
 
 static int allow_descriptors(const struct daemon *d, const struct settings *s)
 {
-	struct buf errors = { 0 };
-	int r = settings_allow_descriptors(s, d->n_sources, CONTROL_DESCRIPTORS, &errors);
-
-	if (r < 0)
-		log_error_lines(errors.data, errors.len);
-	buf_done(&errors);
-	return r;
+	return settings_allow_descriptors(s, d->n_sources, CONTROL_DESCRIPTORS);
 }
 
 static int read_settings(struct daemon *d)
@@ -88,14 +82,10 @@ static int read_settings(struct daemon *d)
 	return allow_descriptors(d, &d->settings) < 0 ? DAEMON_CONFIG : DAEMON_OK;
 }
 
-static int print_check(const struct daemon *d)
+static int show_settings(const struct daemon *d)
 {
-	struct buf b = { 0 };
-
-	settings_print(&d->settings, d->config, d->n_sources, CONTROL_DESCRIPTORS, &b);
-	bool written = !b.failed && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
-	buf_done(&b);
-	return written ? DAEMON_OK : DAEMON_IO;
+	return settings_show(&d->settings, d->config, d->n_sources, CONTROL_DESCRIPTORS) < 0
+	               ? DAEMON_IO : DAEMON_OK;
 }
 
 static void log_change(void *arg, const struct config_key *key, const char *before,
@@ -470,7 +460,7 @@ int daemon_run(const struct daemon_options *options)
 		return DAEMON_INTERNAL;
 	d.exit_code = read_settings(&d);
 	if (d.exit_code == DAEMON_OK && options->check) {
-		d.exit_code = print_check(&d);
+		d.exit_code = show_settings(&d);
 	} else if (d.exit_code == DAEMON_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		log_error("libcurl cannot be initialised");
 		d.exit_code = DAEMON_INTERNAL;

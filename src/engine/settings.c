@@ -4,6 +4,7 @@
 #include "engine/settings.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "engine/recorder.h"
 #include "engine/retry.h"
@@ -11,6 +12,7 @@
 #include "fetch/dns.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -238,19 +240,26 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 	       n_sources * source;
 }
 
-void settings_print(const struct settings *s, const struct config *c, size_t n_sources,
-                    size_t others, struct buf *b)
+int settings_show(const struct settings *s, const struct config *c, size_t n_sources,
+                  size_t others)
 {
-	config_print(&settings_table, c, s, b);
-	buf_add_str(b, "\n# What follows from them:\n# memory: at most ");
-	units_add_size_rough(b, settings_memory_ceiling(s, n_sources));
-	buf_printf(b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
+	struct buf b = { 0 };
+
+	config_print(&settings_table, c, s, &b);
+	buf_add_str(&b, "\n# What follows from them:\n# memory: at most ");
+	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources));
+	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
 	           (unsigned long long) (settings_descriptors(s, n_sources) + others));
+
+	int r = b.failed ? -ENOMEM : 0;
+	if (r == 0 && (fwrite(b.data, 1, b.len, stdout) != b.len || fflush(stdout) != 0))
+		r = -EIO;
+	buf_done(&b);
+	return r;
 }
 
-int settings_allow_descriptors(const struct settings *s, size_t n_sources, size_t others,
-                               struct buf *errors)
+int settings_allow_descriptors(const struct settings *s, size_t n_sources, size_t others)
 {
 	uint64_t needed = settings_descriptors(s, n_sources) + others;
 	struct rlimit limit;
@@ -258,10 +267,9 @@ int settings_allow_descriptors(const struct settings *s, size_t n_sources, size_
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
 		return 0;
 	if (limit.rlim_max < needed) {
-		buf_printf(errors,
-		           "workers and fetch.idle_connections need up to %llu descriptors, the "
-		           "limit is %llu: lower them or raise it (ulimit -n, LimitNOFILE=)\n",
-		           (unsigned long long) needed, (unsigned long long) limit.rlim_max);
+		log_error("workers and fetch.idle_connections need up to %llu descriptors, the limit "
+		          "is %llu: lower them or raise it (ulimit -n, LimitNOFILE=)",
+		          (unsigned long long) needed, (unsigned long long) limit.rlim_max);
 		return -EMFILE;
 	}
 	limit.rlim_cur = needed;

@@ -84,18 +84,17 @@ NONNULL(1) uint64_t settings_max_jobs(const struct settings *s);
 /* An upper bound of the resident memory, in bytes, with 'n_sources' sources. */
 NONNULL(1) uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources);
 
-/* Appends the settings in force, with where each value comes from, and what follows
- * from them for a program that needs 'others' descriptors beside the engine's, as a
- * configuration file. */
-NONNULL(1, 2, 5)
-void settings_print(const struct settings *s, const struct config *c, size_t n_sources,
-                    size_t others, struct buf *b);
+/* Writes the settings in force to standard output, as a configuration file, with
+ * where each value comes from, and what follows from them for a program that needs
+ * 'others' descriptors beside the engine's.  Returns 0, -ENOMEM or -EIO. */
+NODISCARD NONNULL(1, 2)
+int settings_show(const struct settings *s, const struct config *c, size_t n_sources,
+                  size_t others);
 
-/* Raises the soft limit of descriptors to what is needed.  Returns 0, or -EMFILE with
- * a line appended to 'errors' if the hard limit is lower. */
-NODISCARD NONNULL(1, 4)
-int settings_allow_descriptors(const struct settings *s, size_t n_sources, size_t others,
-                               struct buf *errors);
+/* Raises the soft limit of descriptors to what is needed.  Returns 0, or -EMFILE, after
+ * it has logged why, if the hard limit is lower. */
+NODISCARD NONNULL(1)
+int settings_allow_descriptors(const struct settings *s, size_t n_sources, size_t others);
 
 /* An upper bound of the descriptors that an engine has open at the same time. */
 NONNULL(1) uint64_t settings_descriptors(const struct settings *s, size_t n_sources);

@@ -1,6 +1,6 @@
 # Every test is an executable that prints nothing it need not and ends with 0, or 77 to skip.
 AM_TESTS_ENVIRONMENT = \
-	PYTHON='$(PYTHON)'; export PYTHON; \
+	PYTHON='$(PYTHON)'; export PYTHON; PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
 	PENSTOCK='$(abs_top_builddir)/penstock'; export PENSTOCK; \
 	PENSTOCK_ORIGIN='$(abs_top_builddir)/penstock-origin'; export PENSTOCK_ORIGIN; \
 	PENSTOCK_SRC='$(abs_top_srcdir)'; export PENSTOCK_SRC;

@@ -64,7 +64,7 @@ NONNULL(1) void control_set_phase(struct control *c, enum control_phase phase);
  * the engine learns it from engine_state().  Safe from any thread. */
 NONNULL(1) void control_set_results_error(struct control *c, int error);
 
-/* Stops serving; answers that are on their way are cut off.  Ignores NULL, returns NULL. */
+/* Stops serving; answers that take more than a moment are cut off.  Ignores NULL, returns NULL. */
 struct control *control_free(struct control *c);
 
 #endif

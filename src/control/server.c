@@ -35,6 +35,8 @@ enum {
 	EXCESS_IDLE_SECONDS = 2,      /* for those who come when all places are taken */
 };
 
+#define LAST_NS (100 * NS_PER_MS) /* for answers that are due when serving stops */
+
 /* A connection. */
 struct client {
 	TAILQ_ENTRY(client) entry;
@@ -42,6 +44,7 @@ struct client {
 	uint64_t since_ns;   /* when it connected, or its last answer was complete */
 	size_t target_bytes; /* of the request at hand */
 	bool in_excess;      /* there were too many when it came */
+	bool expects;        /* an answer: it has begun a request, or has just come */
 };
 
 TAILQ_HEAD(client_list, client);
@@ -75,6 +78,7 @@ static void connect_client(struct control *c, struct MHD_Connection *connection,
 		return; /* its first request is refused */
 	client->fd = info->connect_fd;
 	client->since_ns = clock_now_ns();
+	client->expects = true;
 	client->in_excess = c->n_clients >= CONTROL_MAX_CONNECTIONS;
 	if (client->in_excess)
 		(void) MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
@@ -120,6 +124,7 @@ static void on_request_done(void *arg, struct MHD_Connection *connection, void *
 	if (!client)
 		return;
 	client->since_ns = clock_now_ns();
+	client->expects = false;
 	TAILQ_REMOVE(&c->clients, client, entry);
 	TAILQ_INSERT_TAIL(&c->clients, client, entry);
 }
@@ -146,8 +151,10 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
 	struct client *client = client_of(connection);
 
 	(void) arg;
-	if (client)
+	if (client) {
 		client->target_bytes = strlen(target);
+		client->expects = true;
+	}
 	return NULL; /* what on_request() finds at its first call */
 }
 
@@ -255,6 +262,30 @@ static int wait_ms(struct control *c)
 	return clock_poll_ms(until_ns);
 }
 
+static bool is_expected(const struct control *c)
+{
+	const struct client *client = NULL;
+
+	TAILQ_FOREACH(client, &c->clients, entry)
+		if (client->expects)
+			return true;
+	return false;
+}
+
+/* Takes nobody in any more (who comes now waits in the listening socket for the next
+ * daemon), and answers those who are there, if they do not dawdle. */
+static void serve_last(struct control *c)
+{
+	struct pollfd set = { .fd = c->epoll_fd, .events = POLLIN };
+	uint64_t until_ns = clock_after(clock_now_ns(), LAST_NS);
+
+	(void) MHD_quiesce_daemon(c->daemon);
+	while (is_expected(c) && clock_now_ns() < until_ns) {
+		(void) poll(&set, 1, clock_poll_ms(until_ns));
+		(void) MHD_run(c->daemon);
+	}
+}
+
 static void *serve(void *arg)
 {
 	struct control *c = arg;
@@ -266,10 +297,12 @@ static void *serve(void *arg)
 	for (;;) {
 		(void) poll(set, ARRAY_LEN(set), wait_ms(c));
 		if (set[0].revents != 0)
-			return NULL;
+			break;
 		(void) MHD_run(c->daemon);
 		cut_slow(c, clock_now_ns());
 	}
+	serve_last(c);
+	return NULL;
 }
 
 /* --- life -------------------------------------------------------------------------- */

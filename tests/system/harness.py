@@ -31,6 +31,7 @@ import unittest
 import urllib.parse
 
 PENSTOCK = os.environ.get("PENSTOCK", "./penstock")
+PENSTOCKD = os.environ.get("PENSTOCKD", os.path.join(os.path.dirname(PENSTOCK), "penstockd"))
 ORIGIN = os.environ.get("PENSTOCK_ORIGIN", "./penstock-origin")
 
 
@@ -45,7 +46,8 @@ SLOWNESS = 6 if SANITIZED else 1
 PATIENCE = 60 if SANITIZED else 30  # seconds until something that does not happen is a failure
 
 OK, SOME_FAILED, UNFINISHED = 0, 1, 7
-USAGE, NO_INPUT, CANNOT_CREATE, IO_ERROR, CONFIG = 64, 66, 73, 74, 78
+USAGE, NO_INPUT, UNAVAILABLE, CANNOT_CREATE, IO_ERROR, NO_PERMISSION, CONFIG = \
+    64, 66, 69, 73, 74, 77, 78
 
 
 def environment(**changes):
@@ -129,11 +131,10 @@ class Reader(threading.Thread):
         return bytes(self.data).decode(errors="replace")
 
 
-class Running:
-    """`penstock fetch ARGS` while it runs.  Its output is collected unless it has a place to go."""
+class Child:
+    """A program while it runs.  Its output is collected unless it has a place to go."""
 
-    def __init__(self, *args, stdin=subprocess.DEVNULL, stdout=None, stderr=None, cwd=None,
-                 command="fetch"):
+    def __init__(self, argv, stdin=subprocess.DEVNULL, stdout=None, stderr=None, **options):
         self.out = self.err = None
         if stdout is None:
             read_end, stdout = os.pipe()
@@ -141,33 +142,16 @@ class Running:
         if stderr is None:
             read_end, stderr = os.pipe()
             self.err = Reader(read_end)
+        options.setdefault("env", environment())
         self.started = time.monotonic()
         try:
-            self.process = subprocess.Popen(
-                [PENSTOCK, command, *map(str, args)], stdin=stdin, stdout=stdout, stderr=stderr,
-                env=environment(), cwd=cwd)
+            self.process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr,
+                                            **options)
         finally:
             if self.out:
                 os.close(stdout)
             if self.err:
                 os.close(stderr)
-
-    @property
-    def lines(self):
-        """The whole lines of the results so far."""
-        return self.out.text.split("\n")[:-1]
-
-    @property
-    def records(self):
-        return [json.loads(line) for line in self.lines]
-
-    def await_records(self, n):
-        eventually(lambda: len(self.lines) >= n or self.process.poll() is not None,
-                   f"{n} records")
-        if len(self.lines) < n:
-            raise AssertionError(f"ended with {len(self.lines)} of {n} records; "
-                                 f"{self.err.text if self.err else ''}")
-        return self.records
 
     def await_message(self, text):
         eventually(lambda: text in self.err.text, f"the message {text!r}; {self.err.text!r}")
@@ -194,6 +178,30 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class Running(Child):
+    """`penstock fetch ARGS` while it runs."""
+
+    def __init__(self, *args, command="fetch", **options):
+        super().__init__([PENSTOCK, command, *map(str, args)], **options)
+
+    @property
+    def lines(self):
+        """The whole lines of the results so far."""
+        return self.out.text.split("\n")[:-1]
+
+    @property
+    def records(self):
+        return [json.loads(line) for line in self.lines]
+
+    def await_records(self, n):
+        eventually(lambda: len(self.lines) >= n or self.process.poll() is not None,
+                   f"{n} records")
+        if len(self.lines) < n:
+            raise AssertionError(f"ended with {len(self.lines)} of {n} records; "
+                                 f"{self.err.text if self.err else ''}")
+        return self.records
 
 
 class Terminal:

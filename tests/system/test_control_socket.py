@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket: what it says against counts from outside, clients that are slow, and
+`penstock status`."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+import daemon_harness
+import harness
+from harness import OK, UNAVAILABLE
+
+TERMS = "waiting", "delayed", "queued", "running", "done", "dead", "cancelled"
+
+
+class Figures(daemon_harness.Case):
+    def check_balance(self, ledger):
+        self.assertEqual(ledger["accepted"], sum(ledger[term] for term in TERMS), ledger)
+
+    def test_the_depth_is_what_it_must_be(self):
+        # One worker, which never gets its answer, and a queue of 5: of 100 jobs one runs,
+        # 5 stand ready, and the rest wait, as many as the backlog holds.  A batch of the source,
+        # which is up to a quarter of that, goes in whole or not at all: 4 of 12 into 50.
+        self.write("urls", self.urls(*["/stall"] * 100))
+        for max_jobs, accepted in (0, 48), (60, 60), (1000, 100):
+            self.configure("queue: { capacity = 5; };", f"backlog: {{ max_jobs = {max_jobs}; }};",
+                           sources=(self.follow(),), workers=1)
+            daemon = self.daemon()
+            self.await_in_flight(1)
+            status = daemon.await_status(lambda s: s["ledger"]["accepted"] == accepted and
+                                         s["queue"]["producers_blocked"] == 1, "all is full")
+            queue, ledger, backlog = (status[k] for k in ("queue", "ledger", "backlog"))
+            self.assertEqual((queue["jobs"], queue["capacity_jobs"], queue["high_water_jobs"],
+                              queue["pushed"], queue["popped"]), (5, 5, 5, 6, 1))
+            self.assertEqual({t: ledger[t] for t in TERMS},
+                             {"waiting": accepted - 6, "delayed": 0, "queued": 5, "running": 1,
+                              "done": 0, "dead": 0, "cancelled": 0})
+            self.assertEqual((backlog["held_jobs"], backlog["submitters_blocked"]),
+                             (accepted, int(accepted < 100)))
+            self.assertEqual(queue["consumers_idle"], 0)
+            daemon.kill()
+            self.await_in_flight(0)
+
+    def test_the_depth_falls_to_nothing_when_workers_are_faster(self):
+        self.configure("queue: { capacity = 5; };", sources=(self.follow(),), workers=8)
+        daemon = self.daemon()
+        for n in range(1, 21):  # a slow producer
+            self.append("urls", self.urls("/ok"))
+            status = daemon.await_status(lambda s, n=n: s["ledger"]["done"] == n, f"{n} done")
+            self.assertEqual(status["queue"]["jobs"], 0)
+        self.assertLessEqual(status["queue"]["high_water_jobs"], 1)
+        daemon.stop()
+
+    def test_a_backlog_full_of_retries_is_explained(self):
+        self.write("urls", self.urls(*["/status/503?retry_after=600"] * 30))
+        self.configure("backlog: { max_jobs = 20; };", sources=(self.follow(),))
+        daemon = self.daemon()
+        status = daemon.await_status(lambda s: s["ledger"]["delayed"] == 20, "20 wait")
+        status = daemon.await_status(lambda s: s["backlog"]["submitters_blocked"] == 1, "blocked")
+        self.assertEqual(status["blocked"], "backlog full of delayed jobs")
+        self.check_balance(status["ledger"])
+
+    def test_under_load_every_figure_agrees_with_what_is_seen_outside(self):
+        before = self.origin.counters()["by_route"]
+        nobody = harness.closed_port()
+        self.addCleanup(nobody.close)
+        closed = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+        ids = [str(i) for i in range(3000)]
+        lines = []
+        for i in ids:
+            path = ("/ok", "/bytes/1000", "/status/404", "/delay/0-0.005")[int(i) % 4]
+            lines.append(json.dumps({"url": self.origin.url(path), "id": i}))
+        lines += [json.dumps({"url": closed, "id": f"closed-{i}"}) for i in range(20)]
+        lines += ["not a job"] * 7
+        text = "\n".join(lines) + "\n"
+        self.write("urls", text)
+        self.configure("queue: { capacity = 40; };",
+                       'retry: { max_attempts = 2; base = "1ms"; };', sources=(self.follow(),), workers=8)
+        daemon = self.daemon()
+
+        polls, last = 0, {}
+        while last.get('penstock_jobs_settled_total{outcome="done"}', 0) < 2250 or \
+                last['penstock_jobs_settled_total{outcome="dead"}'] < 770:
+            status, metrics = daemon.status(), daemon.metrics()
+            polls += 1
+            self.check_balance(status["ledger"])
+            self.assertEqual(metrics["penstock_jobs_accepted_total"],
+                             sum(v for k, v in metrics.items() if k.startswith("penstock_jobs{") or
+                                 k.startswith("penstock_jobs_settled_total{")))
+            self.assertLessEqual(status["queue"]["jobs"], 40)
+            self.assertLessEqual(metrics['penstock_jobs{state="running"}'], 8 + 512)
+            for name, value in last.items():  # a counter never falls
+                if "_total" in name:
+                    self.assertGreaterEqual(metrics[name], value, name)
+            last = metrics
+        self.assertGreater(polls, 3)
+
+        daemon.await_records(3020)
+        records = daemon.records()
+        self.check_records(records, ids + [f"closed-{i}" for i in range(20)])
+        status, metrics = daemon.status(), daemon.metrics()
+        routes = {k: v - before.get(k, 0)
+                  for k, v in self.origin.counters()["by_route"].items()}
+        self.assertEqual([routes[r] for r in ("ok", "bytes", "status", "delay")], [750] * 4)
+        self.assertEqual(metrics["penstock_fetch_attempts_total"], 3000 + 2 * 20)
+        self.assertEqual(metrics["penstock_fetch_retries_total"], 20)
+        self.assertEqual(metrics["penstock_fetch_failures_total"], 750 + 2 * 20)
+        self.assertEqual(metrics["penstock_fetch_received_bytes_total"],
+                         sum(r["size_download"] for r in records))
+        self.assertEqual(status["results"]["recorded"], 3020)
+        self.assertEqual(status["results"]["recorded_bytes"],
+                         os.path.getsize(self.path("results.jsonl")))
+        source = 'source="urls"}'
+        self.assertEqual(metrics["penstock_source_jobs_total{" + source], 3020)
+        self.assertEqual(metrics["penstock_source_bad_lines_total{" + source], 7)
+        self.assertEqual(metrics["penstock_source_read_bytes_total{" + source], len(text))
+        self.assertEqual(metrics["penstock_queue_jobs"], 0)
+        self.check_end(daemon.stop(), daemon.records(), [r["id"] for r in records])
+
+    @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed")
+    def test_promtool_has_nothing_to_say(self):
+        self.write("urls", self.urls("/ok", "/status/404"))
+        self.configure(sources=(self.follow(), self.follow("more")))
+        daemon = self.daemon()
+        daemon.await_records(2)
+        done = subprocess.run(["promtool", "check", "metrics"], capture_output=True,
+                              input=daemon.get("/metrics").body.encode(), check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+
+    def test_curl_can_ask(self):
+        self.configure()
+        daemon = self.daemon()
+        done = subprocess.run(
+            ["curl", "-s", "--unix-socket", daemon.socket, "http://localhost/v1/status"],
+            capture_output=True, check=True, timeout=harness.PATIENCE)
+        self.assertEqual(json.loads(done.stdout)["pid"], daemon.pid)
+        daemon.stop()
+
+
+class SlowClients(daemon_harness.Case):
+    """200 clients that send a byte now and then, or ask for much and read none of it."""
+
+    JOBS = 10000
+
+    @contextlib.contextmanager
+    def crowd(self, daemon, n=200):
+        clients = []
+        for i in range(n):
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(harness.PATIENCE)
+            client.connect(daemon.socket)
+            if i % 2:
+                client.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:  # until nothing more fits: it answers into a full buffer
+                        client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+            clients.append(client)
+        over = threading.Event()
+
+        def drip():
+            text = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"x" * 100000
+            for at in range(len(text)):
+                for client in clients[::2]:
+                    with contextlib.suppress(OSError):
+                        client.send(text[at:at + 1])
+                if over.wait(0.1):
+                    return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield clients
+        finally:
+            over.set()
+            thread.join()
+            for client in clients:
+                client.close()
+
+    def fetch_all(self, daemon, name):
+        """The time that the jobs take."""
+        done = daemon.status()["ledger"]["done"]
+        start = time.monotonic()
+        self.append("urls", self.jobs("/ok", [f"{name}{i}" for i in range(self.JOBS)]))
+        daemon.await_status(lambda s: s["ledger"]["done"] == done + self.JOBS, "all are done")
+        return time.monotonic() - start
+
+    def test_200_slow_clients_do_not_slow_the_fetching(self):
+        self.configure(sources=(self.follow(),), workers=8)
+        daemon = self.daemon()
+        alone = min(self.fetch_all(daemon, "a"), self.fetch_all(daemon, "b"))
+        with self.crowd(daemon):
+            crowded = min(self.fetch_all(daemon, "c"), self.fetch_all(daemon, "d"))
+            # Others are answered meanwhile, and soon.
+            start = time.monotonic()
+            for _ in range(10):
+                self.assertEqual(daemon.get("/healthz").status, 200)
+            self.assertLess(time.monotonic() - start, 1 * harness.SLOWNESS)
+        self.assertLess(crowded, 3 * alone + 0.5 * harness.SLOWNESS, (alone, crowded))
+        ended = daemon.stop()
+        self.check_ledger(ended.err, daemon.records())
+
+    def test_slow_clients_do_not_hold_up_a_stop(self):
+        self.configure(sources=(self.follow(),))
+        daemon = self.daemon()
+        with self.crowd(daemon):
+            start = time.monotonic()
+            daemon.stop()
+            self.assertLess(time.monotonic() - start, 2 * harness.SLOWNESS)
+
+    def test_too_many_clients_are_told_so(self):
+        self.configure()
+        daemon = self.daemon()
+        with contextlib.ExitStack() as stack:
+            for _ in range(256):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.connect(daemon.socket)
+            answer = daemon.get("/v1/status")
+            self.assertEqual(answer.status, 503)
+            self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+            self.assertIn("256 connections are open, which is the limit", answer.json["detail"])
+        harness.eventually(lambda: daemon.get("/v1/status").status == 200, "there is room again")
+        daemon.stop()
+
+
+class Status(daemon_harness.Case):
+    """`penstock status`."""
+
+    def ask(self, daemon, *args, code=OK):
+        ended = harness.run("status", "--socket", daemon.socket, *args)
+        self.assertEqual(ended.code, code, ended.err)
+        return ended
+
+    def start_full(self):
+        """One job runs, five are queued, 94 wait."""
+        self.write("urls", self.urls(*["/stall"] * 100))
+        self.configure("queue: { capacity = 5; };", "backlog: { max_jobs = 1000; };",
+                       sources=(self.follow(),), workers=1)
+        daemon = self.daemon()
+        daemon.await_status(lambda s: s["ledger"]["accepted"] == 100 and
+                            s["queue"]["jobs"] == 5 and s["ledger"]["running"] == 1, "it is full")
+        return daemon
+
+    def test_it_says_where_every_job_is(self):
+        daemon = self.start_full()
+        text = self.ask(daemon).out
+        self.assertRegex(text, rf"^penstockd \S+: running, up \S+, process {daemon.pid}\n")
+        self.assertRegex(text, r"\nqueue +\[#{20}\]  5 of 5 jobs, ")
+        self.assertIn("100 accepted = 94 waiting + 0 delayed + 5 queued + 1 running + 0 done + "
+                      "0 dead + 0 cancelled\n", text)
+        self.assertIn("\nworkers   1 busy, 0 idle\n", text)
+        self.assertRegex(text, r"\nsources +urls: 100 jobs, ")
+        self.assertNotIn("\033", text)
+
+    def test_json_is_what_the_daemon_says(self):
+        daemon = self.start_full()
+        status = json.loads(self.ask(daemon, "--json").out)
+        self.assertEqual(status["pid"], daemon.pid)
+        self.assertEqual(status["ledger"], daemon.status()["ledger"])
+
+    def test_the_environment_names_the_socket(self):
+        self.configure()
+        daemon = self.daemon()
+        env = daemon_harness.environment(PENSTOCK_SOCKET=daemon.socket)
+        ended = harness.run("status", "--json", env=env)
+        self.assertEqual(json.loads(ended.out)["pid"], daemon.pid)
+        env = daemon_harness.environment(RUNTIME_DIRECTORY=self.dir)
+        self.assertEqual(harness.run("status", env=env).code, OK)
+        daemon.stop()
+
+    def test_it_watches_until_it_is_interrupted(self):
+        daemon = self.start_full()
+        watch = self.start("--socket", daemon.socket, "--watch=0.2", command="status")
+        harness.eventually(lambda: len(watch.lines) >= 4, "four lines")
+        watch.signal(signal.SIGINT)
+        ended = watch.wait()
+        self.assertEqual((ended.code, ended.err), (OK, ""))
+        self.assertGreaterEqual(ended.seconds, 0.6)
+        lines = ended.out.splitlines()
+        for line in lines:
+            self.assertRegex(line, r"^running  up \S+  queue 5/5  waiting 94  delayed 0  running 1"
+                                   r"  done 0  dead 0")
+        for line in lines[1:]:  # the rates need two answers
+            self.assertRegex(line, r"  0\.0/s  0 B/s$")
+
+    def test_a_watch_shows_how_fast_it_goes(self):
+        self.configure(sources=(self.follow(),), workers=2)
+        daemon = self.daemon()
+        watch = self.start("--socket", daemon.socket, "--watch=0.1", command="status")
+        harness.eventually(lambda: len(watch.lines) >= 1, "a line")
+        self.append("urls", self.urls(*["/delay/0.01"] * 100))
+        daemon.await_records(100)
+        harness.eventually(lambda: "done 100 " in watch.out.text, "all are shown as done")
+        watch.signal(signal.SIGINT)
+        rates = [float(line.split("/s")[0].rsplit(" ", 1)[1])
+                 for line in watch.wait().out.splitlines() if "/s" in line]
+        self.assertGreater(max(rates), 0)
+        self.assertLess(max(rates), 250)  # two workers, 10 ms each: no more than 200 in a second
+        daemon.stop()
+
+    def test_a_watch_on_a_terminal_redraws_its_page(self):
+        daemon = self.start_full()
+        terminal = self.terminal()
+        watch = self.start("--socket", daemon.socket, "--watch=0.1", command="status",
+                           stdout=terminal.slave)
+        harness.eventually(lambda: terminal.screen.text.count("100 accepted") >= 3, "three pages")
+        watch.signal(signal.SIGINT)
+        self.assertEqual(watch.wait().code, OK)
+        self.assertIn("\033[H", terminal.hang_up())
+
+    def test_a_watch_ends_with_the_daemon(self):
+        self.configure()
+        daemon = self.daemon()
+        watch = self.start("--socket", daemon.socket, "--watch=0.1", command="status")
+        harness.eventually(lambda: len(watch.lines) >= 1, "a line")
+        daemon.stop()
+        ended = watch.wait()
+        self.assertEqual(ended.code, UNAVAILABLE)
+        self.assertIn("control.sock: ", ended.err)
+
+    def test_no_daemon_is_69(self):
+        for path in "control.sock", "not/even/a/directory":
+            ended = harness.run("status", "--socket", self.path(path))
+            self.assertEqual((ended.code, ended.out), (UNAVAILABLE, ""))
+            self.assertIn("no daemon answers; start penstockd, or say where its socket is",
+                          ended.err)
+        self.configure()
+        daemon = self.daemon()
+        daemon.kill()  # which leaves the socket's file
+        self.assertIn("no daemon answers", self.ask(daemon, code=UNAVAILABLE).err)
+
+    def test_one_that_does_not_answer_is_69(self):
+        self.configure()
+        daemon = self.daemon()
+        daemon.signal(signal.SIGSTOP)
+        self.addCleanup(daemon.signal, signal.SIGCONT)
+        self.assertIn("does not answer within", self.ask(daemon, code=UNAVAILABLE).err)
+
+    def test_one_that_may_not_be_asked_is_69(self):
+        self.configure('control: { mode = "0600"; };')
+        daemon = self.daemon()
+        os.chmod(daemon.socket, 0)
+        ended = harness.run("status", "--socket", daemon.socket,
+                            preexec_fn=harness.obey_file_modes)
+        self.assertEqual(ended.code, UNAVAILABLE, ended.err)
+        self.assertIn("you may not talk to the daemon", ended.err)
+        daemon.stop()
+
+    def test_it_is_seen_stopping(self):
+        self.write("urls", self.urls("/stall"))
+        self.configure('stop_timeout = "1h";', sources=(self.follow(),))
+        daemon = self.daemon()
+        self.await_in_flight(1)
+        daemon.signal(signal.SIGTERM)
+        daemon.await_message("stopping")
+        self.assertIn(": stopping, up ", self.ask(daemon).out)
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    harness.main()

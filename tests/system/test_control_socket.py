@@ -82,7 +82,8 @@ class Figures(daemon_harness.Case):
         text = "\n".join(lines) + "\n"
         self.write("urls", text)
         self.configure("queue: { capacity = 40; };",
-                       'retry: { max_attempts = 2; base = "1ms"; };', sources=(self.follow(),), workers=8)
+                       'retry: { max_attempts = 2; base = "1ms"; };',
+                       sources=(self.follow(),), workers=8)
         daemon = self.daemon()
 
         polls, last = 0, {}

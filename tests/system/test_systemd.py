@@ -61,6 +61,8 @@ class Machine:
             raise CannotBoot(why or log or "it does not boot")
 
     def _read_log(self):
+        if not os.path.exists(self.log):
+            return ""
         with open(self.log, encoding="utf-8", errors="replace") as log:
             return log.read()[-1000:]
 

@@ -135,6 +135,7 @@ class Figures(daemon_harness.Case):
                               input=daemon.get("/metrics").body.encode(), check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
 
+    @unittest.skipUnless(shutil.which("curl"), "no curl")
     def test_curl_can_ask(self):
         self.configure()
         daemon = self.daemon()

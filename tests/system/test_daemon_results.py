@@ -115,7 +115,7 @@ class FullDisk(daemon_harness.Case):
         records = daemon.records()
         self.check_numbering(records)
         self.assertLessEqual(os.path.getsize(self.path("results.jsonl")), self.LIMIT)
-        self.assertTrue(self.read("results.jsonl").endswith("\n"))  # no torn line
+        self.assertIn(self.read("results.jsonl")[-1:], ("", "\n"))  # no torn line
 
         self.make_room(daemon)
         daemon.await_message("results can be written again")
@@ -133,7 +133,7 @@ class FullDisk(daemon_harness.Case):
         self.assertEqual(ledger["done"], len(records))
         self.assertEqual(ledger["accepted"], ledger["done"] + ledger["waiting"])
         self.assertIn("results.jsonl: results cannot be written: File too large", ended.err)
-        self.assertTrue(self.read("results.jsonl").endswith("\n"))
+        self.assertIn(self.read("results.jsonl")[-1:], ("", "\n"))  # no torn line
         self.assertFalse(os.path.exists(self.path("control.sock")))
 
     def test_a_stop_while_it_is_full_ends_with_74(self):

@@ -261,7 +261,7 @@ class Life(Service):
     def test_the_first_client_starts_it(self):
         self.assertEqual(self.machine.show("ActiveState"), "inactive")
         status = self.status()
-        self.assertEqual(status["state"], "running")
+        self.assertIn(status["state"], ("starting", "running"))  # it was here first
         self.assertEqual(self.machine.show("MainPID"), str(status["pid"]))
 
     def test_the_status_line_shows_the_queue(self):

@@ -23,8 +23,9 @@ class Sources(daemon_harness.Case):
         self.assertEqual({r["source"] for r in records}, {"urls"})
 
         # The source has ended, and the daemon has not.
-        status = daemon.await_status(lambda s: s["ledger"]["done"] == 300, "all are booked")
-        self.assertEqual([s["ended"] for s in status["sources"]], [True])
+        daemon.await_status(lambda s: s["ledger"]["done"] == 300 and
+                            [source["ended"] for source in s["sources"]] == [True],
+                            "all are booked, and the source has ended")
         self.assertEqual(daemon.get("/readyz").status, 200)
         self.check_end(daemon.stop(), daemon.records(), ids)
 

@@ -313,8 +313,9 @@ class State(daemon_harness.Case):
         self.write("urls", self.jobs("/stall", map(str, range(30))))
         self.configure("queue: { capacity = 5; };", sources=(self.follow(),), workers=2)
         daemon = self.daemon()
-        daemon.await_status(lambda s: s["queue"]["jobs"] == 5 and s["ledger"]["running"] == 2,
-                            "the workers are busy, the queue is full")
+        daemon.await_status(lambda s: s["ledger"]["accepted"] == 30 and
+                            s["queue"]["jobs"] == 5 and s["ledger"]["running"] == 2,
+                            "all is read, the workers are busy, the queue is full")
         daemon.signal(signal.SIGUSR2)
         daemon.await_message("accepted 30 = ")
         self.assertEqual(daemon_harness.last_ledger(daemon.err.text),

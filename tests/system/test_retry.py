@@ -88,7 +88,8 @@ class Retries(harness.Case):
         self.assertEqual(record["attempts"], 1)
 
     def test_others_go_on_while_a_job_waits_for_its_retry(self):
-        text = self.urls("/flaky/1/slow?retry_after=1", *(f"/ok/{i}" for i in range(100)))
+        text = self.urls(f"/flaky/1/slow?retry_after={harness.SLOWNESS}",
+                         *(f"/ok/{i}" for i in range(100)))
         records = self.fetch(*QUICK, "-w", 1, "-q", 1, stdin=text).records
         self.assertEqual(len(records), 101)
         self.assertIn("/flaky/", records[-1]["url"])

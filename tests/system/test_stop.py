@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signals: a stop finishes what runs, a second one does not, and what is written stays whole."""
 import os
+import re
 import signal
 
 import harness
@@ -10,12 +11,21 @@ from harness import OK, UNFINISHED
 
 class Stopping(harness.Case):
     def start_slow(self, target, *args, workers=4, n=200):
-        """Starts with n URLs, and waits until all workers have a request under way."""
+        """Starts with n URLs, and waits until all are read and all workers have a request under
+        way.  The list is read in parts: requests are sent before the last part is."""
         path = self.write("urls", self.urls(*(f"{target}?{i}" for i in range(n))))
         fetch = self.start("-w", workers, *args, path)
         harness.eventually(lambda: self.origin.counters()["in_flight"] >= workers,
                            "every worker has sent a request")
+        self.await_state(fetch, rf"\d+/{n} done  ")  # ~n until the end of the list is seen
         return fetch
+
+    def await_state(self, fetch, pattern):
+        """Asks for the state until a line of it begins so; returns that line."""
+        def ask():
+            fetch.signal(signal.SIGUSR2)
+            return re.search(rf"^penstock: {pattern}.*\n", fetch.err.text, re.M)
+        return harness.eventually(ask, f"a state {pattern!r}")[0]
 
     def await_quiet_origin(self):
         harness.eventually(lambda: self.origin.counters()["in_flight"] == 0, "all hung up")
@@ -108,10 +118,8 @@ class Stopping(harness.Case):
 
     def test_sigusr2_logs_the_state_and_stops_nothing(self):
         fetch = self.start_slow("/delay/0.3", "-q", 50, n=20)
-        fetch.signal(signal.SIGUSR2)
-        fetch.await_message("/s  queue ")
-        self.assertRegex(fetch.err.text,
-                         r"^penstock: \d+/20 done  \d+/s  .*/s  queue \d+/50  failed 0")
+        state = self.await_state(fetch, r"\d+/20 done")
+        self.assertRegex(state, r"^penstock: \d+/20 done  \d+/s  .*/s  queue \d+/50  failed 0")
         ended = fetch.wait()
         self.assertEqual((ended.code, len(ended.records)), (OK, 20))
 

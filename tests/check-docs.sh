@@ -6,6 +6,7 @@ LC_ALL=C
 export LC_ALL
 src=${PENSTOCK_SRC:-.}
 penstock=${PENSTOCK:-./penstock}
+penstockd=${PENSTOCKD:-$(dirname "$penstock")/penstockd}
 page1=$src/doc/penstock.1
 page5=$src/doc/penstock.conf.5
 conf=$src/etc/penstock.conf
@@ -24,7 +25,7 @@ same() {
 
 # settings ARGUMENT...: the settings in force.
 settings() {
-	"$penstock" fetch --check "$@" </dev/null >"$dir/settings" || fail "not accepted: $*"
+	"$penstockd" -c /dev/null --check "$@" </dev/null >"$dir/settings" || fail "not accepted: $*"
 	sed "s|penstock/$version\"|penstock/VERSION\"|" "$dir/settings"
 }
 
@@ -76,7 +77,9 @@ version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
 
 # --- options: each line "-o, --output FILE" of the help is an item of the page -------------
 
-{ "$penstock" --help; "$penstock" fetch --help; "$penstock" status --help; } |
+{ "$penstock" --help
+	for command in fetch submit requeue audit status; do "$penstock" $command --help; done
+} |
 	sed -n 's/^  *\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\1--\2/p' | sort -u >"$dir/options"
 awk '/^\.It Fl / || /^\.Fl [a-zA-Z] , Fl -/ {
 		line = $0
@@ -94,7 +97,7 @@ same "options in penstock.1" "$dir/options" "$dir/options.page"
 # --- jobs and results -------------------------------------------------------------------------
 
 # Nothing listens there, which makes no difference: a result always has every member.
-printf '%s\n' '{"url": "http://127.0.0.1:1/", "meta": 0}' '{"unknown": 0}' |
+printf '%s\n' '{"url": "http://127.0.0.1:1/", "meta": 0, "requeued_from": "p-1"}' '{"unknown": 0}' |
 	"$penstock" fetch --max-attempts 1 >"$dir/result" 2>"$dir/messages"
 grep -o '"[a-z_]*":' "$dir/result" | tr -d '":' >"$dir/members"
 sed -n 's/^\([a-z_]*\)	[a-z]*	T{$/\1/p' "$page1" >"$dir/members.page"

@@ -6,21 +6,75 @@
  *                   ▲                                              │
  *                   └────── delayed until due ◄── RETRY, RETURN ───┘
  *
- * A job holds its place (one job, its bytes) from backlog_submit() to its final
+ * A job holds its place (one job, its bytes) from its acceptance to its final
  * verdict, so settling never needs room and nothing downstream can lock up.
- * backlog_submit() is the only call that blocks, and the only way in.
+ * backlog_submit() is the only way in.
  *
- * One interface, several implementations; memory.h is the first.  Every call is
- * safe from any thread.
+ * One interface, two implementations: memory.h, and sqlite.h, which is durable.
+ * Every call is safe from any thread unless it says otherwise.
  */
 #ifndef PENSTOCK_BACKLOG_BACKLOG_H
 #define PENSTOCK_BACKLOG_BACKLOG_H
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "job/job.h"
+#include "job/result.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct backlog;
+
+/* --- submitting -------------------------------------------------------------------- */
+
+enum receipt_kind {
+	RECEIPT_ACCEPTED,
+	RECEIPT_KNOWN,    /* a job with this id and the same content was accepted before */
+	RECEIPT_CONFLICT, /* the id was used for other content: this job is not accepted */
+};
+
+struct receipt {
+	enum receipt_kind kind;
+	uint64_t number; /* the job's; the earlier one's for RECEIPT_KNOWN and RECEIPT_CONFLICT */
+};
+
+/*
+ * A batch on its way in: all of it or nothing.  The caller's, and not to be touched
+ * from backlog_submit() to 'done'.
+ */
+struct submission {
+	struct job *const *jobs;
+	size_t n;                 /* may be 0 if there is a cursor */
+	struct receipt *receipts; /* n of them, filled before 'done' reports 0; NULL: not wanted */
+	const char *source;       /* whose 'cursor' is remembered together with the jobs; */
+	const char *cursor;       /* NULL for none.  Ignored by what is not durable */
+	bool waits;               /* for room, and for a disk that works again; or is refused */
+
+	/*
+	 * Called once, with no lock held, by backlog_submit() or later by a thread of the
+	 * backlog, which it must not hold up.  0: the jobs are the backlog's, and durable
+	 * where it is.  Otherwise they are still the caller's:
+	 *   -EPIPE     closed
+	 *   -EMSGSIZE  so many, or so large, that they can never fit together: split them
+	 *   -EAGAIN    max_jobs is reached          (these only if it does not wait)
+	 *   -EDQUOT    max_bytes is reached
+	 *   -ENOSPC    the disk has less free than it shall keep, or is full
+	 *   -EIO, -EROFS, -EUCLEAN  the database cannot be written, or is damaged
+	 *   -ENOMEM
+	 */
+	void (*done)(struct submission *s, int error);
+
+	/* The backlog's own. */
+	struct submission *next;
+	size_t bytes;
+	uint64_t since_ns;
+	bool withdrawn;
+	int error;
+};
+
+/* --- settling ---------------------------------------------------------------------- */
 
 enum verdict_kind {
 	VERDICT_FINAL,  /* settled for good; the job's place is free again */
@@ -32,61 +86,151 @@ struct verdict {
 	struct job *job;
 	enum verdict_kind kind;
 	uint64_t due_ns; /* CLOCK_MONOTONIC; 0: at once.  Ignored by VERDICT_FINAL */
+
+	/* Of VERDICT_FINAL; for a durable backlog, which keeps them. */
+	enum outcome outcome;
+	uint64_t seq;     /* of its record: 1, 2, 3… without a gap, in the order of settling */
+	const char *line; /* the record, "{"seq":…}\n"; borrowed for the call */
+	size_t line_len;
 };
+
+/* --- asking ------------------------------------------------------------------------ */
+
+enum query_kind {
+	QUERY_FIND,    /* where is it? */
+	QUERY_TAKE,    /* hand it out, though it is not due: the caller settles it */
+	QUERY_REQUEUE, /* make a new job of a dead one; of all dead ones without an id */
+};
+
+enum job_state {
+	JOB_WAITING, /* could be taken now */
+	JOB_DELAYED, /* until due_wall_us */
+	JOB_OUT,     /* taken: in the queue, with a worker or the recorder */
+	JOB_SETTLED,
+};
+
+/* The caller's, and not to be touched from backlog_query() to 'done'. */
+struct query {
+	enum query_kind kind;
+	const char *id;  /* as in results; borrowed */
+	uint64_t number; /* QUERY_FIND, QUERY_TAKE without an id: by this; and part of the answer */
+
+	/*
+	 * Called as submission.done is.  0, or -ENOENT (no such job, or no longer
+	 * remembered), -EBUSY (QUERY_TAKE: it is out), -EALREADY (QUERY_TAKE: it is
+	 * settled), -EINVAL (QUERY_REQUEUE: it is not dead, or was requeued before),
+	 * -EOPNOTSUPP (this backlog cannot), -EPIPE (closed), or what is wrong with the disk.
+	 */
+	void (*done)(struct query *q, int error);
+
+	/* The answer; up to 'attempts' also with -EBUSY and -EALREADY. */
+	enum job_state state;
+	int64_t accepted_wall_us;
+	int64_t due_wall_us;  /* JOB_DELAYED */
+	uint32_t attempts;
+	enum outcome outcome; /* JOB_SETTLED */
+	struct buf line;      /* JOB_SETTLED: its record; buf_done() is the caller's */
+	struct job *job;      /* QUERY_TAKE: the caller's */
+	uint64_t requeued;    /* QUERY_REQUEUE: new jobs */
+	uint64_t new_number;  /* QUERY_REQUEUE with an id: the new job's */
+
+	/* The backlog's own. */
+	struct query *next;
+	int error;
+	uint64_t up_to_seq; /* of all dead jobs: those up to this record */
+	uint64_t pending;   /* requeued, but not committed yet */
+};
+
+/* --- figures ----------------------------------------------------------------------- */
 
 struct backlog_stats {
 	size_t waiting;     /* could be taken now */
 	size_t delayed;     /* not due yet */
 	size_t held_jobs;   /* all that hold a place: waiting, delayed and out */
-	size_t held_bytes;
+	uint64_t held_bytes; /* of memory, or of the database's files */
 	size_t max_jobs;
-	size_t max_bytes;
-	uint64_t submitters_blocked_ns; /* summed over threads, those blocked now included */
-	unsigned submitters_blocked;    /* now */
+	uint64_t max_bytes;
+	uint64_t submitters_blocked_ns; /* summed over submissions, those that wait now included */
+	unsigned submitters_blocked;    /* submissions that wait now */
+
+	/* Of a durable backlog, since its first start. */
+	uint64_t accepted;
+	uint64_t settled[OUTCOMES];
+	uint64_t last_seq;        /* of the newest record */
+	uint64_t remembered_seq;  /* the oldest record that is still known; 0: none */
+	uint64_t commits;         /* since this start */
+	uint64_t free_bytes;      /* of its disk */
+	uint64_t min_free_bytes;
+	int error;                /* why it cannot be written now; 0 if it can */
 };
 
-/* What is called, outside of every lock, when backlog_take() may have something
- * that it had not before: new jobs, a new due time, or a job that came back. */
+/* What is called, outside of every lock, by whichever thread brings it about. */
 struct backlog_listener {
+	/* backlog_take() may have something that it had not before. */
 	void (*ready)(void *arg);
+	/* 'n' jobs have been accepted: told before 'done', and before ready(). */
+	void (*accepted)(void *arg, size_t n);
+	/* The disk: 'error' < 0 once it fails, with words about it; 0 once it works again. */
+	void (*trouble)(void *arg, int error, const char *text);
 	void *arg;
 };
 
-struct backlog;
+/* --- the interface ----------------------------------------------------------------- */
 
 /* One implementation; the functions below say what each must do. */
 struct backlog_ops {
-	int (*submit)(struct backlog *b, struct job *const *jobs, size_t n);
+	void (*submit)(struct backlog *b, struct submission *s);
+	bool (*withdraw)(struct backlog *b, struct submission *s);
 	size_t (*take)(struct backlog *b, uint64_t now_ns, size_t room, struct job **ret_jobs,
 	               uint64_t *ret_next_due_ns);
-	void (*settle)(struct backlog *b, const struct verdict *verdicts, size_t n);
+	int (*settle)(struct backlog *b, const struct verdict *verdicts, size_t n);
 	void (*close)(struct backlog *b);
 	void (*stats)(struct backlog *b, struct backlog_stats *ret_stats);
 	void (*free)(struct backlog *b);
+
+	/* NULL where it is not durable. */
+	void (*query)(struct backlog *b, struct query *q);
+	int (*cursor)(struct backlog *b, const char *source, struct buf *cursor);
+	int (*history)(struct backlog *b, uint64_t after_seq, struct buf *lines,
+	               uint64_t *ret_last_seq);
+	int (*mark)(struct backlog *b, uint64_t seq, const char *text);
+	int (*marked)(struct backlog *b, uint64_t *ret_seq, struct buf *text);
 };
 
 /* The head of every implementation's own struct. */
 struct backlog {
 	const struct backlog_ops *ops;
-	struct backlog_listener listener; /* set before the first submit */
+	const char *type; /* "memory", "sqlite" */
+	bool durable;     /* accepted jobs outlive the process, and a verdict keeps its line */
+	struct backlog_listener listener; /* from its creation on; each may be NULL */
 };
 
 /*
- * Accepts 'n' jobs, all or none, waiting for room; numbers them and sets
- * 'accepted_wall_us' and 'ready_ns'.  Durable when it returns, where the backlog is.
- *
- * Returns 0 and owns the jobs, or, leaving them to the caller, -ENOMEM, -EPIPE (closed)
- * or -EMSGSIZE (so many, or so large, that they can never fit together: split the batch).
+ * Submits a batch; see struct submission.  Numbers the accepted jobs, dates them, and
+ * delays those that have a not_before.  Does not block.  Submissions that wait are
+ * served in their order.
  */
-NODISCARD static inline int backlog_submit(struct backlog *b, struct job *const *jobs, size_t n)
+static inline void backlog_submit(struct backlog *b, struct submission *s)
 {
-	return b->ops->submit(b, jobs, n);
+	b->ops->submit(b, s);
 }
 
+/* Takes back a submission that waits.  Returns false if it waits no longer: 'done' was
+ * or will be called.  Otherwise it will not. */
+static inline bool backlog_withdraw(struct backlog *b, struct submission *s)
+{
+	return b->ops->withdraw(b, s);
+}
+
+/* Submits a batch, waits for 'done' (which it sets) and returns its error.  The only
+ * call here that blocks for room. */
+NODISCARD NONNULL(1, 2) int backlog_submit_and_wait(struct backlog *b, struct submission *s);
+
 /*
- * Hands out up to 'room' jobs that are due at 'now_ns', oldest first.  Returns
- * their number, and in '*ret_next_due_ns' when the next delayed one falls due
- * (NEVER if there is none).  Never blocks.
+ * Hands out up to 'room' jobs that are due at 'now_ns': by priority and age.  Returns
+ * their number, and in '*ret_next_due_ns' when to look again although ready() was
+ * not called (NEVER if not at all).  Never waits for room or for a writer; a durable one reads
+ * its disk, and is called by one thread at a time.
  */
 NODISCARD static inline size_t backlog_take(struct backlog *b, uint64_t now_ns, size_t room,
                                             struct job **ret_jobs, uint64_t *ret_next_due_ns)
@@ -94,14 +238,22 @@ NODISCARD static inline size_t backlog_take(struct backlog *b, uint64_t now_ns, 
 	return b->ops->take(b, now_ns, room, ret_jobs, ret_next_due_ns);
 }
 
-/* Takes back the jobs of 'n' verdicts and acts on each.  Never fails, never blocks. */
-static inline void backlog_settle(struct backlog *b, const struct verdict *verdicts, size_t n)
+/*
+ * Takes back the jobs of 'n' verdicts and acts on each, all together.
+ *
+ * Returns 0 once that is durable where the backlog is: it may wait for the disk.
+ * Otherwise nothing has changed, and the jobs are still the caller's: -ENOSPC, -EIO,
+ * -EROFS, -EUCLEAN or -ENOMEM.  Never fails and never waits if it is not durable, or if every
+ * verdict is VERDICT_RETURN without a due time.
+ */
+NODISCARD static inline int backlog_settle(struct backlog *b, const struct verdict *verdicts,
+                                           size_t n)
 {
-	b->ops->settle(b, verdicts, n);
+	return b->ops->settle(b, verdicts, n);
 }
 
-/* Refuses further jobs; blocked submitters return.  Jobs can still be taken and
- * settled.  Idempotent. */
+/* Refuses further jobs; submissions that wait are refused too.  Jobs can still be
+ * taken and settled.  Idempotent. */
 static inline void backlog_close(struct backlog *b) { b->ops->close(b); }
 
 static inline void backlog_stats(struct backlog *b, struct backlog_stats *ret_stats)
@@ -109,12 +261,39 @@ static inline void backlog_stats(struct backlog *b, struct backlog_stats *ret_st
 	b->ops->stats(b, ret_stats);
 }
 
-/* Frees the backlog and every job in it; none may be out.  Ignores NULL, returns NULL. */
+/* Frees the backlog and every job in it; none may be out, and no submission or query
+ * may be under way.  Ignores NULL, returns NULL. */
 static inline struct backlog *backlog_free(struct backlog *b)
 {
 	if (b)
 		b->ops->free(b);
 	return NULL;
 }
+
+/* Asks; see struct query.  Does not block. */
+NONNULL(1, 2) void backlog_query(struct backlog *b, struct query *q);
+
+/* Appends the cursor that was last submitted for 'source', or nothing.  Blocks for the
+ * disk.  Returns 0 or what is wrong with the disk. */
+NODISCARD NONNULL(1, 2, 3) int backlog_cursor(struct backlog *b, const char *source, struct buf *cursor);
+
+/*
+ * Appends the records that follow 'after_seq', in their order, up to some 256 KiB of
+ * them, and stores the last one's number; 'after_seq' if there are none.  Blocks for the disk.
+ * Returns 0, -ENOENT (the next one is no longer remembered), -ENOMEM or what is wrong
+ * with the disk.
+ */
+NODISCARD NONNULL(1, 3, 4)
+int backlog_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
+                    uint64_t *ret_last_seq);
+
+/* Remembers that the results log has every record up to 'seq' for good, and a text
+ * about where it is.  Records are remembered at least until they are marked.  Blocks
+ * for the disk.  Returns 0 or what is wrong with it; 0 where it is not durable. */
+NODISCARD NONNULL(1, 3) int backlog_mark(struct backlog *b, uint64_t seq, const char *text);
+
+/* The last mark; 0 and no text before the first. */
+NODISCARD NONNULL(1, 2, 3)
+int backlog_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text);
 
 #endif

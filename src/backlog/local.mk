@@ -1,4 +1,14 @@
 libpenstock_a_SOURCES += \
-	src/backlog/backlog.h \
+	src/backlog/backlog.c src/backlog/backlog.h \
+	src/backlog/claims.c src/backlog/claims.h \
 	src/backlog/due_heap.c src/backlog/due_heap.h \
-	src/backlog/memory.c src/backlog/memory.h
+	src/backlog/memory.c src/backlog/memory.h \
+	src/backlog/sqlite.c src/backlog/sqlite.h src/backlog/sqlite_parts.h \
+	src/backlog/sqlite_db.c src/backlog/sqlite_db.h \
+	src/backlog/sqlite_open.c \
+	src/backlog/sqlite_query.c \
+	src/backlog/sqlite_round.c \
+	src/backlog/sqlite_take.c \
+	src/backlog/sqlite_write.c \
+	src/backlog/sqlite_writer.c \
+	src/backlog/submissions.c src/backlog/submissions.h

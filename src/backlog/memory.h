@@ -5,12 +5,17 @@
 
 #include "backlog/backlog.h"
 
-/*
- * Creates an empty backlog for at most 'max_jobs' jobs of together at most
- * 'max_bytes' bytes, waiting, delayed and out.  Free with backlog_free().
- * Returns 0, -EINVAL if a bound is 0, or -ENOMEM.
- */
-NODISCARD NONNULL(3)
-int memory_backlog_create(size_t max_jobs, size_t max_bytes, struct backlog **ret_backlog);
+struct memory_backlog_options {
+	size_t max_jobs;    /* waiting, delayed and out */
+	size_t max_bytes;   /* of all their memory */
+	uint64_t ageing_ns; /* a waiting job outranks those of the next higher priority after this */
+	struct backlog_listener listener;
+};
+
+/* Creates an empty backlog.  Free with backlog_free().  Returns 0, -EINVAL if a bound
+ * is 0, or -ENOMEM. */
+NODISCARD NONNULL(1, 2)
+int memory_backlog_create(const struct memory_backlog_options *options,
+                          struct backlog **ret_backlog);
 
 #endif

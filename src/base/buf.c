@@ -90,9 +90,9 @@ void buf_printf(struct buf *b, const char *format, ...)
 	b->len += (size_t) n;
 }
 
-/* The length of the UTF-8 sequence at 'p' (RFC 3629, section 4), or 0 if there is none. */
-static size_t utf8_length(const unsigned char *p, size_t n)
+size_t buf_utf8_length(const char *text, size_t n)
 {
+	const unsigned char *p = (const unsigned char *) text;
 	size_t len = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
 	if (len == 0 || len > n)
 		return 0;
@@ -139,7 +139,7 @@ void buf_add_json(struct buf *b, const char *text, size_t n)
 		if (i == n)
 			break;
 
-		size_t len = p[i] < 0x80 ? 1 : utf8_length(p + i, n - i);
+		size_t len = p[i] < 0x80 ? 1 : buf_utf8_length(text + i, n - i);
 		if (len == 1)
 			add_escaped(b, p[i]);
 		else if (len == 0)

@@ -54,6 +54,10 @@ PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *format, ...);
 /* Microseconds as a decimal number of seconds: 1234567 gives "1.234567". */
 void buf_add_seconds(struct buf *b, uint64_t us);
 
+/* The length, 2 to 4, of the UTF-8 sequence (RFC 3629, section 4) that the 'n' bytes of
+ * 'text' begin with; 0 if they begin with none.  'n' must not be 0. */
+size_t buf_utf8_length(const char *text, size_t n);
+
 /* Appends 'n' bytes as a JSON string (RFC 8259, section 7).  Bytes that are not
  * UTF-8 (RFC 3629) become U+FFFD, so that the result is always valid JSON. */
 void buf_add_json(struct buf *b, const char *text, size_t n);

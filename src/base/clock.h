@@ -33,4 +33,14 @@ enum { CLOCK_TEXT_SIZE = 28 };
 /* Writes 'wall_us' in RFC 3339 form, NUL-terminated. */
 void clock_format(int64_t wall_us, char text[static CLOCK_TEXT_SIZE]);
 
+/*
+ * Reads a time in RFC 3339 form: "2026-11-23T15:04:05Z", with any fraction of the second
+ * and any offset.  What is finer than a microsecond is dropped; a leap second is the
+ * next minute's first.
+ *
+ * Returns 0, -EINVAL if it is not such a text or no such time exists, or -ERANGE if the
+ * year in UTC is not in 0 to 9999, which has no such form.
+ */
+NODISCARD int clock_parse(const char *text, int64_t *ret_wall_us);
+
 #endif

@@ -4,6 +4,8 @@ libpenstock_a_SOURCES += \
 	src/base/buf.h \
 	src/base/clock.c \
 	src/base/clock.h \
+	src/base/crash.c \
+	src/base/crash.h \
 	src/base/event.c \
 	src/base/event.h \
 	src/base/log.c \

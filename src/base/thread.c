@@ -20,9 +20,13 @@ int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes,
 	if (r != 0)
 		return -r;
 
-	/* A new thread inherits the mask; signals belong to the main thread. */
+	/* A new thread inherits the mask; signals belong to the main thread, but for those that
+	 * a thread brings upon itself, whose handler would not be called if they were blocked. */
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 	sigset_t all, before;
 	(void) sigfillset(&all);
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		(void) sigdelset(&all, own[i]);
 	(void) pthread_sigmask(SIG_SETMASK, &all, &before);
 
 	r = pthread_attr_setstacksize(&attr, stack_bytes * STACK_FACTOR);

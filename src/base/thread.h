@@ -16,7 +16,7 @@ enum {
 
 /*
  * Starts 'run(arg)' on a thread called 'name' (up to 15 bytes, pthread_setname_np(3))
- * with all signals blocked; the caller joins it with thread_join().
+ * with all signals blocked but for those of a crash; the caller joins it with thread_join().
  *
  * Returns 0, -EAGAIN (a limit on threads) or -ENOMEM.
  */

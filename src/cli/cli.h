@@ -5,10 +5,10 @@
 
 #include "base/attr.h"
 
-/* Exit codes: sysexits.h(3head), and two of `penstock fetch`'s own. */
+/* Exit codes: sysexits.h(3head), and two of our own. */
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_SOME_FAILED = 1,  /* a job is dead, or a line was no job */
+	EXIT_SOME_FAILED = 1,  /* a job is dead, or a line was no job; or it does not balance */
 	EXIT_UNFINISHED = 7,   /* stopped before everything was done */
 	EXIT_USAGE = 64,
 	EXIT_NO_INPUT = 66,
@@ -22,7 +22,10 @@ enum exit_code {
 /* `penstock fetch`: argv[0] is "fetch".  Returns the exit code. */
 NONNULL(2) int cli_fetch(int argc, char **argv);
 
-/* `penstock status`, likewise. */
+/* The other commands, likewise. */
+NONNULL(2) int cli_audit(int argc, char **argv);
+NONNULL(2) int cli_requeue(int argc, char **argv);
 NONNULL(2) int cli_status(int argc, char **argv);
+NONNULL(2) int cli_submit(int argc, char **argv);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/fetch_args.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "engine/engine.h"
 
@@ -49,7 +50,10 @@ static int read_settings(struct run *run)
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
-	return r < 0 ? EXIT_CONFIG : EXIT_OK;
+	if (r < 0)
+		return EXIT_CONFIG;
+	run->settings.backlog.type = BACKLOG_MEMORY; /* a list is at its end, or begun again */
+	return EXIT_OK;
 }
 
 /* Files of the command line go before those of the configuration; without either
@@ -106,25 +110,15 @@ static int open_results(struct run *run)
 	return r < 0 ? EXIT_CANNOT_CREATE : EXIT_OK;
 }
 
-/* nohup(1), and a shell's "&", have a program ignore a signal; a blocked one would
- * still come by the signalfd (signal(7)). */
-static void add_unless_ignored(sigset_t *set, int number)
-{
-	struct sigaction now;
-
-	if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
-		(void) sigaddset(set, number);
-}
-
 /* Signals are blocked before any thread starts, and read by the main loop. */
 static int catch_signals(struct run *run)
 {
 	sigset_t caught;
 
 	(void) sigemptyset(&caught);
-	add_unless_ignored(&caught, SIGINT);
+	interrupt_add_unless_ignored(&caught, SIGINT);
 	(void) sigaddset(&caught, SIGTERM);
-	add_unless_ignored(&caught, SIGHUP);
+	interrupt_add_unless_ignored(&caught, SIGHUP);
 	(void) sigaddset(&caught, SIGUSR2);
 	(void) sigprocmask(SIG_BLOCK, &caught, NULL);
 	run->signal_fd = signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);

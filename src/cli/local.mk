@@ -1,13 +1,25 @@
 # The fetch command with all that it needs is in the library too; only main() is not.
 libpenstock_a_SOURCES += \
+	src/cli/audit.c \
+	src/cli/audit_check.c src/cli/audit_check.h \
+	src/cli/audit_db.c src/cli/audit_db.h \
+	src/cli/audit_log.c src/cli/audit_log.h \
+	src/cli/audit_report.c src/cli/audit_report.h \
 	src/cli/cli.h \
 	src/cli/fetch.c \
 	src/cli/fetch_args.c src/cli/fetch_args.h \
+	src/cli/interrupt.c src/cli/interrupt.h \
+	src/cli/job_lines.c src/cli/job_lines.h \
+	src/cli/patience.c src/cli/patience.h \
 	src/cli/progress.c src/cli/progress.h \
+	src/cli/requeue.c \
+	src/cli/seq_set.c src/cli/seq_set.h \
 	src/cli/socket_path.c src/cli/socket_path.h \
 	src/cli/status.c \
 	src/cli/status_text.c src/cli/status_text.h \
-	src/cli/unix_http.c src/cli/unix_http.h
+	src/cli/submit.c src/cli/submit.h src/cli/submit_send.c src/cli/submit_wait.c \
+	src/cli/unix_http.c src/cli/unix_http.h \
+	src/cli/upload.c src/cli/upload.h
 
 bin_PROGRAMS += penstock
 penstock_SOURCES = src/cli/main.c

@@ -16,6 +16,9 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "fetch", cli_fetch, "fetch a list of URLs; results go to standard output as JSON Lines" },
+	{ "submit", cli_submit, "hand the jobs in files over to the daemon; may wait for them" },
+	{ "requeue", cli_requeue, "make new jobs of dead ones" },
+	{ "audit", cli_audit, "prove from the files that every accepted job is accounted for" },
 	{ "status", cli_status, "say what the daemon is doing, and how deep its queue is" },
 };
 

@@ -103,23 +103,29 @@ static size_t terminal_width(void)
 	return size.ws_col;
 }
 
-void progress_draw(struct progress *p, const struct engine_stats *stats, uint64_t now_ns)
+void progress_show(const char *text, size_t len)
 {
 	struct buf line = { 0 };
 	size_t width = terminal_width();
 
-	measure(p, stats, now_ns);
 	buf_add_str(&line, "\r\033[K");
-	size_t start = line.len;
-	compose(&line, p, stats);
-	if (line.len - start > width - 1)
-		line.len = start + width - 1;
-
+	buf_add(&line, text, len < width ? len : width - 1);
 	if (!line.failed) {
 		log_set_redrawn_line(true);
 		ssize_t written = write(STDERR_FILENO, line.data, line.len);
 		(void) written; /* a line that is not seen is no loss */
 	}
+	buf_done(&line);
+}
+
+void progress_draw(struct progress *p, const struct engine_stats *stats, uint64_t now_ns)
+{
+	struct buf line = { 0 };
+
+	measure(p, stats, now_ns);
+	compose(&line, p, stats);
+	if (!line.failed)
+		progress_show(line.data, line.len);
 	buf_done(&line);
 }
 

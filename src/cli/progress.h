@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { PROGRESS_INTERVAL_MS = 200 };
@@ -29,6 +30,9 @@ void progress_draw(struct progress *p, const struct engine_stats *stats, uint64_
 /* Logs the same as a line of its own, and how long the sources have waited for room. */
 NONNULL(1, 2)
 void progress_log(struct progress *p, const struct engine_stats *stats, uint64_t now_ns);
+
+/* Redraws the line with any text, cut to the terminal's width. */
+NONNULL(1) void progress_show(const char *text, size_t len);
 
 /* Wipes the line. */
 void progress_wipe(void);

@@ -114,34 +114,6 @@ static int read_options(struct status_command *c, int argc, char **argv)
 
 /* --- asking ------------------------------------------------------------------------ */
 
-static int say_unavailable(const struct status_command *c, int error)
-{
-	switch (error) {
-	case -ENOENT:
-	case -ECONNREFUSED:
-		log_error("%s: no daemon answers; start penstockd, or say where its socket is: "
-		          "--socket PATH", c->path);
-		return EXIT_UNAVAILABLE;
-	case -EACCES:
-		log_error("%s: you may not talk to the daemon; ask as root, or as a member of the "
-		          "socket's group", c->path);
-		return EXIT_UNAVAILABLE;
-	case -ETIMEDOUT:
-		log_error("%s: the daemon does not answer within %d s; look at its log", c->path,
-		          UNIX_HTTP_TIMEOUT_MS / 1000);
-		return EXIT_UNAVAILABLE;
-	case -ECONNRESET:
-		log_error("%s: the daemon broke off; if it is not stopping, look at its log", c->path);
-		return EXIT_UNAVAILABLE;
-	case -ENOMEM:
-		log_error("out of memory");
-		return EXIT_INTERNAL;
-	default:
-		log_error("%s: the daemon cannot be asked: %s", c->path, strerror(-error));
-		return EXIT_UNAVAILABLE;
-	}
-}
-
 /* Appends the daemon's answer to 'body'. */
 static int ask(const struct status_command *c, struct buf *body)
 {
@@ -149,7 +121,7 @@ static int ask(const struct status_command *c, struct buf *body)
 
 	int r = unix_http_get(c->path, "/v1/status", &status, body);
 	if (r < 0)
-		return say_unavailable(c, r);
+		return unix_http_log_error(c->path, r);
 	if (status != 200) {
 		log_error("%s: the answer is HTTP status %ld: %.*s", c->path, status, (int) body->len,
 		          body->data ? body->data : "");

@@ -155,6 +155,16 @@ static void add_queue(struct buf *b, const json_t *queue)
 	buf_add_char(b, '\n');
 }
 
+static void add_error(struct buf *b, const json_t *store)
+{
+	if (!json_is_string(json_object_get(store, "error")))
+		return;
+	add_label(b, "");
+	buf_add_str(b, "CANNOT BE WRITTEN: ");
+	add_name(b, store, "error");
+	buf_add_char(b, '\n');
+}
+
 static void add_backlog(struct buf *b, const json_t *backlog)
 {
 	add_label(b, "backlog");
@@ -164,6 +174,15 @@ static void add_backlog(struct buf *b, const json_t *backlog)
 		add_count(b, backlog, "submitters_blocked");
 	}
 	buf_add_char(b, '\n');
+	add_error(b, backlog);
+	if (count(backlog, "free_bytes") < count(backlog, "min_free_bytes")) {
+		add_label(b, "");
+		buf_add_str(b, "TAKES NO JOBS: its disk has ");
+		add_size(b, backlog, "free_bytes");
+		buf_add_str(b, " free, less than backlog.min_free, ");
+		add_size(b, backlog, "min_free_bytes");
+		buf_add_char(b, '\n');
+	}
 }
 
 /* The equation that always holds, with all of its terms. */
@@ -244,12 +263,7 @@ static void add_results(struct buf *b, const json_t *results)
 	buf_add_str(b, " pending; workers waited ");
 	add_span(b, results, "blocked_seconds");
 	buf_add_char(b, '\n');
-	if (json_is_string(json_object_get(results, "error"))) {
-		add_label(b, "");
-		buf_add_str(b, "CANNOT BE WRITTEN: ");
-		add_name(b, results, "error");
-		buf_add_char(b, '\n');
-	}
+	add_error(b, results);
 }
 
 /* The sources that have not ended. */

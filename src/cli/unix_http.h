@@ -6,17 +6,79 @@
 #include "base/attr.h"
 #include "base/buf.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 enum { UNIX_HTTP_TIMEOUT_MS = 10000 };
 
+/* A connection that is kept from one request to the next.  Belongs to one thread. */
+struct unix_http;
+
+/* What may happen during a request; zero is nothing. */
+struct unix_http_watch {
+	int stop_fd;               /* a request ends once this is readable; -1 for none */
+	void (*tick)(void *arg);   /* called while it lasts, some times a second */
+	void *arg;
+};
+
+/* The head of an answer. */
+struct unix_http_answer {
+	long status;
+	bool is_ndjson;        /* its type is application/x-ndjson */
+	uint64_t retry_after_s; /* 0 without */
+};
+
+struct unix_http_request {
+	const char *method; /* NULL: GET */
+	const char *target; /* "/v1/status" */
+	const char *type;   /* of the body */
+	const char *body;   /* NULL without; borrowed for the call */
+	size_t body_len;
+	unsigned timeout_ms; /* 0: it may take as long as it likes */
+
+	/* Takes the answer's body piece by piece; false ends the request with -ENOMEM. */
+	bool (*on_body)(void *arg, const struct unix_http_answer *head, const char *data, size_t n);
+	void *arg;
+};
+
 /*
- * GETs 'target' ("/v1/status") over the UNIX socket 'path'.  curl_global_init() must
- * have been called.
- *
- * Returns 0 with the HTTP status in '*ret_status' and the body appended to 'body';
- * or -ENOENT, -ECONNREFUSED (no daemon there), -EACCES, -ENAMETOOLONG, -ETIMEDOUT,
- * -ECONNRESET (it broke off), -ENOMEM, -EIO, or what else connect(2) says.
+ * Prepares requests over the UNIX socket 'path', without connecting.  Both are
+ * borrowed.  curl_global_init() must have been called.  Returns NULL if memory is out.
  */
+NODISCARD NONNULL(1, 2)
+struct unix_http *unix_http_open(const char *path, const struct unix_http_watch *watch);
+
+/* Ignores NULL, returns NULL. */
+struct unix_http *unix_http_close(struct unix_http *http);
+
+/*
+ * Makes a request.  A connection that the daemon has closed since is replaced.
+ *
+ * Returns 0 with the answer's head; or -ENOENT, -ECONNREFUSED (no daemon there),
+ * -EACCES, -ENAMETOOLONG, -ETIMEDOUT, -ECONNRESET (it broke off, maybe after part of the
+ * answer), -ECANCELED (stop_fd), -ENOMEM, -EIO, or what else connect(2) says.
+ */
+NODISCARD NONNULL(1, 2, 3)
+int unix_http_perform(struct unix_http *http, const struct unix_http_request *request,
+                      struct unix_http_answer *ret_answer);
+
+/* The same for a request without a body that is answered within UNIX_HTTP_TIMEOUT_MS:
+ * appends the answer's body to 'body', and stores its status. */
+NODISCARD NONNULL(1, 2, 3, 4)
+int unix_http_ask(struct unix_http *http, const char *target, long *ret_status,
+                  struct buf *body);
+
+/* The same on a connection of its own. */
 NODISCARD NONNULL(1, 2, 3, 4)
 int unix_http_get(const char *path, const char *target, long *ret_status, struct buf *body);
+
+/* Logs what an error of these means for a person, and returns the exit code that goes
+ * with it: EXIT_UNAVAILABLE or EXIT_INTERNAL. */
+NONNULL(1) int unix_http_log_error(const char *path, int error);
+
+/* Appends what an answer that is an error says: the "detail" of its problem (RFC 9457), or its
+ * status alone. */
+NONNULL(2, 3) void unix_http_add_problem(long status, const struct buf *body, struct buf *text);
 
 #endif

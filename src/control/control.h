@@ -7,8 +7,17 @@
  *     GET /healthz     200 as long as the daemon is alive and its threads are
  *     GET /readyz      200 while it takes jobs, 503 while it starts or stops
  *
- * Errors are problem+json (RFC 9457).  Handlers never block, and read each figure
- * from its owner at the moment of the request.
+ *     POST /v1/jobs[?wait=TIME]  takes jobs: one, or as application/x-ndjson any number,
+ *                                with a receipt for each line.  A job is acknowledged once
+ *                                it is the backlog's (on disk, where that is durable).  TIME
+ *                                is how long each batch may wait for room: "30s", up to 1h
+ *     GET /v1/jobs/ID            where a job is, and its result
+ *     DELETE /v1/jobs/ID         cancels one that has not started
+ *     POST /v1/control/requeue   makes new jobs of dead ones
+ *
+ * Errors are problem+json (RFC 9457).  Handlers never block: what the backlog is asked
+ * suspends its connection, and each figure is read from its owner at the moment of the
+ * request.
  */
 #ifndef PENSTOCK_CONTROL_CONTROL_H
 #define PENSTOCK_CONTROL_CONTROL_H
@@ -25,12 +34,16 @@ enum {
 	CONTROL_MAX_CONNECTIONS = 256,
 	CONTROL_MAX_TARGET_BYTES = 4096,
 	CONTROL_IDLE_SECONDS = 30,   /* without a byte */
-	CONTROL_TOTAL_SECONDS = 60,  /* for a request and its answer, however slowly they go */
+	CONTROL_TOTAL_SECONDS = 60,  /* for a request and its answer, however slowly they go; of
+	                              * an upload for each batch, without the backlog's time */
 
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
-	/* All that the socket needs at most, besides listen_fd. */
-	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS + 4,
+	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
+
+	/* All that the socket needs at most, besides listen_fd: receipts are files. */
+	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
+	                      CONTROL_MAX_UPLOADS + 6,
 };
 
 enum control_phase { CONTROL_STARTING, CONTROL_READY, CONTROL_STOPPING };
@@ -40,6 +53,7 @@ struct control_options {
 	struct engine *engine; /* borrowed until control_free() */
 	const char *version;   /* these strings are borrowed likewise */
 	const char *results_path;
+	const char *work_folder; /* for the receipts of long uploads, without names; NULL: memory */
 	int64_t started_wall_us;
 
 	/* What /healthz says: false with a reason in 'why', of 'size' bytes, NUL-terminated.

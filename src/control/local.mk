@@ -1,12 +1,29 @@
 libpenstock_a_SOURCES += \
+	src/control/asker.c \
+	src/control/asker.h \
+	src/control/batch.c \
+	src/control/batch.h \
+	src/control/body.c \
+	src/control/body.h \
+	src/control/clients.c \
+	src/control/clients.h \
 	src/control/control.h \
 	src/control/exposition.c \
 	src/control/exposition.h \
+	src/control/http.c \
+	src/control/http.h \
+	src/control/inbox.c \
+	src/control/inbox.h \
+	src/control/jobs.c \
 	src/control/metrics.c \
 	src/control/metrics.h \
 	src/control/problem.c \
 	src/control/problem.h \
+	src/control/receipts.c \
+	src/control/receipts.h \
+	src/control/reply.c \
 	src/control/reply.h \
+	src/control/requeue.c \
 	src/control/routes.c \
 	src/control/routes.h \
 	src/control/server.c \
@@ -14,5 +31,12 @@ libpenstock_a_SOURCES += \
 	src/control/socket.h \
 	src/control/status.c \
 	src/control/status.h \
+	src/control/submitter.c \
+	src/control/submitter.h \
+	src/control/task.h \
 	src/control/text.c \
-	src/control/text.h
+	src/control/text.h \
+	src/control/upload.c \
+	src/control/upload.h \
+	src/control/upload_job.c \
+	src/control/upload_lines.c

@@ -143,16 +143,33 @@ static void add_backlog(struct exposition *x, const struct backlog_stats *b)
 	const struct metric_row rows[] = {
 		GAUGE("penstock_backlog_jobs", "Jobs that hold a place: accepted and not settled.",
 		      b->held_jobs),
-		GAUGE("penstock_backlog_bytes", "Memory of these jobs.", b->held_bytes),
+		GAUGE("penstock_backlog_bytes", "Bytes that they take, in memory or on disk.", b->held_bytes),
 		GAUGE("penstock_backlog_capacity_jobs", "Jobs that the backlog accepts at most.",
 		      b->max_jobs),
 		GAUGE("penstock_backlog_capacity_bytes", "Bytes of jobs that the backlog accepts at most.",
 		      b->max_bytes),
 		GAUGE("penstock_backlog_submitters_blocked",
-		      "Sources that wait for room in the backlog.", b->submitters_blocked),
+		      "Sources and clients that wait for room in the backlog.", b->submitters_blocked),
 		SECONDS("penstock_backlog_submitters_blocked_seconds",
-		        "Time that sources waited for room in the backlog.",
+		        "Time that sources and clients waited for room in the backlog.",
 		        b->submitters_blocked_ns),
+	};
+	exposition_add(x, rows, ARRAY_LEN(rows));
+}
+
+static void add_durable(struct exposition *x, const struct backlog_stats *b)
+{
+	const struct metric_row rows[] = {
+		COUNTER("penstock_backlog_commits", "Transactions that are on disk.", b->commits),
+		COUNTER("penstock_backlog_records", "Final records since the first start.", b->last_seq),
+		GAUGE("penstock_backlog_remembered_record",
+		      "Number of the oldest record that is remembered, 0 without any.",
+		      b->remembered_seq),
+		GAUGE("penstock_backlog_free_bytes", "Free room on the disk of the backlog.",
+		      b->free_bytes),
+		GAUGE("penstock_backlog_min_free_bytes",
+		      "Free room below which no job is accepted.", b->min_free_bytes),
+		GAUGE("penstock_backlog_failing", "1 while the backlog cannot be written.", b->error < 0),
 	};
 	exposition_add(x, rows, ARRAY_LEN(rows));
 }
@@ -316,6 +333,8 @@ void metrics_write(const struct view *view, enum metrics_format format, struct b
 	add_ledger(&x, &stats);
 	add_queue(&x, &stats.queue);
 	add_backlog(&x, &stats.backlog);
+	if (stats.durable)
+		add_durable(&x, &stats.backlog);
 	add_workers(&x, &stats);
 	add_dns(&x, &stats.fetch.resolver);
 	add_results(&x, view, &stats.recorder);

@@ -11,4 +11,16 @@
 NONNULL(1, 3) PRINTF_LIKE(3, 4)
 void problem(struct reply *reply, unsigned status, const char *detail, ...);
 
+/* For an id with two contents. */
+#define PROBLEM_CONFLICT \
+	"a job with this id and other content was accepted before; give this one another id"
+
+/* Appends why the backlog has refused a job, with its figures; 'error' is as in struct
+ * submission and struct query, or -ETIMEDOUT.  Returns the status for it. */
+NODISCARD NONNULL(1, 3)
+unsigned problem_of(struct engine *engine, int error, struct buf *why);
+
+/* Makes the empty 'reply' a problem of that. */
+NONNULL(1, 2) void problem_reply(struct reply *reply, struct engine *engine, int error);
+
 #endif

@@ -6,27 +6,43 @@
 #include "base/buf.h"
 #include "control/control.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+struct desk;
 
 /* The daemon at the moment of the request; the engine's figures are read by the handler. */
 struct view {
 	const struct control_options *options;
+	struct desk *desk; /* for requests that take more than one step: task.h */
 	enum control_phase phase;
 	int results_error; /* as in control_set_results_error() */
 	uint64_t uptime_us;
 };
 
+#define BODY_UNKNOWN UINT64_MAX /* chunked: known at its end */
+
 struct request {
 	const char *method;
 	const char *path;
-	const char *accept; /* the header; "" if there is none */
+	const char *accept;       /* the header; "" if there is none, as the next one */
+	const char *content_type;
+	const char *wait;         /* of the target's query; NULL if there is none */
+	uint64_t body_bytes;      /* 0: there is no body */
 };
 
 struct reply {
-	unsigned status;
-	const char *type;  /* a literal, as 'allow' */
-	const char *allow; /* the header; NULL: none */
-	struct buf body;   /* owned by whoever called the handler */
+	unsigned status;     /* 0: there is none yet */
+	const char *type;    /* a literal */
+	char allow[32];      /* the header; "": none */
+	struct buf location; /* the header, NUL-terminated; empty: none */
+	bool retries;        /* Retry-After: it may well work in a moment */
+	struct buf body;     /* owned by whoever called the handler, as the location and the file */
+	int file;            /* the body instead, if it has bytes */
+	uint64_t file_bytes;
 };
+
+/* Releases what the reply owns and makes it empty.  Idempotent. */
+NONNULL(1) void reply_done(struct reply *reply);
 
 #endif

@@ -6,6 +6,7 @@
 #include "control/status.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- handlers ---------------------------------------------------------------------- */
@@ -64,22 +65,49 @@ static void get_metrics(const struct view *view, const struct request *request, 
 
 /* --- the table --------------------------------------------------------------------- */
 
-/* HEAD is answered as GET is; libmicrohttpd leaves out the body. */
+/* HEAD is answered as GET is; libmicrohttpd leaves out the body.  A path that ends in a
+ * slash takes whatever follows it. */
 static const struct route {
 	const char *method;
 	const char *path;
-	void (*handle)(const struct view *view, const struct request *request, struct reply *reply);
+	void (*answer)(const struct view *view, const struct request *request, struct reply *reply);
+	struct task *(*begin)(const struct view *view, const struct request *request,
+	                      struct reply *reply); /* in its place */
+	bool takes_body;
 } routes[] = {
-	{ "GET", "/v1/status", get_status },
-	{ "GET", "/metrics", get_metrics },
-	{ "GET", "/healthz", get_health },
-	{ "GET", "/readyz", get_ready },
+	{ "GET", "/v1/status", get_status, NULL, false },
+	{ "GET", "/metrics", get_metrics, NULL, false },
+	{ "GET", "/healthz", get_health, NULL, false },
+	{ "GET", "/readyz", get_ready, NULL, false },
+	{ "POST", "/v1/jobs", NULL, upload_begin, true },
+	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
+	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
+	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
 };
 
-static bool takes(const struct route *route, const char *method)
+static bool is_at(const struct route *route, const char *path)
 {
-	return strcmp(method, route->method) == 0 ||
-	       (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+	size_t len = strlen(route->path);
+
+	if (route->path[len - 1] == '/')
+		return strncmp(path, route->path, len) == 0 && path[len] != '\0';
+	return strcmp(path, route->path) == 0;
+}
+
+static bool is_head(const char *method) { return strcmp(method, "HEAD") == 0; }
+
+static const struct route *find(const char *path, const char *method)
+{
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		if (is_at(&routes[i], path) &&
+		    strcmp(is_head(method) ? "GET" : method, routes[i].method) == 0)
+			return &routes[i];
+	return NULL;
+}
+
+static bool is_repeated(size_t i)
+{
+	return i > 0 && strcmp(routes[i].path, routes[i - 1].path) == 0;
 }
 
 static void refuse_path(const struct request *request, struct reply *reply)
@@ -87,7 +115,8 @@ static void refuse_path(const struct request *request, struct reply *reply)
 	struct buf paths = { 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
-		buf_printf(&paths, "%s%s", i > 0 ? ", " : "", routes[i].path);
+		if (!is_repeated(i))
+			buf_printf(&paths, "%s%s", i > 0 ? ", " : "", routes[i].path);
 	if (paths.failed)
 		reply->body.failed = true;
 	else
@@ -96,23 +125,49 @@ static void refuse_path(const struct request *request, struct reply *reply)
 	buf_done(&paths);
 }
 
-void routes_answer(const struct view *view, const struct request *request, struct reply *reply)
+/* Appends to the list of methods in a header. */
+static void allow(struct reply *reply, const char *method)
 {
-	bool found = false;
+	size_t len = strlen(reply->allow);
 
+	(void) snprintf(reply->allow + len, sizeof(reply->allow) - len, "%s%s", len > 0 ? ", " : "",
+	                method);
+}
+
+static void refuse_method(const struct request *request, struct reply *reply)
+{
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (strcmp(request->path, routes[i].path) != 0)
+		if (!is_at(&routes[i], request->path))
 			continue;
-		if (takes(&routes[i], request->method)) {
-			routes[i].handle(view, request, reply);
-			return;
-		}
-		found = true;
+		allow(reply, routes[i].method);
+		if (strcmp(routes[i].method, "GET") == 0)
+			allow(reply, "HEAD");
 	}
-	if (!found) {
+	if (reply->allow[0] == '\0')
 		refuse_path(request, reply);
-		return;
-	}
-	problem(reply, 405, "%s takes GET or HEAD, not %s", request->path, request->method);
-	reply->allow = "GET, HEAD";
+	else
+		problem(reply, 405, "%s takes %s, not %s", request->path, reply->allow, request->method);
+}
+
+size_t task_take_nothing(struct task *t, const char *data, size_t n)
+{
+	(void) t, (void) data;
+	return n;
+}
+
+struct task *routes_answer(const struct view *view, const struct request *request,
+                           struct reply *reply)
+{
+	const struct route *route = find(request->path, request->method);
+
+	if (!route)
+		refuse_method(request, reply);
+	else if (request->body_bytes > 0 && !route->takes_body)
+		problem(reply, 413, "%s %s takes no body; send the request without one", request->method,
+		        request->path);
+	else if (route->begin)
+		return route->begin(view, request, reply);
+	else
+		route->answer(view, request, reply);
+	return NULL;
 }

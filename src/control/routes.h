@@ -5,9 +5,12 @@
 
 #include "base/attr.h"
 #include "control/reply.h"
+#include "control/task.h"
 
-/* Fills in the empty 'reply'; what no handler answers is a 404 or a 405. */
-NONNULL(1, 2, 3)
-void routes_answer(const struct view *view, const struct request *request, struct reply *reply);
+/* Fills in the empty 'reply' and returns NULL, or begins a task that will make one.  What
+ * no handler answers is a 404 or a 405, and a body that nobody takes a 413. */
+NODISCARD NONNULL(1, 2, 3)
+struct task *routes_answer(const struct view *view, const struct request *request,
+                           struct reply *reply);
 
 #endif

@@ -65,13 +65,31 @@ static json_t *ledger_json(const struct engine_stats *stats)
 	                 "cancelled", integer(jobs[LEDGER_CANCELLED]));
 }
 
-static json_t *backlog_json(const struct backlog_stats *b)
+static json_t *durable_json(const struct backlog_stats *b)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "type", "memory",
-	                 "held_jobs", integer(b->held_jobs), "held_bytes", integer(b->held_bytes),
-	                 "max_jobs", integer(b->max_jobs), "max_bytes", integer(b->max_bytes),
-	                 "submitters_blocked", integer(b->submitters_blocked),
-	                 "submitters_blocked_seconds", seconds(b->submitters_blocked_ns));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "accepted", integer(b->accepted),
+	                 "last_seq", integer(b->last_seq),
+	                 "remembered_seq", integer(b->remembered_seq),
+	                 "commits", integer(b->commits), "free_bytes", integer(b->free_bytes),
+	                 "min_free_bytes", integer(b->min_free_bytes));
+}
+
+static json_t *backlog_json(const struct engine_stats *stats)
+{
+	const struct backlog_stats *b = &stats->backlog;
+	const char *error = b->error < 0 ? strerrordesc_np(-b->error) : NULL;
+	json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:s?}",
+	                         "type", stats->backlog_type, "held_jobs", integer(b->held_jobs),
+	                         "held_bytes", integer(b->held_bytes),
+	                         "max_jobs", integer(b->max_jobs),
+	                         "max_bytes", integer(b->max_bytes),
+	                         "submitters_blocked", integer(b->submitters_blocked),
+	                         "submitters_blocked_seconds", seconds(b->submitters_blocked_ns),
+	                         "error", error);
+	if (!stats->durable || json_object_update_new(json, durable_json(b)) == 0)
+		return json;
+	json_decref(json);
+	return NULL;
 }
 
 static json_t *workers_json(const struct workers_stats *w)
@@ -165,7 +183,7 @@ static json_t *make(const struct view *view)
 	                 "pid", (int) getpid(), "started_at", started_at,
 	                 "uptime_seconds", (double) view->uptime_us / 1e6,
 	                 "queue", queue_json(&stats.queue), "ledger", ledger_json(&stats),
-	                 "backlog", backlog_json(&stats.backlog),
+	                 "backlog", backlog_json(&stats),
 	                 "workers", workers_json(&stats.workers), "fetch", fetch_json(&stats),
 	                 "sources", sources_json(o->engine),
 	                 "results", results_json(view, &stats.recorder),

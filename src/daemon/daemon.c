@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "control/control.h"
@@ -25,10 +26,10 @@
 /*
  * The lifecycle:
  *
- *     settings ─► results ─► signals ─► socket ─► engine ─► control ─► READY
+ *     settings ─► results ─► signals ─► socket ─► database ─► engine ─► control ─► READY
  *        loop: signals, the engine's events, the service manager's clock
- *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left is
- *     cancelled ─► control ─► engine ─► results ─► socket
+ *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left in memory
+ *     is cancelled ─► control ─► engine ─► results ─► socket
  */
 struct daemon {
 	const struct daemon_options *options;
@@ -37,6 +38,9 @@ struct daemon {
 	struct config *reloaded;    /* …and of those that the last reload changed */
 	size_t n_sources;
 
+	char *database;    /* NULL: jobs wait in memory */
+	char *work_folder; /* the database's; NULL without one */
+	uint64_t blamed;
 	char *results_path;
 	struct results *results;
 	struct control_socket socket;
@@ -194,6 +198,32 @@ static int open_socket(struct daemon *d)
 	return code;
 }
 
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return strndup(path, slash > path ? (size_t) (slash - path) : 1);
+}
+
+/* Where the jobs are, and what the last daemon crashed with, if it did. */
+static int find_database(struct daemon *d)
+{
+	char *crash_path = NULL;
+
+	if (d->settings.backlog.type != BACKLOG_SQLITE)
+		return DAEMON_OK;
+	d->database = paths_state(d->settings.backlog.path);
+	d->work_folder = d->database ? folder_of(d->database) : NULL;
+	if (!d->work_folder || asprintf(&crash_path, "%s.crash", d->database) < 0)
+		return DAEMON_INTERNAL;
+	int r = crash_catch(crash_path, &d->blamed);
+	int code = r < 0 ? say_cannot(crash_path, r) : DAEMON_OK;
+	free(crash_path);
+	return code;
+}
+
 static bool may_tell_dead(struct daemon *d, uint64_t *ret_held_back)
 {
 	mutex_lock(&d->dead_lock);
@@ -232,17 +262,22 @@ static int start_engine(struct daemon *d)
 		.sources = d->settings.sources.items,
 		.n_sources = d->n_sources,
 		.results = d->results,
+		.database = d->database,
+		.blamed = d->blamed,
 		.stalls = true,
 		.dead = on_dead,
 		.arg = d,
 	};
 
 	int r = engine_start(&options, &d->engine, &errors);
+	if (r == 0)
+		crash_pardon(); /* the database has taken note */
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
 	return r == 0 ? DAEMON_OK
 	       : r == -ENXIO                  ? DAEMON_NO_INPUT
+	       : r == -EBADFD                 ? DAEMON_IO
 	       : r == -EINVAL || r == -EAGAIN ? DAEMON_CONFIG
 	                                      : DAEMON_INTERNAL;
 }
@@ -265,6 +300,7 @@ static int start_control(struct daemon *d)
 		.engine = d->engine,
 		.version = PACKAGE_VERSION,
 		.results_path = d->results_path,
+		.work_folder = d->work_folder,
 		.started_wall_us = d->started_wall_us,
 		.healthy = is_healthy,
 		.arg = d,
@@ -281,7 +317,7 @@ static int start(struct daemon *d)
 	/* Opening a FIFO for results waits for its reader; a signal has to end that, so
 	 * none is caught before. */
 	static int (*const steps[])(struct daemon *d) = {
-		open_results, catch_signals, open_socket, start_engine, start_control,
+		open_results, catch_signals, open_socket, find_database, start_engine, start_control,
 	};
 
 	d->started_wall_us = clock_wall_us();
@@ -373,8 +409,8 @@ static void on_signal(struct daemon *d)
  * that it has not waited for any longer. */
 static void on_record_error(struct daemon *d, int error)
 {
-	log_error("%s: results cannot be written: %s; what is left has no record",
-	          d->results_path, strerror(-error));
+	log_error("%s: results cannot be written: %s; %s", d->results_path, strerror(-error),
+	          d->database ? "the next start makes up for it" : "what is left has no record");
 	if (!d->stopping)
 		begin_stop(d);
 	d->exit_code = DAEMON_IO;
@@ -393,8 +429,8 @@ static bool on_state(struct daemon *d)
 		on_record_error(d, state.record_error);
 	if (!d->stopping || state.phase != ENGINE_ENDED)
 		return false;
-	if (d->cancelled)
-		return true;
+	if (d->cancelled || d->database)
+		return true; /* what a database holds is fetched by the next daemon */
 	d->cancelled = true;
 	if (state.record_error < 0)
 		return true; /* nothing more can be recorded */
@@ -441,6 +477,8 @@ static void end(struct daemon *d)
 	if (d->signal_fd >= 0)
 		(void) close(d->signal_fd);
 	free(d->results_path);
+	free(d->database);
+	free(d->work_folder);
 	config_free(d->reloaded);
 	config_free(d->config);
 	mutex_destroy(&d->dead_lock);

@@ -5,5 +5,5 @@ penstockd_SOURCES = \
 	src/daemon/main.c \
 	src/daemon/paths.c src/daemon/paths.h \
 	src/daemon/service.c src/daemon/service.h
-penstockd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS) -DPENSTOCK_SYSCONFDIR='"$(sysconfdir)"'
+penstockd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 penstockd_LDADD = $(PENSTOCK_LIBS) $(SYSTEMD_LIBS)

@@ -2,6 +2,7 @@
 #include "daemon/service.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -77,8 +78,11 @@ static void answer_watchdog(struct service *s, struct engine *e)
 
 	if (engine_is_healthy(e, &why)) {
 		(void) sd_notify(0, "WATCHDOG=1");
+		if (s->withheld)
+			crash_pardon();
 		s->withheld = false;
 	} else if (!s->withheld) {
+		crash_blame(engine_stuck_job(e));
 		log_error("the watchdog is not answered: %.*s", (int) why.len, why.data ? why.data : "");
 		s->withheld = true;
 	}

@@ -75,6 +75,8 @@ void engine_state(struct engine *e, struct engine_state *ret_state)
 
 void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 {
+	ret_stats->backlog_type = e->backlog->type;
+	ret_stats->durable = e->backlog->durable;
 	ledger_balance(e->ledger, &ret_stats->ledger);
 	queue_stats(e->queue, &ret_stats->queue);
 	backlog_stats(e->backlog, &ret_stats->backlog);
@@ -99,10 +101,10 @@ bool engine_is_healthy(struct engine *e, struct buf *why)
 {
 	uint64_t now_ns = clock_now_ns();
 	const char *doing = NULL;
-	unsigned stuck = 0;
+	struct workers_stuck stuck;
 
-	if (!workers_are_healthy(e->workers, now_ns, &stuck, &doing))
-		buf_printf(why, "%u workers are stuck, %s past their bound", stuck, doing);
+	if (!workers_are_healthy(e->workers, now_ns, &stuck))
+		buf_printf(why, "%u workers are stuck, %s past their bound", stuck.n, stuck.doing);
 	else if ((doing = pulse_overdue(recorder_pulse(e->recorder), now_ns)))
 		buf_printf(why, "the recorder is stuck, %s", doing);
 	else if ((doing = pulse_overdue(feeder_pulse(e->feeder), now_ns)))
@@ -112,10 +114,57 @@ bool engine_is_healthy(struct engine *e, struct buf *why)
 	return false;
 }
 
+uint64_t engine_stuck_job(struct engine *e)
+{
+	struct workers_stuck stuck;
+
+	return workers_are_healthy(e->workers, clock_now_ns(), &stuck) ? 0 : stuck.number;
+}
+
 void engine_each_source(struct engine *e,
                         void (*visit)(void *arg, const struct intake_source *source), void *arg)
 {
 	intake_each(e->intake, visit, arg);
+}
+
+/* --- for the control socket -------------------------------------------------------- */
+
+void engine_submit(struct engine *e, struct submission *s) { backlog_submit(e->backlog, s); }
+
+bool engine_withdraw(struct engine *e, struct submission *s)
+{
+	return backlog_withdraw(e->backlog, s);
+}
+
+void engine_query(struct engine *e, struct query *q) { backlog_query(e->backlog, q); }
+
+void engine_locate(struct engine *e, uint64_t number, struct engine_whereabouts *ret_whereabouts)
+{
+	struct engine_whereabouts w = { .place = ENGINE_BETWEEN };
+
+	if (queue_has(e->queue, number))
+		w.place = ENGINE_QUEUED;
+	else if (workers_find(e->workers, number, &w.since_ns, &w.bound_ns))
+		w.place = ENGINE_FETCHING;
+	*ret_whereabouts = w;
+}
+
+struct job *engine_unqueue(struct engine *e, uint64_t number)
+{
+	return queue_remove(e->queue, number);
+}
+
+int engine_cancel(struct engine *e, struct job *job, bool unqueued, const char *reason)
+{
+	const struct verdict give_back = { .job = job, .kind = VERDICT_RETURN };
+
+	ledger_move(e->ledger, unqueued ? LEDGER_QUEUED : LEDGER_WAITING, LEDGER_RUNNING, 1);
+	if (engine_record_unfetched(e, job, OUTCOME_CANCELLED, reason, false))
+		return 0;
+	ledger_move(e->ledger, LEDGER_RUNNING, LEDGER_WAITING, 1);
+	if (backlog_settle(e->backlog, &give_back, 1) < 0)
+		abort(); /* that needs nothing that can fail */
+	return -EAGAIN;
 }
 
 /* --- stopping ---------------------------------------------------------------------- */
@@ -133,34 +182,35 @@ static void evict_queue(struct engine *e)
 			verdicts[n] = (struct verdict) { .job = job_list_take(&jobs),
 				                         .kind = VERDICT_RETURN };
 		ledger_move(e->ledger, LEDGER_QUEUED, LEDGER_WAITING, n);
-		backlog_settle(e->backlog, verdicts, n);
+		if (backlog_settle(e->backlog, verdicts, n) < 0)
+			abort(); /* that needs nothing that can fail */
 	}
 }
 
-/* Records 'jobs', which were taken from the backlog, as cancelled. */
-static void cancel_jobs(struct engine *e, struct job *const *jobs, size_t n, const char *reason)
+bool engine_record_unfetched(struct engine *e, struct job *job, enum outcome outcome,
+                             const char *reason, bool waits)
 {
 	const struct response none = { 0 };
-	struct buf line = { 0 };
 	uint64_t now_ns = clock_now_ns();
+	const struct verdict verdict = { .job = job, .kind = VERDICT_FINAL };
+	const struct result result = {
+		.job = job,
+		.outcome = outcome,
+		.reason = reason,
+		.response = &none,
+		.finished_wall_us = clock_wall_us(),
+		.queued_us = job->ready_ns < now_ns ? (now_ns - job->ready_ns) / NS_PER_US : 0,
+	};
+	struct buf line = { 0 };
+	bool recorded = true;
 
-	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, n);
-	for (size_t i = 0; i < n; i++) {
-		const struct verdict verdict = { .job = jobs[i], .kind = VERDICT_FINAL };
-		const struct result result = {
-			.job = jobs[i],
-			.outcome = OUTCOME_CANCELLED,
-			.reason = reason,
-			.response = &none,
-			.finished_wall_us = clock_wall_us(),
-			.queued_us = jobs[i]->ready_ns < now_ns
-			                     ? (now_ns - jobs[i]->ready_ns) / NS_PER_US : 0,
-		};
-		buf_clear(&line);
-		result_add_members(&result, &line);
-		recorder_put(e->recorder, &verdict, OUTCOME_CANCELLED, &line);
-	}
+	result_add_members(&result, &line);
+	if (waits)
+		recorder_put(e->recorder, &verdict, outcome, &line);
+	else
+		recorded = recorder_offer(e->recorder, &verdict, outcome, &line);
 	buf_done(&line);
+	return recorded;
 }
 
 /* A thread of its own, because the recorder's inlet may be full for long.  Once
@@ -175,7 +225,10 @@ static void *run_canceller(void *arg)
 	feeder_join(e->feeder); /* which may still hold some */
 	while (n > 0 && atomic_load(&e->record_error) == 0) {
 		n = backlog_take(e->backlog, NEVER - 1, ARRAY_LEN(jobs), jobs, &due_ns);
-		cancel_jobs(e, jobs, n, e->cancel_reason);
+		ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, n);
+		for (size_t i = 0; i < n; i++)
+			(void) engine_record_unfetched(e, jobs[i], OUTCOME_CANCELLED,
+			                               e->cancel_reason, true);
 	}
 	atomic_store(&e->cancelling, false);
 	event_raise(e->event_fd);
@@ -232,9 +285,11 @@ struct engine *engine_free(struct engine *e)
 		thread_join(e->canceller);
 	recorder_free(e->recorder);
 	intake_free(e->intake); /* jobs name their source until they are recorded */
-	feeder_free(e->feeder); /* the backlog tells it of every job submitted or settled */
-	queue_free(e->queue);
+	if (e->feeder)
+		feeder_join(e->feeder); /* the last who takes */
 	backlog_free(e->backlog);
+	feeder_free(e->feeder); /* until then the backlog's thread may call it */
+	queue_free(e->queue);
 	fetcher_free(e->fetcher);
 	ledger_free(e->ledger);
 	free(e->complaints);

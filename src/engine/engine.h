@@ -34,6 +34,8 @@ struct engine_options {
 	const struct source_settings *sources; /* borrowed for the call */
 	size_t n_sources;
 	struct results *results; /* borrowed for the engine's life */
+	const char *database;    /* of a durable backlog; NULL: jobs wait in memory.  Borrowed for the call */
+	uint64_t blamed;         /* for a durable backlog: the job that the last process crashed with; 0: none */
 
 	bool stalls; /* when the disk fails, wait until it is well again (recorder.h) */
 
@@ -48,8 +50,8 @@ struct engine;
  * Starts everything, downstream first.
  *
  * Returns 0; or, with one line a problem appended to 'errors' and nothing left
- * running, -ENOMEM, -EAGAIN (no more threads), -EMFILE, -EINVAL (a setting), or
- * -ENXIO (a source cannot be opened).  Free with engine_free().
+ * running, -ENOMEM, -EAGAIN (no more threads), -EMFILE, -EINVAL (a setting),
+ * -ENXIO (a source cannot be opened), or -EBADFD (the database or the log).  Free with engine_free().
  */
 NODISCARD NONNULL(1, 2, 3)
 int engine_start(const struct engine_options *options, struct engine **ret_engine,
@@ -81,7 +83,7 @@ NONNULL(1) void engine_stop(struct engine *e);
  * or -EAGAIN or -ENOMEM if not all workers could be started. */
 NODISCARD NONNULL(1) int engine_apply(struct engine *e);
 
-/* After ENGINE_ENDED was reached by a stop: records every job that is left as
+/* After ENGINE_ENDED was reached by a stop, if jobs wait in memory: records every job that is left as
  * cancelled, for 'reason', which is borrowed.  Does not wait: ENGINE_ENDED is reached
  * once more.  Returns 0, or -EAGAIN or -ENOMEM if the thread for it cannot be started. */
 NODISCARD NONNULL(1, 2) int engine_cancel_left(struct engine *e, const char *reason);
@@ -89,6 +91,9 @@ NODISCARD NONNULL(1, 2) int engine_cancel_left(struct engine *e, const char *rea
 /* Whether each worker, the feeder and the recorder are within their own bounds;
  * otherwise appends to 'why' which is not.  Sources have none: they wait for input.  Safe from any thread. */
 NODISCARD NONNULL(1, 2) bool engine_is_healthy(struct engine *e, struct buf *why);
+
+/* The number of a job that a worker is stuck with, past its bound; 0 if there is none. */
+NODISCARD NONNULL(1) uint64_t engine_stuck_job(struct engine *e);
 
 /* After engine_stop(): aborts what the workers have at hand, and a write of
  * results that blocks or is stalled.  Does not wait.  Idempotent. */
@@ -98,7 +103,44 @@ NONNULL(1) void engine_abort(struct engine *e);
  * and the jobs that are left.  Ignores NULL, returns NULL. */
 struct engine *engine_free(struct engine *e);
 
+/* --- for the control socket; safe from any thread, and none of these blocks ---------- */
+
+/* The backlog's own, see backlog.h. */
+NONNULL(1, 2) void engine_submit(struct engine *e, struct submission *s);
+NODISCARD NONNULL(1, 2) bool engine_withdraw(struct engine *e, struct submission *s);
+NONNULL(1, 2) void engine_query(struct engine *e, struct query *q);
+
+/* Where a job is that the backlog calls JOB_OUT, as far as that can be seen. */
+enum engine_place {
+	ENGINE_BETWEEN, /* two places, for a moment: taken and not queued yet, or not yet settled */
+	ENGINE_QUEUED,
+	ENGINE_FETCHING,
+};
+
+struct engine_whereabouts {
+	enum engine_place place;
+	uint64_t since_ns; /* ENGINE_FETCHING: when the attempt began (CLOCK_MONOTONIC)… */
+	uint64_t bound_ns; /* …and when it will be over at the latest */
+};
+
+NONNULL(1, 3)
+void engine_locate(struct engine *e, uint64_t number, struct engine_whereabouts *ret_whereabouts);
+
+/* Takes a job out of the queue; NULL if it is not there.  The caller owns it, and must
+ * hand it to engine_cancel(). */
+NODISCARD NONNULL(1) struct job *engine_unqueue(struct engine *e, uint64_t number);
+
+/*
+ * Records a job as cancelled that came from engine_unqueue() or QUERY_TAKE ('unqueued'
+ * says which).  The record is written soon after.  Returns 0 and owns the job in any
+ * case; -EAGAIN: nothing can be recorded now, and the job goes on as if never taken.
+ */
+NODISCARD NONNULL(1, 2, 4)
+int engine_cancel(struct engine *e, struct job *job, bool unqueued, const char *reason);
+
 struct engine_stats {
+	const char *backlog_type; /* "memory", "sqlite" */
+	bool durable;
 	struct ledger_balance ledger;
 	struct queue_stats queue;
 	struct backlog_stats backlog;

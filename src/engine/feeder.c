@@ -24,10 +24,8 @@ struct feeder {
 	bool stopping GUARDED_BY(lock);
 };
 
-static void on_ready(void *arg)
+void feeder_wake(struct feeder *f)
 {
-	struct feeder *f = arg;
-
 	mutex_lock(&f->lock);
 	if (!f->ready) {
 		f->ready = true;
@@ -58,7 +56,8 @@ static void give_back(struct feeder *f, struct job *const *jobs, size_t n)
 	for (size_t i = 0; i < n; i++)
 		verdicts[i] = (struct verdict) { .job = jobs[n - 1 - i], .kind = VERDICT_RETURN };
 	ledger_move(f->options.ledger, LEDGER_QUEUED, LEDGER_WAITING, n);
-	backlog_settle(f->options.backlog, verdicts, n);
+	if (backlog_settle(f->options.backlog, verdicts, n) < 0)
+		abort(); /* that needs nothing that can fail */
 }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -117,8 +116,7 @@ int feeder_create(const struct feeder_options *options, struct feeder **ret_feed
 	r = cond_init(&f->changed);
 	if (r < 0)
 		goto destroy_lock;
-	options->backlog->listener = (struct backlog_listener) { .ready = on_ready, .arg = f };
-	r = thread_start(&f->thread, "feeder", THREAD_STACK_SMALL, run, f);
+	r = thread_start(&f->thread, "feeder", THREAD_STACK_PARSER, run, f);
 	if (r < 0)
 		goto destroy_changed;
 
@@ -126,7 +124,6 @@ int feeder_create(const struct feeder_options *options, struct feeder **ret_feed
 	return 0;
 
 destroy_changed:
-	options->backlog->listener = (struct backlog_listener) { 0 };
 	cond_destroy(&f->changed);
 destroy_lock:
 	mutex_destroy(&f->lock);
@@ -157,7 +154,6 @@ struct feeder *feeder_free(struct feeder *f)
 	if (f) {
 		feeder_stop(f);
 		feeder_join(f);
-		f->options.backlog->listener = (struct backlog_listener) { 0 };
 		cond_destroy(&f->changed);
 		mutex_destroy(&f->lock);
 		free(f);

@@ -15,7 +15,7 @@
 
 /* All borrowed for the feeder's life. */
 struct feeder_options {
-	struct backlog *backlog; /* its listener is set to the feeder's */
+	struct backlog *backlog;
 	struct queue *queue;
 	struct ledger *ledger;
 };
@@ -26,6 +26,9 @@ struct feeder;
  * -EAGAIN.  Free with feeder_free(). */
 NODISCARD NONNULL(1, 2)
 int feeder_create(const struct feeder_options *options, struct feeder **ret_feeder);
+
+/* Tells it that the backlog may have something new.  Safe from any thread. */
+NONNULL(1) void feeder_wake(struct feeder *f);
 
 /* Makes the feeder stop, once the queue is closed; what it could not push goes back. */
 NONNULL(1) void feeder_stop(struct feeder *f);

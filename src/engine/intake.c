@@ -20,6 +20,7 @@ struct inlet {
 	struct source *source;
 	pthread_t thread;
 	bool started;
+	struct buf cursor; /* the thread's own */
 	atomic_bool ended;
 	atomic_bool complete;              /* at its own end */
 	_Atomic uint64_t blocked_ns;       /* in submits that have ended */
@@ -34,50 +35,72 @@ struct intake {
 
 /* --- one source -------------------------------------------------------------------- */
 
-static int submit(struct inlet *inlet, struct job *const *jobs, size_t n)
+static int submit(struct inlet *inlet, struct job *const *jobs, size_t n, const char *cursor)
 {
-	const struct intake_options *o = &inlet->in->options;
+	struct submission s = {
+		.jobs = jobs,
+		.n = n,
+		.source = inlet->source->name,
+		.cursor = cursor,
+		.waits = true,
+	};
 	uint64_t since_ns = clock_now_ns();
 
 	atomic_store(&inlet->blocked_since_ns, since_ns);
-	int r = backlog_submit(o->backlog, jobs, n);
+	int r = backlog_submit_and_wait(inlet->in->options.backlog, &s);
 	(void) atomic_fetch_add(&inlet->blocked_ns, clock_now_ns() - since_ns);
 	atomic_store(&inlet->blocked_since_ns, 0);
-	if (r == 0)
-		ledger_accept(o->ledger, n);
 	return r;
 }
 
-/* Submits what cannot be submitted together one by one; what is too large even
- * alone is no job. */
-static int submit_singly(struct inlet *inlet, struct job **jobs, size_t n)
+/* Submits what cannot be submitted together one by one, the cursor with the last; what is too
+ * large even alone is no job. */
+static int submit_singly(struct inlet *inlet, struct job **jobs, size_t n, const char *cursor)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		bool last = i == n - 1;
 		if (r == 0)
-			r = submit(inlet, &jobs[i], 1);
-		if (r == -EMSGSIZE)
-			source_complain(inlet->source, 0, "a job is larger than backlog.max_bytes");
+			r = submit(inlet, &jobs[i], 1, last ? cursor : NULL);
 		if (r < 0)
 			job_free(jobs[i]);
-		if (r == -EMSGSIZE)
-			r = 0;
+		if (r != -EMSGSIZE)
+			continue;
+		source_complain(inlet->source, 0, "a job is larger than backlog.max_bytes");
+		r = last && cursor ? submit(inlet, NULL, 0, cursor) : 0;
 	}
+	return r;
+}
+
+static int submit_batch(struct inlet *inlet, struct job **jobs, size_t n, const char *cursor)
+{
+	for (size_t i = 0; i < n; i++)
+		jobs[i]->source = inlet->source->name;
+
+	int r = submit(inlet, jobs, n, cursor);
+	if (r == -EMSGSIZE)
+		return submit_singly(inlet, jobs, n, cursor);
+	for (size_t i = 0; r < 0 && i < n; i++)
+		job_free(jobs[i]);
 	return r;
 }
 
 static int hand_over(struct inlet *inlet, struct job **jobs, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		jobs[i]->source = inlet->source->name;
+	struct buf *cursor = &inlet->cursor;
 
-	int r = submit(inlet, jobs, n);
-	if (r == -EMSGSIZE)
-		return submit_singly(inlet, jobs, n);
-	for (size_t i = 0; r < 0 && i < n; i++)
-		job_free(jobs[i]);
-	return r;
+	buf_clear(cursor);
+	if (inlet->in->options.backlog->durable)
+		source_position(inlet->source, cursor);
+	if (cursor->len > 0)
+		buf_add_char(cursor, '\0');
+	if (cursor->failed)
+		buf_done(cursor); /* without it, lines are read again at worst after a crash */
+	int r = n > 0 || cursor->len > 0
+	                ? submit_batch(inlet, jobs, n, cursor->len > 0 ? cursor->data : NULL)
+	                : 0;
+	return r < 0 ? r : source_accepted(inlet->source);
 }
 
 static void *run(void *arg)
@@ -167,6 +190,7 @@ struct intake *intake_free(struct intake *in)
 		if (inlet->started)
 			thread_join(inlet->thread);
 		source_free(inlet->source);
+		buf_done(&inlet->cursor);
 		free(inlet);
 	}
 	(void) close(in->stop_fd);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The intake: a thread for each source, which reads a batch, submits it to the
- * backlog, and waits there as long as there is no room.
+ * The intake: a thread for each source, which reads a batch, submits it to the backlog
+ * together with the source's position, and waits there as long as there is no room.
  */
 #ifndef PENSTOCK_ENGINE_INTAKE_H
 #define PENSTOCK_ENGINE_INTAKE_H
 
 #include "backlog/backlog.h"
 #include "base/attr.h"
-#include "engine/ledger.h"
 #include "source/source.h"
 
 #include <stdbool.h>
@@ -16,8 +15,7 @@
 #include <stdint.h>
 
 struct intake_options {
-	struct backlog *backlog; /* borrowed, as the ledger, for the intake's life */
-	struct ledger *ledger;
+	struct backlog *backlog; /* borrowed for the intake's life */
 	size_t max_batch;        /* jobs submitted together; >= 1 */
 
 	/* Called by a source's thread when it has ended: with 0 at the source's end or

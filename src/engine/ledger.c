@@ -12,11 +12,12 @@ struct ledger {
 	struct ledger_balance balance GUARDED_BY(lock);
 };
 
-int ledger_create(struct ledger **ret_ledger)
+int ledger_create(const struct ledger_balance *start, struct ledger **ret_ledger)
 {
-	struct ledger *l = calloc(1, sizeof(*l));
+	struct ledger *l = malloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
+	*l = (struct ledger) { .balance = *start };
 
 	int r = mutex_init(&l->lock);
 	if (r < 0)

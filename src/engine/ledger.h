@@ -28,8 +28,15 @@ enum ledger_account {
 
 struct ledger;
 
-/* Returns 0 or -ENOMEM.  Free with ledger_free(). */
-NODISCARD NONNULL(1) int ledger_create(struct ledger **ret_ledger);
+struct ledger_balance {
+	uint64_t accepted;
+	uint64_t jobs[LEDGER_ACCOUNTS];
+};
+
+/* Opens the books with what stands in a durable backlog.  Returns 0 or -ENOMEM.  Free with
+ * ledger_free(). */
+NODISCARD NONNULL(1, 2)
+int ledger_create(const struct ledger_balance *start, struct ledger **ret_ledger);
 struct ledger *ledger_free(struct ledger *l);
 
 /* Books 'n' jobs as accepted and waiting. */
@@ -42,10 +49,6 @@ NONNULL(1) void ledger_accept(struct ledger *l, size_t n);
 NONNULL(1)
 void ledger_move(struct ledger *l, enum ledger_account from, enum ledger_account to, size_t n);
 
-struct ledger_balance {
-	uint64_t accepted;
-	uint64_t jobs[LEDGER_ACCOUNTS];
-};
 NONNULL(1, 2) void ledger_balance(struct ledger *l, struct ledger_balance *ret_balance);
 
 #endif

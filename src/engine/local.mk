@@ -8,4 +8,5 @@ libpenstock_a_SOURCES += \
 	src/engine/retry.c src/engine/retry.h \
 	src/engine/settings.c src/engine/settings.h \
 	src/engine/start.c \
+	src/engine/store.c \
 	src/engine/workers.c src/engine/workers.h

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's parts; private to engine.c and start.c. */
+/* The engine's parts; private to engine.c, start.c and store.c. */
 #ifndef PENSTOCK_ENGINE_PARTS_H
 #define PENSTOCK_ENGINE_PARTS_H
 
@@ -17,8 +17,15 @@ struct complaints {
 	const char *source; /* its name, which tells it from others; NULL before the first */
 };
 
+/* The request for the job that crashed too often. */
+struct poison {
+	struct query query;
+	struct engine *engine;
+};
+
 struct engine {
 	struct engine_options options;
+	struct poison poison;
 
 	/* In the order of their start. */
 	struct ledger *ledger;
@@ -27,7 +34,7 @@ struct engine {
 	struct queue *queue;
 	struct recorder *recorder;
 	struct workers *workers;
-	struct feeder *feeder;
+	_Atomic(struct feeder *) feeder; /* the backlog's thread may call before there is one */
 	struct intake *intake;
 	struct complaints *complaints; /* about each source */
 	size_t n_sources;
@@ -38,6 +45,7 @@ struct engine {
 	atomic_bool cancelling;
 
 	int event_fd;
+	atomic_bool started; /* the intake is there; a durable backlog's jobs may be settled before */
 	atomic_bool stopping;
 	atomic_bool workers_left;
 	atomic_bool source_failed;
@@ -45,9 +53,21 @@ struct engine {
 	atomic_int trouble;
 };
 
+/* Records a job that the ledger has as running and that was not fetched; false, without
+ * 'waits', if the recorder has no room now. */
+NONNULL(1, 2, 4)
+bool engine_record_unfetched(struct engine *e, struct job *job, enum outcome outcome,
+                             const char *reason, bool waits);
+
 /* Starts every part, downstream first; engine_free() clears up after a failure. */
 NODISCARD NONNULL(1, 2, 3)
 int engine_start_parts(struct engine *e, const struct engine_options *options, struct buf *errors);
+
+/* Opens the backlog and the ledger, and makes the log of results whole. */
+NODISCARD NONNULL(1, 2) int engine_open_store(struct engine *e, struct buf *errors);
+
+/* Records the job that crashed too often as dead. */
+NONNULL(1) void engine_set_aside_poisoned(struct engine *e);
 
 /* What an attempt keeps to, as the settings say. */
 struct workers_policy engine_policy(const struct settings *s);

@@ -16,6 +16,9 @@
  * would cost more than the record. */
 #define LINGER_NS (2 * NS_PER_MS)
 
+/* How long a record may be in the log before that is made durable. */
+#define SYNC_NS (1 * NS_PER_S)
+
 struct batch {
 	struct buf lines;
 	struct verdict verdicts[RECORDER_MAX_RECORDS];
@@ -39,7 +42,10 @@ struct recorder {
 
 	/* The thread's own. */
 	struct batch *outgoing;
-	int error; /* the first failure to append */
+	int error;             /* why nothing more can be settled for good; 0 if it can */
+	int log_error;         /* the same of the log, where the backlog keeps the records */
+	uint64_t appended_seq; /* of the last record in the log */
+	uint64_t sync_at_ns;   /* when the log shall be made durable; NEVER if it is */
 	struct pulse pulse;
 
 	struct batch batches[2];
@@ -66,15 +72,42 @@ static void add(struct recorder *r, const struct verdict *verdict, enum outcome 
 {
 	struct batch *b = r->inlet;
 
-	b->verdicts[b->n++] = *verdict;
+	struct verdict *v = &b->verdicts[b->n++];
+	size_t start = b->lines.len;
+
+	*v = *verdict;
 	if (verdict->kind != VERDICT_FINAL)
 		return;
 	b->finals[outcome]++;
+	v->outcome = outcome;
+	v->seq = ++r->seq;
 	buf_add_str(&b->lines, "{\"seq\":");
-	buf_add_u64(&b->lines, ++r->seq);
+	buf_add_u64(&b->lines, v->seq);
 	buf_add_char(&b->lines, ',');
 	buf_add(&b->lines, line->data, line->len);
 	b->lines.failed = b->lines.failed || line->failed;
+	v->line_len = b->lines.len - start;
+}
+
+static void add_and_wake(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
+                         const struct buf *line) REQUIRES(r->lock)
+{
+	add(r, verdict, outcome, line);
+	if (r->inlet->n == 1 || is_due(r))
+		wake_one(&r->thread_wake);
+	if (has_room(r, 0))
+		wake_one(&r->workers_wake);
+}
+
+bool recorder_offer(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
+                    const struct buf *line)
+{
+	mutex_lock(&r->lock);
+	bool room = has_room(r, line->len);
+	if (room)
+		add_and_wake(r, verdict, outcome, line);
+	mutex_unlock(&r->lock);
+	return room;
 }
 
 void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
@@ -83,39 +116,41 @@ void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcom
 	mutex_lock(&r->lock);
 	while (!has_room(r, line->len))
 		(void) wake_wait(&r->workers_wake, &r->lock, NEVER);
-	add(r, verdict, outcome, line);
-	if (r->inlet->n == 1 || is_due(r))
-		wake_one(&r->thread_wake);
-	if (has_room(r, 0))
-		wake_one(&r->workers_wake);
+	add_and_wake(r, verdict, outcome, line);
 	mutex_unlock(&r->lock);
 }
 
-/* --- thread ------------------------------------------------------------------------ */
+/* --- waiting ----------------------------------------------------------------------- */
 
-/* Waits for a batch and swaps it out.  Returns false once closed and empty. */
+/* Waits for a batch and swaps it out; it is empty if the log is to be synced before one
+ * comes.  Returns false once closed and empty. */
 static bool take_batch(struct recorder *r, uint64_t last_ns)
 {
-	mutex_lock(&r->lock);
-	while (r->inlet->n == 0 && !r->closed)
-		(void) wake_wait(&r->thread_wake, &r->lock, NEVER);
 	bool in_time = true;
+
+	mutex_lock(&r->lock);
+	while (r->inlet->n == 0 && !r->closed && in_time)
+		in_time = wake_wait(&r->thread_wake, &r->lock, r->sync_at_ns);
 	while (in_time && !is_due(r) && !r->closed)
 		in_time = wake_wait(&r->thread_wake, &r->lock, last_ns + LINGER_NS);
 
 	struct batch *full = r->inlet;
+	bool go_on = full->n > 0 || !r->closed;
 	r->inlet = r->outgoing;
 	r->outgoing = full;
 	wake_one(&r->workers_wake);
 	mutex_unlock(&r->lock);
-	return full->n > 0;
+	return go_on;
 }
 
-/* Lets a second pass.  Returns false once the recorder is abandoned. */
-static bool wait_out(struct recorder *r)
+/* Whether what fails for now is worth another try: lets a second pass.  Returns false once
+ * the recorder is abandoned. */
+static bool wait_out(struct recorder *r, int error)
 {
 	uint64_t until_ns = clock_now_ns() + NS_PER_S;
 
+	if (!r->options.stalls || error == -EPIPE || error == -ECANCELED)
+		return false;
 	mutex_lock(&r->lock);
 	while (!r->abandoned && wake_wait(&r->thread_wake, &r->lock, until_ns))
 		;
@@ -124,47 +159,90 @@ static bool wait_out(struct recorder *r)
 	return go_on;
 }
 
+/* --- the log ----------------------------------------------------------------------- */
+
+int recorder_mark(struct backlog *b, uint64_t seq, const struct results_position *position)
+{
+	struct buf text = { 0 };
+
+	results_position_write(position, &text);
+	buf_add_char(&text, '\0');
+	int error = text.failed ? -ENOMEM : backlog_mark(b, seq, text.data);
+	buf_done(&text);
+	return error;
+}
+
+static int mark(struct recorder *r, const struct results_position *position)
+{
+	return recorder_mark(r->options.backlog, r->appended_seq, position);
+}
+
+/* A log that was rotated is marked before it gets its first record: what is missing after
+ * a crash is looked for in the right file then. */
+static int turn(struct recorder *r)
+{
+	struct results_position position;
+
+	int error = results_turn(r->options.results, &position);
+	if (error != 1 || !r->options.backlog->durable)
+		return error < 0 ? error : 0;
+	do
+		error = mark(r, &position);
+	while (error < 0 && wait_out(r, error));
+	return error;
+}
+
+static int append_once(struct recorder *r, const struct buf *lines)
+{
+	int error = turn(r);
+
+	return error < 0 ? error : results_append(r->options.results, lines->data, lines->len);
+}
+
 /* Appends, and if that fails and is worth it, again and again. */
 static int append_lines(struct recorder *r, const struct buf *lines)
 {
-	int error = results_append(r->options.results, lines->data, lines->len);
-	bool troubled = error < 0 && error != -EPIPE && error != -ECANCELED && r->options.stalls;
+	int error = append_once(r, lines);
+	bool told = error < 0 && error != -EPIPE && error != -ECANCELED && r->options.stalls;
 
-	if (!troubled)
-		return error;
-	r->options.trouble(r->options.arg, error);
-	while (error < 0 && wait_out(r))
-		error = results_append(r->options.results, lines->data, lines->len);
-	if (error == 0)
+	if (told)
+		r->options.trouble(r->options.arg, error);
+	while (error < 0 && wait_out(r, error))
+		error = append_once(r, lines);
+	if (told && error == 0)
 		r->options.trouble(r->options.arg, 0);
 	return error;
 }
 
-/* Appends the batch's lines.  What could not be recorded is not final, but has
- * been fetched: it goes back to wait, not to be fetched again. */
-static void write_batch(struct recorder *r, struct batch *b)
+/* What cannot be synced or marked now is tried again with the next records, or in a
+ * second: nothing depends on it but how much is compared after a crash. */
+static void sync_log(struct recorder *r)
 {
-	if (r->error == 0 && b->lines.failed)
-		r->error = -ENOMEM;
-	if (r->error == 0 && b->lines.len > 0)
-		r->error = append_lines(r, &b->lines);
-	if (r->error == 0)
-		return;
+	struct results_position position;
 
-	/* Told first: once the jobs are booked, whoever watches may take that for the end. */
-	r->options.settled(r->options.arg, r->error);
+	if (results_sync(r->options.results, &position) == 0 && mark(r, &position) == 0)
+		r->sync_at_ns = NEVER;
+	else
+		r->sync_at_ns = clock_after(clock_now_ns(), SYNC_NS);
+}
+
+/* --- settling ---------------------------------------------------------------------- */
+
+/* Turns final verdicts into returns: to wait until 'due_ns'. */
+static void give_back_finals(struct batch *b, uint64_t due_ns)
+{
 	for (size_t i = 0; i < b->n; i++)
 		if (b->verdicts[i].kind == VERDICT_FINAL)
 			b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
 				                            .kind = VERDICT_RETURN,
-				                            .due_ns = NEVER };
+				                            .due_ns = due_ns };
 	memset(b->finals, 0, sizeof(b->finals));
 }
 
 /* Settles before booking: who sees in the ledger that nothing is running any more may
  * rely on every job being back.  A job that is taken again at once waits in
  * ledger_move() until it is booked. */
-static void settle_batch(struct recorder *r, struct batch *b)
+static void book_batch(struct recorder *r, const struct batch *b)
 {
 	static const enum ledger_account accounts[OUTCOMES] = {
 		[OUTCOME_DONE] = LEDGER_DONE,
@@ -173,7 +251,6 @@ static void settle_batch(struct recorder *r, struct batch *b)
 	};
 	size_t finals = 0;
 
-	backlog_settle(r->options.backlog, b->verdicts, b->n);
 	for (size_t i = 0; i < OUTCOMES; i++) {
 		ledger_move(r->options.ledger, LEDGER_RUNNING, accounts[i], b->finals[i]);
 		finals += b->finals[i];
@@ -187,6 +264,84 @@ static void settle_batch(struct recorder *r, struct batch *b)
 	r->options.settled(r->options.arg, r->error);
 }
 
+/* The record, then the settling.  What could not be recorded is not final, but has been
+ * fetched: it goes back to wait, not to be fetched again. */
+static void record_and_settle(struct recorder *r, struct batch *b)
+{
+	pulse_set(&r->pulse, "writing", NEVER); /* a disk takes as long as it takes */
+	if (r->error == 0 && b->lines.failed)
+		r->error = -ENOMEM;
+	if (r->error == 0 && b->lines.len > 0)
+		r->error = append_lines(r, &b->lines);
+	if (r->error < 0) {
+		/* Told first: once the jobs are booked, whoever watches may take that for the end. */
+		r->options.settled(r->options.arg, r->error);
+		give_back_finals(b, NEVER);
+	}
+	pulse_set(&r->pulse, "settling", clock_now_ns() + PULSE_STEP_NS);
+	if (backlog_settle(r->options.backlog, b->verdicts, b->n) < 0)
+		abort(); /* a backlog that is not durable never refuses */
+}
+
+static void point_to_lines(struct batch *b)
+{
+	const char *at = b->lines.data;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->verdicts[i].kind != VERDICT_FINAL)
+			continue;
+		b->verdicts[i].line = at;
+		at += b->verdicts[i].line_len;
+	}
+}
+
+/* Settles with a durable backlog, again and again if its disk fails.  What it cannot take in the
+ * end was not fetched, as far as anybody will know after the next start. */
+static void commit(struct recorder *r, struct batch *b)
+{
+	int error = r->error < 0 ? r->error : b->lines.failed ? -ENOMEM : 0;
+
+	point_to_lines(b);
+	if (error == 0)
+		do
+			error = backlog_settle(r->options.backlog, b->verdicts, b->n);
+		while (error < 0 && wait_out(r, error));
+	if (error == 0)
+		return;
+
+	r->error = error;
+	r->options.settled(r->options.arg, error);
+	for (size_t i = 0; i < b->n; i++)
+		b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
+			                            .kind = VERDICT_RETURN };
+	memset(b->finals, 0, sizeof(b->finals));
+	buf_clear(&b->lines);
+	if (backlog_settle(r->options.backlog, b->verdicts, b->n) < 0)
+		abort(); /* that needs no disk */
+}
+
+/* The settling, then the record.  One that cannot be appended is appended at the next
+ * start, as those that follow it then are: none may come before it. */
+static void settle_and_record(struct recorder *r, struct batch *b)
+{
+	pulse_set(&r->pulse, "committing", NEVER);
+	commit(r, b);
+	if (r->log_error < 0 || b->lines.len == 0)
+		return;
+	pulse_set(&r->pulse, "writing", NEVER);
+	r->log_error = append_lines(r, &b->lines);
+	if (r->log_error < 0) {
+		r->options.settled(r->options.arg, r->log_error);
+		return;
+	}
+	for (size_t i = 0; i < OUTCOMES; i++)
+		r->appended_seq += b->finals[i];
+	if (r->sync_at_ns == NEVER)
+		r->sync_at_ns = clock_after(clock_now_ns(), SYNC_NS);
+}
+
+/* --- thread ------------------------------------------------------------------------ */
+
 static void empty_batch(struct batch *b)
 {
 	if (b->lines.size > 2 * RECORDER_MAX_BYTES)
@@ -199,18 +354,24 @@ static void empty_batch(struct batch *b)
 static void *run(void *arg)
 {
 	struct recorder *r = arg;
+	bool durable = r->options.backlog->durable;
 	uint64_t last_ns = 0;
 
 	pulse_set(&r->pulse, "idle", NEVER);
 	while (take_batch(r, last_ns)) {
-		pulse_set(&r->pulse, "writing", NEVER); /* a disk takes as long as it takes */
-		write_batch(r, r->outgoing);
-		pulse_set(&r->pulse, "settling", clock_now_ns() + PULSE_STEP_NS);
-		settle_batch(r, r->outgoing);
-		empty_batch(r->outgoing);
+		struct batch *b = r->outgoing;
+		if (b->n > 0) {
+			durable ? settle_and_record(r, b) : record_and_settle(r, b);
+			book_batch(r, b);
+			empty_batch(b);
+		}
+		if (clock_now_ns() >= r->sync_at_ns)
+			sync_log(r);
 		last_ns = clock_now_ns();
 		pulse_set(&r->pulse, "idle", NEVER);
 	}
+	if (r->sync_at_ns != NEVER)
+		sync_log(r);
 	return NULL;
 }
 
@@ -225,6 +386,9 @@ int recorder_create(const struct recorder_options *options, struct recorder **re
 		.options = *options,
 		.inlet = &r->batches[0],
 		.outgoing = &r->batches[1],
+		.seq = options->last_seq,
+		.appended_seq = options->last_seq,
+		.sync_at_ns = NEVER,
 	};
 
 	int err = mutex_init(&r->lock);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The recorder: one thread that appends results to their log, and then settles
- * the jobs with the backlog.
+ * The recorder: one thread that settles jobs with the backlog and appends their
+ * results to the log.
+ *
+ * What is durable comes first.  With a backlog in memory the record is appended, and
+ * then the job is settled.  A durable backlog keeps the record itself: there the job is
+ * settled, and then the record is appended; the log is synced and marked in the backlog
+ * each second, so that after a crash it can be made whole from there.
  *
  * Its inlet is bounded in records and bytes, so that a slow disk slows the
  * workers rather than filling the memory.  It has two batches: workers fill one
@@ -30,6 +35,7 @@ struct recorder_options {
 	struct results *results; /* these three are borrowed for the recorder's life */
 	struct backlog *backlog;
 	struct ledger *ledger;
+	uint64_t last_seq;       /* of the records that there are already */
 
 	/* A disk that is full or fails: try again each second, and let the inlet fill
 	 * meanwhile, rather than give up.  'trouble' is called by the recorder's thread
@@ -37,12 +43,18 @@ struct recorder_options {
 	bool stalls;
 	void (*trouble)(void *arg, int error);
 
-	/* Called by the recorder's thread after each batch that it has settled, with
-	 * 0, or, then and also before, with what results_append() said.  From the first failure on nothing
-	 * more is recorded: jobs that were final go back to the backlog instead. */
+	/* Called by the recorder's thread after each batch that it has settled, with 0, or,
+	 * then and also before, with why records cannot be written.  From the first failure
+	 * on nothing more is: jobs that were final go back to the backlog instead, unless it
+	 * is durable and has their records. */
 	void (*settled)(void *arg, int error);
 	void *arg;
 };
+
+/* Has a durable backlog remember that the log has every record up to 'seq', and stands at
+ * 'position' then.  Returns what backlog_mark() does, or -ENOMEM. */
+NODISCARD NONNULL(1, 3)
+int recorder_mark(struct backlog *b, uint64_t seq, const struct results_position *position);
 
 struct recorder;
 
@@ -63,6 +75,11 @@ struct recorder *recorder_free(struct recorder *r);
 NONNULL(1, 2, 4)
 void recorder_put(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
                   const struct buf *line);
+
+/* The same if there is room now.  Returns false, having done nothing, if not. */
+NODISCARD NONNULL(1, 2, 4)
+bool recorder_offer(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
+                    const struct buf *line);
 
 /* What its thread is doing. */
 NONNULL(1) const struct pulse *recorder_pulse(const struct recorder *r);

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define KIB UINT64_C(1024)
@@ -23,17 +24,20 @@
 
 /* --- the table --------------------------------------------------------------------- */
 
-static const char *const backlog_types[] = { [BACKLOG_MEMORY] = "memory", NULL };
+static const char *const backlog_types[] = {
+	[BACKLOG_MEMORY] = "memory", [BACKLOG_SQLITE] = "sqlite", NULL
+};
 static const char *const source_types[] = {
-	[SOURCE_FILE] = "file", [SOURCE_SCHEDULE] = "schedule", NULL
+	[SOURCE_FILE] = "file", [SOURCE_DIRECTORY] = "directory", [SOURCE_SCHEDULE] = "schedule", NULL
 };
 
 #define AT(member) .offset = offsetof(struct source_settings, member)
 static const struct config_key source_keys[] = {
 	{ "type", CONFIG_CHOICE, AT(type), .choices = source_types, .unit = "",
-	  .help = "\"file\" or \"schedule\"" },
+	  .help = "\"file\", \"directory\" or \"schedule\"" },
 	{ "path", CONFIG_STRING, AT(path), .preset = "", .unit = "",
-	  .help = "file: where the lines are; \"-\" is standard input" },
+	  .help = "file: where the lines are; \"-\" is standard input; directory: where files of "
+	          "lines are dropped" },
 	{ "follow", CONFIG_BOOL, AT(follow), .preset = "false", .unit = "",
 	  .help = "file: wait for more at the end, as tail -F does" },
 	{ "every", CONFIG_DURATION, AT(every_ns), .preset = "0", .max = 365 * DAY, .unit = "time",
@@ -68,13 +72,24 @@ static const struct config_key keys[] = {
 	  .max = 1024 * GIB, .unit = "bytes", .reloads = true,
 	  .help = "the same bound in memory, for jobs with large bodies" },
 
-	{ "backlog.type", CONFIG_CHOICE, AT(backlog.type), .preset = "memory",
-	  .choices = backlog_types, .unit = "", .help = "where accepted jobs wait; \"memory\" does not outlive the program" },
-	{ "backlog.max_jobs", CONFIG_COUNT, AT(backlog.max_jobs), .preset = "0", .max = 100000000,
-	  .unit = "jobs", .help = "accepted and not finished, retries included; 0: ten times the "
-	          "queue.capacity at the start" },
-	{ "backlog.max_bytes", CONFIG_SIZE, AT(backlog.max_bytes), .preset = "64M", .min = JOB_MAX_BYTES,
-	  .max = 1024 * GIB, .unit = "bytes", .help = "the same bound in memory" },
+	{ "backlog.type", CONFIG_CHOICE, AT(backlog.type), .preset = "sqlite",
+	  .choices = backlog_types, .unit = "",
+	  .help = "penstockd: where accepted jobs wait; those in \"memory\" do not outlive the "
+	          "program; penstock fetch always keeps them there" },
+	{ "backlog.path", CONFIG_STRING, AT(backlog.path), .preset = "backlog.db", .unit = "",
+	  .help = "sqlite: the database" },
+	{ "backlog.max_jobs", CONFIG_COUNT, AT(backlog.max_jobs), .preset = "0", .max = 1000000000,
+	  .unit = "jobs", .help = "accepted and not finished, retries included; 0: sqlite 1000000, "
+	          "memory ten times the queue.capacity at the start" },
+	{ "backlog.max_bytes", CONFIG_SIZE, AT(backlog.max_bytes), .preset = "0",
+	  .max = 1024 * GIB, .unit = "bytes",
+	  .help = "sqlite: of the database's files; memory: of the jobs; 0: 1G and 64M" },
+	{ "backlog.min_free", CONFIG_SIZE, AT(backlog.min_free), .preset = "64M", .max = 1024 * GIB,
+	  .unit = "bytes",
+	  .help = "sqlite: below so much free space on its disk no job is accepted" },
+	{ "backlog.ageing", CONFIG_DURATION, AT(backlog.ageing_ns), .preset = "10m",
+	  .max = 365 * DAY, .unit = "time",
+	  .help = "a waiting job outranks new ones of the next higher priority after this" },
 
 	{ "sources", CONFIG_GROUPS, AT(sources), .preset = "", .element = &source_table, .unit = "",
 	  .help = "where jobs come from" },
@@ -118,6 +133,10 @@ static const struct config_key keys[] = {
 	  .help = "where results are appended, a JSON object a line; \"-\" is standard output, \"\" "
 	          "too for penstock fetch, and results.jsonl for penstockd" },
 
+	{ "results.remember", CONFIG_DURATION, AT(results.remember_ns), .preset = "1d",
+	  .max = 365 * DAY, .unit = "time",
+	  .help = "sqlite: how long a settled job is known by its id, if backlog.max_bytes allows" },
+
 	{ "control.socket", CONFIG_STRING, AT(control.socket), .preset = "control.sock", .unit = "",
 	  .help = "penstockd: the socket that penstock status and curl talk to" },
 	{ "control.mode", CONFIG_STRING, AT(control.mode), .preset = "0660", .unit = "",
@@ -150,6 +169,8 @@ static int check_source(const struct source_settings *s, size_t index, struct bu
 
 	if (s->type == SOURCE_FILE && *s->path == '\0')
 		buf_printf(errors, "sources[%zu]: a file source needs a path\n", index);
+	if (s->type == SOURCE_DIRECTORY && *s->path == '\0')
+		buf_printf(errors, "sources[%zu]: a directory source needs a path\n", index);
 	if (s->type == SOURCE_SCHEDULE && s->every_ns == 0)
 		buf_printf(errors, "sources[%zu]: a schedule needs every, such as \"10s\"\n", index);
 	if (s->type == SOURCE_SCHEDULE && s->urls.n == 0)
@@ -157,13 +178,25 @@ static int check_source(const struct source_settings *s, size_t index, struct bu
 	return errors->len > before ? -EINVAL : 0;
 }
 
+/* Two sources of one path would share one position. */
+static void check_sources(const struct config_groups *groups, struct buf *errors)
+{
+	const struct source_settings *sources = groups->items;
+
+	for (size_t i = 0; i < groups->n; i++) {
+		(void) check_source(&sources[i], i, errors);
+		for (size_t j = 0; j < i; j++)
+			if (*sources[i].path != '\0' && strcmp(sources[i].path, sources[j].path) == 0)
+				buf_printf(errors, "sources[%zu]: %s is read by sources[%zu] already\n", i,
+				           sources[i].path, j);
+	}
+}
+
 static int check(const struct settings *s, const struct config *c, struct buf *errors)
 {
-	const struct source_settings *sources = s->sources.items;
 	size_t before = errors->len;
 
-	for (size_t i = 0; i < s->sources.n; i++)
-		(void) check_source(&sources[i], i, errors);
+	check_sources(&s->sources, errors);
 	for (size_t i = 0; i < s->fetch.success.n; i++) {
 		struct status_set set = { 0 };
 		if (status_set_add(&set, s->fetch.success.items[i]) < 0)
@@ -182,6 +215,12 @@ static int check(const struct settings *s, const struct config *c, struct buf *e
 	if (!settings_control_mode(s, &(unsigned) { 0 }))
 		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
 		           config_origin_of(c, "control.mode"));
+	if (s->backlog.max_bytes > 0 && s->backlog.max_bytes < JOB_MAX_BYTES)
+		buf_printf(errors, "%s: backlog.max_bytes: must be 0, or at least 4M, which one job may have\n",
+		           config_origin_of(c, "backlog.max_bytes"));
+	if (*s->backlog.path == '\0')
+		buf_printf(errors, "%s: backlog.path: must not be empty\n",
+		           config_origin_of(c, "backlog.path"));
 	if (s->retry.base_ns > s->retry.max_ns)
 		buf_printf(errors, "%s: retry.base: must not be longer than retry.max\n",
 		           config_origin_of(c, "retry.base"));
@@ -210,31 +249,50 @@ int settings_load(const char *path, const char *const *overrides, size_t n_overr
 
 uint64_t settings_max_jobs(const struct settings *s)
 {
-	return s->backlog.max_jobs > 0 ? s->backlog.max_jobs : 10 * s->queue.capacity;
+	if (s->backlog.max_jobs > 0)
+		return s->backlog.max_jobs;
+	return s->backlog.type == BACKLOG_SQLITE ? 1000000 : 10 * s->queue.capacity;
+}
+
+uint64_t settings_max_backlog_bytes(const struct settings *s)
+{
+	if (s->backlog.max_bytes > 0)
+		return s->backlog.max_bytes;
+	return s->backlog.type == BACKLOG_SQLITE ? GIB : 64 * MIB;
+}
+
+uint64_t settings_max_out_bytes(const struct settings *s) { return 2 * s->queue.max_bytes; }
+
+/* Of the jobs that are in memory.  In a backlog in memory that is all of them, from
+ * acceptance to the final record; of a durable one, those that are out of it. */
+static uint64_t max_job_bytes(const struct settings *s)
+{
+	if (s->backlog.type == BACKLOG_SQLITE)
+		return settings_max_out_bytes(s);
+	return settings_max_backlog_bytes(s) + settings_max_jobs(s) * 2 * sizeof(void *);
 }
 
 /*
- * Jobs hold their memory in the backlog from acceptance to the final record, in
- * the queue and with a worker too, so backlog.max_bytes bounds them all; a job's
- * record, which is about as large, exists beside it for a moment.  The other figures were measured with libcurl 7.88 and OpenSSL 3.0: a handle with
- * its TLS connection, a worker's stack and buffers, and the program with its libraries.
+ * A job's record, which is about as large, exists beside it for a moment.  The other
+ * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
+ * TLS connection, a worker's stack and buffers, the database's caches, and the program
+ * with its libraries.
  */
 uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 {
-	const uint64_t program = 16 * MIB, handle = 160 * KIB;
+	const uint64_t program = 16 * MIB, handle = 160 * KIB, database = 16 * MIB;
 	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES;
 	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
-	uint64_t max_jobs = settings_max_jobs(s);
 
-	return program + 2 * s->backlog.max_bytes + max_jobs * 2 * sizeof(void *) + s->workers * (worker + handle) +
-	       s->fetch.idle_connections * handle + 4 * (uint64_t) RECORDER_MAX_BYTES +
-	       n_sources * source;
+	return program + (s->backlog.type == BACKLOG_SQLITE ? database : 0) + 2 * max_job_bytes(s) +
+	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
+	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source;
 }
 
 /* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair. */
 uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 {
-	const uint64_t program = 32, resolver = 32, source = 4;
+	const uint64_t program = 40, resolver = 32, source = 6;
 
 	return program + resolver + s->workers * 4 + s->fetch.idle_connections * 3 +
 	       n_sources * source;

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BACKLOG_MEMORY };
-enum { SOURCE_FILE, SOURCE_SCHEDULE };
+enum { BACKLOG_MEMORY, BACKLOG_SQLITE };
+enum { SOURCE_FILE, SOURCE_DIRECTORY, SOURCE_SCHEDULE };
 
 /* An element of 'sources'. */
 struct source_settings {
@@ -35,8 +35,11 @@ struct settings {
 	} queue;
 	struct {
 		int type; /* BACKLOG_… */
-		uint64_t max_jobs; /* 0: ten times the queue's capacity */
-		uint64_t max_bytes;
+		const char *path;
+		uint64_t max_jobs;  /* 0: settings_max_jobs() */
+		uint64_t max_bytes; /* 0: settings_max_backlog_bytes() */
+		uint64_t min_free;
+		uint64_t ageing_ns;
 	} backlog;
 	struct config_groups sources; /* of struct source_settings */
 	struct {
@@ -57,6 +60,7 @@ struct settings {
 	} retry;
 	struct {
 		const char *path; /* "": the program's own default */
+		uint64_t remember_ns;
 	} results;
 	struct {
 		const char *socket;
@@ -78,8 +82,13 @@ int settings_load(const char *path, const char *const *overrides, size_t n_overr
 /* Reads control.mode.  Returns false if it is no octal mode of 0600 to 0777. */
 NODISCARD NONNULL(1, 2) bool settings_control_mode(const struct settings *s, unsigned *ret_mode);
 
-/* The backlog's bound in force: backlog.max_jobs, or what it defaults to. */
+/* The backlog's bounds in force: backlog.max_jobs and backlog.max_bytes, or what they default to. */
 NONNULL(1) uint64_t settings_max_jobs(const struct settings *s);
+NONNULL(1) uint64_t settings_max_backlog_bytes(const struct settings *s);
+
+/* How many bytes of jobs may be out of a durable backlog: in the queue, with workers and
+ * the recorder. */
+NONNULL(1) uint64_t settings_max_out_bytes(const struct settings *s);
 
 /* An upper bound of the resident memory, in bytes, with 'n_sources' sources. */
 NONNULL(1) uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources);

@@ -2,11 +2,11 @@
 /* How the engine's parts are started, and what their threads report to it. */
 #include "engine/parts.h"
 
-#include "backlog/memory.h"
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/random.h"
 #include "engine/retry.h"
+#include "source/directory.h"
 #include "source/schedule.h"
 #include "source/urlfile.h"
 
@@ -23,7 +23,7 @@ static void on_settled(void *arg, int error)
 
 	if (error < 0 && atomic_compare_exchange_strong(&e->record_error, &none, error))
 		event_raise(e->event_fd);
-	else if (atomic_load(&e->stopping) || engine_is_finished(e))
+	else if (atomic_load(&e->stopping) || (atomic_load(&e->started) && engine_is_finished(e)))
 		event_raise(e->event_fd);
 }
 
@@ -65,21 +65,30 @@ static void log_held_back(struct complaints *about)
 		          (unsigned long long) n);
 }
 
-static void on_complaint(void *arg, const struct source_complaint *c)
+static void tell_about_source(struct complaints *about, const struct source_complaint *c,
+                              const char *what)
 {
-	struct complaints *about = arg;
 	const struct log_fields fields = { .source = c->source };
+	const char *slash = c->file ? "/" : "", *file = c->file ? c->file : "";
 
 	about->source = c->source;
 	if (!log_allowed(&about->limit, clock_now_ns()))
 		return;
 	log_held_back(about);
 	if (c->line > 0)
-		log_about(LOG_LEVEL_WARNING, &fields, "%s:%llu: skipped: %s", c->source,
-		          (unsigned long long) c->line, c->why);
+		log_about(LOG_LEVEL_WARNING, &fields, "%s%s%s:%llu: %s%s", c->source, slash, file,
+		          (unsigned long long) c->line, what, c->why);
 	else
-		log_about(LOG_LEVEL_WARNING, &fields, "%s: skipped: %s", c->source, c->why);
+		log_about(LOG_LEVEL_WARNING, &fields, "%s%s%s: %s%s", c->source, slash, file, what,
+		          c->why);
 }
+
+static void on_complaint(void *arg, const struct source_complaint *c)
+{
+	tell_about_source(arg, c, "skipped: ");
+}
+
+static void on_notice(void *arg, const struct source_complaint *c) { tell_about_source(arg, c, ""); }
 
 /* Called by the source's own thread, as its complaints are. */
 static void on_source_ended(void *arg, const char *source, int error)
@@ -131,26 +140,30 @@ static int start_fetcher(struct engine *e, struct buf *errors)
 	return r;
 }
 
-static int start_middle(struct engine *e)
+static int start_queue(struct engine *e)
 {
 	const struct settings *s = e->options.settings;
 
-	int r = memory_backlog_create(settings_max_jobs(s), s->backlog.max_bytes, &e->backlog);
-	if (r == 0)
-		r = queue_create(s->queue.capacity, s->queue.max_bytes, &e->queue);
-	if (r == 0)
-		r = recorder_create(
-			&(struct recorder_options) {
-				.results = e->options.results,
-				.backlog = e->backlog,
-				.ledger = e->ledger,
-				.stalls = e->options.stalls,
-				.trouble = on_trouble,
-				.settled = on_settled,
-				.arg = e,
-			},
-			&e->recorder);
-	return r;
+	return queue_create(s->queue.capacity, s->queue.max_bytes, &e->queue);
+}
+
+static int start_recorder(struct engine *e)
+{
+	struct backlog_stats stats;
+
+	backlog_stats(e->backlog, &stats);
+	return recorder_create(
+		&(struct recorder_options) {
+			.results = e->options.results,
+			.backlog = e->backlog,
+			.ledger = e->ledger,
+			.last_seq = stats.last_seq,
+			.stalls = e->options.stalls,
+			.trouble = on_trouble,
+			.settled = on_settled,
+			.arg = e,
+		},
+		&e->recorder);
 }
 
 struct workers_policy engine_policy(const struct settings *s)
@@ -197,13 +210,17 @@ static int start_workers(struct engine *e, struct buf *errors)
 
 static int start_feeder(struct engine *e)
 {
-	return feeder_create(
+	struct feeder *feeder = NULL;
+
+	int r = feeder_create(
 		&(struct feeder_options) {
 			.backlog = e->backlog,
 			.queue = e->queue,
 			.ledger = e->ledger,
 		},
-		&e->feeder);
+		&feeder);
+	atomic_store(&e->feeder, feeder);
+	return r;
 }
 
 static int open_schedule(struct engine *e, const struct source_settings *s,
@@ -222,29 +239,64 @@ static int open_schedule(struct engine *e, const struct source_settings *s,
 	return schedule_create(&options, ret_source);
 }
 
-static int open_file(struct engine *e, const struct source_settings *s,
+static int open_file(struct engine *e, const struct source_settings *s, const char *cursor,
                      const struct source_listener *listener, struct source **ret_source)
 {
 	const struct urlfile_options options = {
 		.path = s->path,
 		.follow = s->follow,
+		.resumes = e->backlog->durable,
+		.cursor = cursor,
 		.stop_fd = intake_stop_fd(e->intake),
 		.listener = *listener,
 	};
 	return urlfile_create(&options, ret_source);
 }
 
+static int open_directory(struct engine *e, const struct source_settings *s, const char *cursor,
+                          const struct source_listener *listener, struct source **ret_source)
+{
+	const struct directory_options options = {
+		.name = s->path,
+		.path = s->path,
+		.cursor = cursor,
+		.stop_fd = intake_stop_fd(e->intake),
+		.listener = *listener,
+	};
+	return directory_create(&options, ret_source);
+}
+
+static int open_by_type(struct engine *e, const struct source_settings *s, const char *cursor,
+                        const struct source_listener *listener, struct source **ret_source)
+{
+	switch (s->type) {
+	case SOURCE_FILE:
+		return open_file(e, s, cursor, listener, ret_source);
+	case SOURCE_DIRECTORY:
+		return open_directory(e, s, cursor, listener, ret_source);
+	default:
+		return open_schedule(e, s, listener, ret_source);
+	}
+}
+
+/* Goes on where it was, if the backlog knows. */
 static int open_source(struct engine *e, const struct source_settings *s, struct complaints *about,
                        struct buf *errors)
 {
-	const struct source_listener listener = { .complain = on_complaint, .arg = about };
+	const struct source_listener listener = { .complain = on_complaint, .notice = on_notice, .arg = about };
+	const char *name = s->type == SOURCE_SCHEDULE ? "schedule" : s->path;
 	struct source *source = NULL;
+	struct buf cursor = { 0 };
 
-	int r = s->type == SOURCE_FILE ? open_file(e, s, &listener, &source)
-	                               : open_schedule(e, s, &listener, &source);
+	int r = backlog_cursor(e->backlog, name, &cursor);
+	bool known = cursor.len > 0;
+	buf_add_char(&cursor, '\0');
+	if (r == 0)
+		r = cursor.failed ? -ENOMEM
+		                  : open_by_type(e, s, known ? cursor.data : NULL, &listener, &source);
+	buf_done(&cursor);
 	if (r < 0) {
-		buf_printf(errors, "%s: cannot be read: %s\n",
-		           s->type == SOURCE_FILE ? s->path : "schedule", strerror(-r));
+		buf_printf(errors, "%s: cannot be read: %s\n", name, strerror(-r));
 		return -ENXIO;
 	}
 	return intake_add(e->intake, source);
@@ -256,7 +308,6 @@ static int start_intake(struct engine *e, const struct engine_options *options, 
 	uint64_t quarter = settings_max_jobs(e->options.settings) / 4;
 	const struct intake_options intake_options = {
 		.backlog = e->backlog,
-		.ledger = e->ledger,
 		.max_batch = quarter > 0 ? quarter : 1,
 		.ended = on_source_ended,
 		.arg = e,
@@ -275,17 +326,22 @@ static int start_intake(struct engine *e, const struct engine_options *options, 
 int engine_start_parts(struct engine *e, const struct engine_options *options, struct buf *errors)
 {
 	e->event_fd = event_create();
-	int r = e->event_fd < 0 ? e->event_fd : ledger_create(&e->ledger);
+	int r = e->event_fd < 0 ? e->event_fd : engine_open_store(e, errors);
 	if (r == 0)
 		r = start_fetcher(e, errors);
 	if (r == 0)
-		r = start_middle(e);
+		r = start_queue(e);
+	if (r == 0)
+		r = start_recorder(e);
 	if (r == 0)
 		r = start_workers(e, errors);
 	if (r == 0)
 		r = start_feeder(e);
-	if (r == 0)
+	if (r == 0) {
+		engine_set_aside_poisoned(e);
 		r = start_intake(e, options, errors);
+	}
+	atomic_store(&e->started, r == 0);
 	if (r < 0 && errors->len == 0)
 		buf_printf(errors, "cannot start: %s\n", strerror(-r));
 	return r;

@@ -2,6 +2,7 @@
 #include "engine/workers.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/pulse.h"
 #include "base/sync.h"
 #include "base/thread.h"
@@ -21,6 +22,9 @@ struct worker {
 	pthread_t thread;
 	bool has_left;       /* guarded by crew->lock */
 	struct pulse pulse;
+	_Atomic uint64_t number;     /* of the job at hand; 0: none */
+	_Atomic uint64_t started_ns; /* with it */
+	_Atomic uint64_t until_ns;   /* when its attempt is over at the latest */
 	struct random random;
 
 	struct workers_policy policy; /* a copy of the crew's… */
@@ -75,8 +79,9 @@ static int attempt(struct worker *worker, const struct job *job)
 		req.body_bytes = extra->body_bytes;
 		req.timeout_ns = extra->timeout_ns > 0 ? extra->timeout_ns : req.timeout_ns;
 	}
-	pulse_set(&worker->pulse, "fetching",
-	          clock_after(clock_now_ns(), clock_after(req.timeout_ns, GRACE_NS)));
+	uint64_t until_ns = clock_after(clock_now_ns(), req.timeout_ns);
+	atomic_store_explicit(&worker->until_ns, until_ns, memory_order_relaxed);
+	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
 	return fetch(options->fetcher, &req, &worker->response);
 }
 
@@ -115,6 +120,14 @@ static void release_large(struct buf *b)
 		buf_done(b);
 }
 
+/* Says what the worker has at hand, to who asks and, should it crash, to the next process. */
+static void set_work(struct worker *worker, uint64_t number, uint64_t now_ns)
+{
+	atomic_store_explicit(&worker->started_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&worker->number, number, memory_order_release);
+	crash_set_work(number);
+}
+
 static void run_job(struct worker *worker, struct job *job)
 {
 	const struct workers_options *options = &worker->crew->options;
@@ -123,6 +136,7 @@ static void run_job(struct worker *worker, struct job *job)
 	struct judgement j;
 
 	refresh_policy(worker);
+	set_work(worker, job->number, started_ns);
 	int error = attempt(worker, job);
 	pulse_set(&worker->pulse, "handing over", NEVER); /* a log or disk that stalls is not its fault */
 	refresh_policy(worker);
@@ -147,6 +161,7 @@ static void run_job(struct worker *worker, struct job *job)
 	} else if (j.delay_ns > 0 || j.kind == VERDICT_RETRY) {
 		verdict.due_ns = clock_after(clock_now_ns(), j.delay_ns);
 	}
+	set_work(worker, 0, 0);
 	recorder_put(options->recorder, &verdict, j.outcome, &worker->line);
 	release_large(&worker->line);
 }
@@ -172,9 +187,8 @@ static bool leave(struct worker *worker, bool dismissed)
 	return leaves;
 }
 
-static void *run(void *arg)
+static void work(struct worker *worker)
 {
-	struct worker *worker = arg;
 	const struct workers_options *options = &worker->crew->options;
 	struct job *job = NULL;
 
@@ -183,12 +197,22 @@ static void *run(void *arg)
 		int r = queue_pop(options->queue, NEVER, &job);
 		if (r < 0) {
 			if (leave(worker, r == -ECANCELED))
-				return NULL;
+				return;
 			continue;
 		}
 		ledger_move(options->ledger, LEDGER_QUEUED, LEDGER_RUNNING, 1);
 		run_job(worker, job);
 	}
+}
+
+static void *run(void *arg)
+{
+	struct crash_stack stack;
+
+	crash_enter(&stack);
+	work(arg);
+	crash_leave(&stack);
+	return NULL;
 }
 
 /* --- the crew ---------------------------------------------------------------------- */
@@ -298,22 +322,40 @@ void workers_set_policy(struct workers *w, const struct workers_policy *policy)
 	mutex_unlock(&w->lock);
 }
 
-bool workers_are_healthy(struct workers *w, uint64_t now_ns, unsigned *ret_stuck,
-                         const char **ret_doing)
+bool workers_are_healthy(struct workers *w, uint64_t now_ns, struct workers_stuck *ret_stuck)
 {
-	unsigned stuck = 0;
+	struct workers_stuck stuck = { 0 };
 
 	mutex_lock(&w->lock);
 	for (const struct worker *worker = w->all; worker; worker = worker->next) {
 		const char *doing = worker->has_left ? NULL : pulse_overdue(&worker->pulse, now_ns);
 		if (doing) {
-			*ret_doing = doing;
-			stuck++;
+			stuck.doing = doing;
+			stuck.number = atomic_load(&worker->number);
+			stuck.n++;
 		}
 	}
 	mutex_unlock(&w->lock);
-	*ret_stuck = stuck;
-	return stuck == 0;
+	if (stuck.n > 0)
+		*ret_stuck = stuck;
+	return stuck.n == 0;
+}
+
+bool workers_find(struct workers *w, uint64_t number, uint64_t *ret_since_ns,
+                  uint64_t *ret_bound_ns)
+{
+	bool found = false;
+
+	mutex_lock(&w->lock);
+	for (struct worker *worker = w->all; worker && !found; worker = worker->next) {
+		found = atomic_load(&worker->number) == number;
+		if (found) {
+			*ret_since_ns = atomic_load(&worker->started_ns);
+			*ret_bound_ns = atomic_load(&worker->until_ns);
+		}
+	}
+	mutex_unlock(&w->lock);
+	return found;
 }
 
 void workers_stats(struct workers *w, struct workers_stats *ret_stats)

@@ -63,11 +63,22 @@ NODISCARD NONNULL(1) int workers_resize(struct workers *w, unsigned n);
 /* Changes the policy for all attempts that begin, or are judged, from now on. */
 NONNULL(1, 2) void workers_set_policy(struct workers *w, const struct workers_policy *policy);
 
-/* Whether no worker is past its bound at 'now_ns'; otherwise stores how many are,
- * and what one of them is doing. */
-NONNULL(1, 3, 4)
-bool workers_are_healthy(struct workers *w, uint64_t now_ns, unsigned *ret_stuck,
-                         const char **ret_doing);
+/* Those that are past their bound. */
+struct workers_stuck {
+	unsigned n;
+	const char *doing; /* what one of them is… */
+	uint64_t number;   /* …with which job */
+};
+
+/* Whether no worker is past its bound at 'now_ns'; otherwise stores what is. */
+NONNULL(1, 3)
+bool workers_are_healthy(struct workers *w, uint64_t now_ns, struct workers_stuck *ret_stuck);
+
+/* Whether a worker has the job with this number at hand; then since when, and when its
+ * attempt will be over at the latest (CLOCK_MONOTONIC). */
+NODISCARD NONNULL(1, 3, 4)
+bool workers_find(struct workers *w, uint64_t number, uint64_t *ret_since_ns,
+                  uint64_t *ret_bound_ns);
 
 struct workers_stats {
 	unsigned wanted;

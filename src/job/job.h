@@ -26,6 +26,15 @@ enum {
 	JOB_MAX_VALUES = 10000,
 };
 
+/* A job of a lower class runs before one of a higher class that was accepted at least
+ * the backlog's ageing time later. */
+enum job_priority {
+	JOB_PRIORITY_NORMAL,
+	JOB_PRIORITY_HIGH,
+	JOB_PRIORITY_LOW,
+	JOB_PRIORITIES,
+};
+
 /* What goes beyond a plain GET; absent in most jobs. */
 struct job_extra {
 	const char *method;      /* upper case; NULL: GET, or POST with a body */
@@ -34,7 +43,10 @@ struct job_extra {
 	const char *headers;     /* "Name: value\0Name: value\0\0"; NULL without */
 	const char *meta;        /* compact JSON, carried into the result; NULL without */
 	uint64_t timeout_ns;     /* of one attempt; 0: as configured */
-	signed char retry;       /* 1: also a method that is not idempotent; 0: as usual; -1: never */
+	signed char retry;       /* 1: though not idempotent; -1: though it is; 0: as usual */
+	enum job_priority priority;
+	int64_t not_before_wall_us; /* never negative; 0: at once */
+	const char *requeued_from;  /* the id of the dead job that this one repeats; NULL without */
 };
 
 struct job {
@@ -58,8 +70,9 @@ struct job {
 
 /*
  * Makes a job of one line: a URL, or a JSON object with "url" and any of "id",
- * "method", "headers", "body", "timeout", "retry", "meta".  Leading and trailing
- * blanks are ignored.
+ * "method", "headers", "body", "timeout", "retry", "meta", "priority" ("high", "normal",
+ * "low"), "not_before" (RFC 3339), "requeued_from".  Leading and trailing blanks are
+ * ignored.
  *
  * Stores the job in '*ret_job'; free it with job_free().  On failure appends the
  * reason for a person to 'why' and returns -EINVAL, -EPROTONOSUPPORT (neither
@@ -69,17 +82,36 @@ NODISCARD NONNULL(1, 2, 4, 5)
 int job_parse(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
               struct buf *why);
 
+/*
+ * Appends the line, without a line end, that job_parse() makes the same job of: the URL
+ * alone where that says it all, otherwise JSON.  Equal for two jobs if and only if they
+ * ask for the same under the same id; headers and the members of "meta" in another
+ * order are not the same.
+ *
+ * Bytes of a URL that are not UTF-8 cannot stand in JSON, and are percent-encoded there:
+ * that concerns only jobs that were not parsed, but copied and given an id or an extra.
+ */
+NONNULL(1, 2) void job_write(const struct job *job, struct buf *b);
+
 /* Ignores NULL, returns NULL. */
 struct job *job_free(struct job *job);
 
 /* Appends the job's id: the given one, or "p-NUMBER".  Given ids never begin with "p-". */
 NONNULL(1, 2) void job_add_id(const struct job *job, struct buf *b);
 
+/* JOB_PRIORITY_NORMAL and 0 unless the job says otherwise. */
+NONNULL(1) enum job_priority job_priority(const struct job *job);
+NONNULL(1) int64_t job_not_before(const struct job *job);
+
 /* The request method, upper case. */
 NONNULL(1) const char *job_method(const struct job *job);
 
-/* Whether a failed attempt may be made again: idempotent methods (RFC 9110,
- * section 9.2.2), or what the job itself says. */
+/* Whether a request may be made twice to the effect of one (RFC 9110, section 9.2.2); in
+ * upper or lower case. */
+NONNULL(1) bool job_is_idempotent(const char *method);
+
+/* Whether a failed attempt may be made again: idempotent methods, or what the
+ * job itself says. */
 NONNULL(1) bool job_may_retry(const struct job *job);
 
 /* A FIFO of jobs, linked through job->next. */
@@ -94,6 +126,9 @@ NONNULL(1, 2) void job_list_prepend(struct job_list *list, struct job *job);
 
 /* Removes the first job; NULL if there is none. */
 NONNULL(1) struct job *job_list_take(struct job_list *list);
+
+/* Removes the job with this number; NULL if there is none. */
+NONNULL(1) struct job *job_list_remove(struct job_list *list, uint64_t number);
 
 /* Frees every job in the list. */
 NONNULL(1) void job_list_done(struct job_list *list);

@@ -1,6 +1,8 @@
 libpenstock_a_SOURCES += \
 	src/job/job.c \
 	src/job/job.h \
+	src/job/job_parse.c \
+	src/job/job_write.c \
 	src/job/url.c \
 	src/job/url.h \
 	src/job/result.c \

@@ -137,6 +137,8 @@ void result_add_members(const struct result *result, struct buf *b)
 	add_time(b, ",\"started_at\":", result->started_wall_us);
 	add_time(b, ",\"finished_at\":", result->finished_wall_us);
 	add_str(b, ",\"source\":", job->source);
+	if (job->extra && job->extra->requeued_from)
+		add_str(b, ",\"requeued_from\":", job->extra->requeued_from);
 	if (job->extra && job->extra->meta) {
 		buf_add_str(b, ",\"meta\":");
 		buf_add_str(b, job->extra->meta);

@@ -266,6 +266,28 @@ void queue_evict(struct queue *q, struct job_list *ret_jobs)
 		job_list_append(ret_jobs, job);
 }
 
+bool queue_has(struct queue *q, uint64_t number)
+{
+	mutex_lock(&q->lock);
+	const struct job *job = q->jobs.first;
+	while (job && job->number != number)
+		job = job->next;
+	mutex_unlock(&q->lock);
+	return job != NULL;
+}
+
+struct job *queue_remove(struct queue *q, uint64_t number)
+{
+	mutex_lock(&q->lock);
+	struct job *job = job_list_remove(&q->jobs, number);
+	if (job) {
+		q->bytes -= job->bytes;
+		wake_producer(q);
+	}
+	mutex_unlock(&q->lock);
+	return job;
+}
+
 void queue_stats(struct queue *q, struct queue_stats *ret_stats)
 {
 	mutex_lock(&q->lock);

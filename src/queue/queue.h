@@ -19,6 +19,7 @@
 #include "base/attr.h"
 #include "job/job.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -89,6 +90,11 @@ NONNULL(1) void queue_close(struct queue *q);
 
 /* Takes out everything that is queued, in order, and appends it to 'ret_jobs'. */
 NONNULL(1, 2) void queue_evict(struct queue *q, struct job_list *ret_jobs);
+
+/* Whether the job with this number is queued; and takes it out, NULL if it is not there.
+ * Both look through the whole queue. */
+NODISCARD NONNULL(1) bool queue_has(struct queue *q, uint64_t number);
+NODISCARD NONNULL(1) struct job *queue_remove(struct queue *q, uint64_t number);
 
 /* A consistent snapshot. */
 struct queue_stats {

@@ -23,26 +23,27 @@ static const struct input_file no_file = { .fd = -1 };
 
 static int describe(int fd, struct input_file *ret_file)
 {
-	struct stat st;
+	struct file_state state;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (S_ISDIR(st.st_mode))
+	int r = file_look(fd, "", &state);
+	if (r < 0)
+		return r;
+	if (state.type == S_IFDIR)
 		return -EISDIR;
 	*ret_file = (struct input_file) {
 		.fd = fd,
-		.type = st.st_mode & S_IFMT,
-		.device = st.st_dev,
-		.inode = st.st_ino,
+		.type = state.type,
+		.device = state.device,
+		.id = state.id,
 	};
 	return 0;
 }
 
-static int open_file(const char *path, struct input_file *ret_file)
+static int open_file(int dir_fd, const char *path, struct input_file *ret_file)
 {
 	/* O_NONBLOCK, because opening a FIFO otherwise waits for a writer where no stop
 	 * can end the wait. */
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 
@@ -61,7 +62,7 @@ static void close_file(struct input_file *file)
 
 static bool is_same(const struct input_file *a, const struct input_file *b)
 {
-	return a->fd >= 0 && a->device == b->device && a->inode == b->inode;
+	return a->fd >= 0 && a->device == b->device && a->id.inode == b->id.inode;
 }
 
 /* Whether poll(2) knows if there is something to read; of files it does not. */
@@ -86,7 +87,7 @@ int input_open(struct input *in, const char *path, bool follow, int stop_fd)
 		.next = no_file,
 	};
 
-	int r = path ? open_file(path, &fresh.now) : describe(STDIN_FILENO, &fresh.now);
+	int r = path ? open_file(AT_FDCWD, path, &fresh.now) : describe(STDIN_FILENO, &fresh.now);
 	if (r < 0 && !(fresh.follow && r == -ENOENT))
 		return r;
 
@@ -111,6 +112,8 @@ void input_close(struct input *in)
 		watch_done(&in->watch);
 }
 
+bool input_has_places(const struct input *in) { return in->path && in->now.type == S_IFREG; }
+
 uint64_t input_bytes_left(const struct input *in)
 {
 	struct stat st;
@@ -119,6 +122,60 @@ uint64_t input_bytes_left(const struct input *in)
 		return 0;
 	off_t at = lseek(in->now.fd, 0, SEEK_CUR);
 	return at >= 0 && at < st.st_size ? (uint64_t) (st.st_size - at) : 0;
+}
+
+/* --- going on after a restart ------------------------------------------------------- */
+
+/* Goes on in 'file', if the place is there. */
+static int go_on_in(const struct input_file *file, const struct place *place,
+                    unsigned char ret_head[PLACE_HEAD_BYTES])
+{
+	int match = place_check(place, file->fd, ret_head);
+
+	if (match == PLACE_HOLDS && lseek(file->fd, (off_t) place->offset, SEEK_SET) < 0)
+		return -errno;
+	return match;
+}
+
+/* Opens the file of that place, which has another name in the folder now. */
+static int open_renamed(const struct input *in, const struct place *place,
+                        struct input_file *ret_file)
+{
+	char name[NAME_MAX + 1];
+
+	int folder_fd = open(in->watch.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder_fd < 0)
+		return -errno;
+	int r = file_find(folder_fd, &place->file, name);
+	if (r == 0)
+		r = open_file(folder_fd, name, ret_file);
+	(void) close(folder_fd);
+	return r;
+}
+
+int input_go_on(struct input *in, const struct place *place,
+                unsigned char ret_head[PLACE_HEAD_BYTES])
+{
+	int match = in->now.fd >= 0 ? go_on_in(&in->now, place, ret_head) : PLACE_REPLACED;
+
+	if (match == PLACE_REPLACED && in->follow) {
+		struct input_file renamed = no_file;
+		if (open_renamed(in, place, &renamed) < 0)
+			return match;
+		match = go_on_in(&renamed, place, ret_head);
+		if (match != PLACE_HOLDS) {
+			close_file(&renamed);
+			return PLACE_REPLACED;
+		}
+
+		/* Its end leads to what has its name now, as if that had just happened. */
+		close_file(&in->now);
+		in->now = renamed;
+		arm_watch(in);
+	}
+	if (match == PLACE_HOLDS)
+		in->offset = (off_t) place->offset;
+	return match;
 }
 
 /* --- following ---------------------------------------------------------------------- */
@@ -159,12 +216,12 @@ static int look_at_path(struct input *in, bool hung_up)
 	struct stat st;
 
 	if (!hung_up && in->now.fd >= 0 && stat(in->path, &st) == 0 &&
-	    st.st_dev == in->now.device && st.st_ino == in->now.inode) {
+	    st.st_dev == in->now.device && st.st_ino == in->now.id.inode) {
 		in->idle = true;
 		return INPUT_NONE;
 	}
 
-	int r = open_file(in->path, &file);
+	int r = open_file(AT_FDCWD, in->path, &file);
 	if (r < 0)
 		return go_without(in, r, hung_up);
 

@@ -7,6 +7,7 @@
 #define PENSTOCK_SOURCE_INPUT_H
 
 #include "base/attr.h"
+#include "source/place.h"
 #include "source/watch.h"
 
 #include <stdbool.h>
@@ -18,7 +19,7 @@ struct input_file {
 	int fd;      /* -1 for none */
 	mode_t type; /* S_IFREG, S_IFIFO, … */
 	dev_t device;
-	ino_t inode;
+	struct file_id id;
 };
 
 struct input {
@@ -27,7 +28,7 @@ struct input {
 	bool follow;
 	struct input_file now;  /* none while the followed file is not there */
 	struct input_file next; /* what has replaced it, until 'now' is read to its end */
-	off_t offset;           /* in 'now', if it is followed */
+	off_t offset;           /* in 'now', if it was opened here */
 	bool idle;              /* nothing to do until something happens */
 	int trouble;            /* -Exxx: the path cannot be opened, as was reported; or 0 */
 	struct watch watch;     /* if 'follow' */
@@ -47,6 +48,21 @@ enum input_event {
 NODISCARD NONNULL(1)
 int input_open(struct input *in, const char *path, bool follow, int stop_fd);
 NONNULL(1) void input_close(struct input *in);
+
+/*
+ * Right after input_open(): goes on at this place, if the file is still the one it is in
+ * and holds it.  A followed file that was renamed within its folder is looked for there, and
+ * is read to its end before the one that has its name now.
+ *
+ * Stores the file's first bytes with PLACE_HOLDS; otherwise nothing has changed.  Returns an
+ * enum place_match, -ENOMEM, or what open(2), statx(2), pread(2) or lseek(2) says.
+ */
+NODISCARD NONNULL(1, 2, 3)
+int input_go_on(struct input *in, const struct place *place,
+                unsigned char ret_head[PLACE_HEAD_BYTES]);
+
+/* Whether what is read now is a file, so that there are places in it. */
+NONNULL(1) bool input_has_places(const struct input *in);
 
 /* Bytes between the position and the end of a regular file; 0 for anything else. */
 NONNULL(1) uint64_t input_bytes_left(const struct input *in);

@@ -137,10 +137,12 @@ enum line_kind lines_last(struct lines *l, const char **ret_text, size_t *ret_le
 	return len > 0 ? finish(l, text, len, ret_text, ret_len) : LINE_NONE;
 }
 
-void lines_restart(struct lines *l)
+void lines_restart(struct lines *l) { lines_restart_behind(l, 0, false); }
+
+void lines_restart_behind(struct lines *l, uint64_t number, bool skipping)
 {
 	l->start = l->end;
-	l->number = 0;
-	l->skipping = false;
+	l->number = number;
+	l->skipping = skipping;
 	tidy(l);
 }

@@ -63,4 +63,7 @@ enum line_kind lines_last(struct lines *l, const char **ret_text, size_t *ret_le
 /* Begins another file: drops what is left, and counts lines anew. */
 NONNULL(1) void lines_restart(struct lines *l);
 
+/* The same behind line 'number'; 'skipping' if that one was too long, and goes on. */
+NONNULL(1) void lines_restart_behind(struct lines *l, uint64_t number, bool skipping);
+
 #endif

@@ -20,11 +20,29 @@ void source_stats(struct source *s, struct source_stats *ret_stats)
 
 void source_complain(struct source *s, uint64_t line, const char *why)
 {
-	const struct source_complaint complaint = { .source = s->name, .line = line, .why = why };
+	source_complain_of(s, NULL, line, why);
+}
+
+void source_complain_of(struct source *s, const char *file, uint64_t line, const char *why)
+{
+	const struct source_complaint complaint = {
+		.source = s->name,
+		.file = file,
+		.line = line,
+		.why = why,
+	};
 
 	atomic_fetch_add_explicit(&s->bad_lines, 1, memory_order_relaxed);
 	if (s->listener.complain)
 		s->listener.complain(s->listener.arg, &complaint);
+}
+
+void source_notice(struct source *s, const char *file, const char *why)
+{
+	const struct source_complaint notice = { .source = s->name, .file = file, .why = why };
+
+	if (s->listener.notice)
+		s->listener.notice(s->listener.arg, &notice);
 }
 
 int source_poll(struct pollfd *fds, nfds_t n, int timeout_ms)

@@ -2,117 +2,43 @@
 #include "source/urlfile.h"
 
 #include "source/input.h"
-#include "source/lines.h"
+#include "source/reader.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A position is told without jobs once so much was skipped. */
+enum { TOLD_EVERY_BYTES = 1024 * 1024 };
+
+static const char cursor_kind[] = "file ";
+
 struct urlfile {
 	struct source source;
 	char *name; /* owned; the path, or what to call standard input */
 	struct input input;
-	struct lines lines;
-	struct url_parser *parser;
-	struct buf why; /* of the line that is no job; kept for its memory */
-	int status;     /* what the next call returns, unless 0: read on */
+	struct reader reader;
+	bool resumes;
+	struct place told; /* where the last batch ended */
+	int status;        /* what the next call returns, unless 0: read on */
 };
-
-/* --- lines -------------------------------------------------------------------------- */
-
-static void complain(struct urlfile *f, const char *why)
-{
-	source_complain(&f->source, f->lines.number, why);
-}
-
-/* Makes a job of a line.  Returns 1, 0 if it is none, or -ENOMEM. */
-static int take_text(struct urlfile *f, const char *text, size_t len, struct job **ret_job)
-{
-	while (len > 0 && (*text == ' ' || *text == '\t' || *text == '\r')) {
-		text++;
-		len--;
-	}
-	if (len == 0 || *text == '#')
-		return 0;
-	if (memchr(text, '\0', len)) {
-		complain(f, "line holds a NUL byte");
-		return 0;
-	}
-
-	struct job *job = NULL;
-	buf_clear(&f->why);
-	int r = job_parse(f->parser, text, len, &job, &f->why);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) {
-		buf_add_char(&f->why, '\0');
-		complain(f, f->why.failed ? "not a job" : f->why.data);
-		return 0;
-	}
-	job->source = f->source.name;
-	*ret_job = job;
-	return 1;
-}
-
-static int take_line(struct urlfile *f, enum line_kind kind, const char *text, size_t len,
-                     struct job **ret_job)
-{
-	static_assert(JOB_MAX_LINE_BYTES == 1024 * 1024, "the complaint says so");
-
-	switch (kind) {
-	case LINE_WHOLE:
-		return take_text(f, text, len, ret_job);
-	case LINE_TOO_LONG:
-		complain(f, "line is longer than 1 MiB");
-		return 0;
-	case LINE_NONE:
-		return 0;
-	}
-	return 0;
-}
-
-/* Makes up to 'max' jobs of the lines in the buffer.  Returns 0 or -ENOMEM. */
-static int take_lines(struct urlfile *f, struct job **jobs, size_t max, size_t *n)
-{
-	while (*n < max) {
-		const char *text = NULL;
-		size_t len = 0;
-		enum line_kind kind = lines_next(&f->lines, &text, &len);
-		if (kind == LINE_NONE)
-			return 0;
-
-		int r = take_line(f, kind, text, len, &jobs[*n]);
-		if (r < 0)
-			return r;
-		*n += (size_t) r;
-	}
-	return 0;
-}
-
-/* An unfinished line has ended without a line ending. */
-static int take_last_line(struct urlfile *f, struct job **jobs, size_t *n)
-{
-	const char *text = NULL;
-	size_t len = 0;
-	enum line_kind kind = lines_last(&f->lines, &text, &len);
-
-	int r = take_line(f, kind, text, len, jobs);
-	if (r < 0)
-		return r;
-	*n = (size_t) r;
-	return 0;
-}
 
 /* --- reading ------------------------------------------------------------------------ */
 
+static void on_bad_line(void *arg, uint64_t line, const char *why)
+{
+	source_complain(arg, line, why);
+}
+
 static void tell_trouble(struct urlfile *f)
 {
-	buf_clear(&f->why);
-	buf_add_str(&f->why, "cannot be opened: ");
-	buf_add_str(&f->why, strerrordesc_np(-f->input.trouble));
-	buf_add_char(&f->why, '\0');
-	source_complain(&f->source, 0, f->why.failed ? "cannot be opened" : f->why.data);
+	struct buf why = { 0 };
+
+	buf_printf(&why, "cannot be opened: %s", strerrordesc_np(-f->input.trouble));
+	buf_add_char(&why, '\0');
+	source_complain(&f->source, 0, why.failed ? "cannot be opened" : why.data);
+	buf_done(&why);
 }
 
 /* Waits for the next thing to happen to the input.  The end of a line that lacks
@@ -122,24 +48,24 @@ static int refill(struct urlfile *f, struct job **jobs, size_t *n)
 	char *room = NULL;
 	size_t got = 0;
 
-	int r = lines_room(&f->lines, &room);
+	int r = reader_room(&f->reader, &room);
 	if (r < 0)
 		return r;
 	int event = input_read(&f->input, room, LINES_READ_BYTES, &got);
 	switch (event) {
 	case INPUT_BYTES:
-		lines_fed(&f->lines, got);
-		atomic_fetch_add_explicit(&f->source.bytes_read, got, memory_order_relaxed);
+		reader_fed(&f->reader, got);
 		return 0;
 	case INPUT_BREAK:
-		return take_last_line(f, jobs, n);
+		return reader_take_last(&f->reader, jobs, 1, n);
 	case INPUT_NEW_FILE:
-		r = take_last_line(f, jobs, n);
-		lines_restart(&f->lines);
+		r = reader_take_last(&f->reader, jobs, 1, n);
+		if (r == 0)
+			reader_begin(&f->reader, &f->input.now.id);
 		return r;
 	case INPUT_END:
 		f->status = -ENODATA;
-		return take_last_line(f, jobs, n);
+		return reader_take_last(&f->reader, jobs, 1, n);
 	case INPUT_TROUBLE:
 		tell_trouble(f);
 		return 0;
@@ -148,17 +74,30 @@ static int refill(struct urlfile *f, struct job **jobs, size_t *n)
 	}
 }
 
+/* Whether the position shall be told although there are no jobs. */
+static bool is_worth_telling(const struct urlfile *f)
+{
+	const struct place *now = &f->reader.place, *told = &f->told;
+
+	if (!f->resumes || !input_has_places(&f->input))
+		return false;
+	if (now->offset < told->offset || !file_is_same(&now->file, &told->file))
+		return true;
+	uint64_t skipped = now->offset - told->offset;
+	return skipped >= TOLD_EVERY_BYTES || (f->status != 0 && skipped > 0);
+}
+
 /* Fills the batch.  May return an error and still have jobs. */
 static int read_batch(struct urlfile *f, struct job **jobs, size_t max, size_t *n)
 {
-	int r = take_lines(f, jobs, max, n);
+	int r = reader_take(&f->reader, jobs, max, n);
 
-	while (r == 0 && *n == 0 && f->status == 0) {
+	while (r == 0 && *n == 0 && f->status == 0 && !is_worth_telling(f)) {
 		r = refill(f, jobs, n);
 		if (r == 0 && *n == 0)
-			r = take_lines(f, jobs, max, n);
+			r = reader_take(&f->reader, jobs, max, n);
 	}
-	return r < 0 ? r : *n > 0 ? 0 : f->status;
+	return r < 0 ? r : *n > 0 || is_worth_telling(f) ? 0 : f->status;
 }
 
 static int urlfile_read(struct source *s, struct job **ret_jobs, size_t max, size_t *ret_n)
@@ -181,10 +120,72 @@ static int urlfile_read(struct source *s, struct job **ret_jobs, size_t max, siz
 
 	/* The jobs first; the error is for the next call. */
 	f->status = r == 0 ? f->status : n > 0 ? r : -ENODATA;
-	if (n == 0)
+	if (r < 0 && n == 0)
 		return r;
+	f->told = f->reader.place;
 	atomic_fetch_add_explicit(&s->jobs, n, memory_order_relaxed);
 	*ret_n = n;
+	return 0;
+}
+
+static void urlfile_position(struct source *s, struct buf *b)
+{
+	const struct urlfile *f = (const struct urlfile *) s;
+	struct place place;
+
+	if (!f->resumes || !input_has_places(&f->input))
+		return;
+	reader_place(&f->reader, &place);
+	buf_add_str(b, cursor_kind);
+	place_write(&place, b);
+}
+
+/* --- going on after a restart ------------------------------------------------------- */
+
+static bool parse_cursor(const char *cursor, struct place *ret_place)
+{
+	const char *rest;
+	size_t len = strlen(cursor_kind);
+
+	return strncmp(cursor, cursor_kind, len) == 0 &&
+	       place_parse(cursor + len, ret_place, &rest) == 0 && *rest == '\0';
+}
+
+/* Says what is not read because another file has taken the place of the old one. */
+static void tell_replaced(struct urlfile *f, const struct place *place)
+{
+	struct buf text = { 0 };
+
+	buf_printf(&text, "has been replaced; is read from its start, and what came behind line "
+	           "%llu of the old file was not read", (unsigned long long) place->line);
+	buf_add_char(&text, '\0');
+	source_notice(&f->source, NULL,
+	              text.failed ? place_match_text(PLACE_REPLACED) : text.data);
+	buf_done(&text);
+}
+
+static int go_on(struct urlfile *f, const char *cursor)
+{
+	unsigned char head[PLACE_HEAD_BYTES];
+	struct place place;
+
+	if (!parse_cursor(cursor, &place)) {
+		source_notice(&f->source, NULL,
+		              "is read from its start: the position that was kept is damaged");
+		return 0;
+	}
+
+	int match = input_go_on(&f->input, &place, head);
+	if (match < 0)
+		return match;
+	if (match == PLACE_HOLDS) {
+		reader_begin_at(&f->reader, &place, head);
+		f->told = place;
+	} else if (match == PLACE_REPLACED && f->input.follow) {
+		tell_replaced(f, &place);
+	} else {
+		source_notice(&f->source, NULL, place_match_text((enum place_match) match));
+	}
 	return 0;
 }
 
@@ -194,15 +195,17 @@ static void urlfile_free(struct source *s)
 {
 	struct urlfile *f = (struct urlfile *) s;
 
-	buf_done(&f->why);
-	url_parser_free(f->parser);
-	lines_done(&f->lines);
+	reader_done(&f->reader);
 	input_close(&f->input);
 	free(f->name);
 	free(f);
 }
 
-static const struct source_ops urlfile_ops = { .read = urlfile_read, .free = urlfile_free };
+static const struct source_ops urlfile_ops = {
+	.read = urlfile_read,
+	.position = urlfile_position,
+	.free = urlfile_free,
+};
 
 int urlfile_create(const struct urlfile_options *options, struct source **ret_source)
 {
@@ -223,15 +226,19 @@ int urlfile_create(const struct urlfile_options *options, struct source **ret_so
 		.listener = options->listener,
 	};
 
-	r = lines_init(&f->lines);
+	r = reader_init(&f->reader, &f->source, on_bad_line, &f->source);
 	if (r < 0)
 		goto free_name;
-	r = url_parser_create(&f->parser);
-	if (r < 0)
-		goto free_lines;
 	r = input_open(&f->input, is_stdin ? NULL : f->name, options->follow, options->stop_fd);
 	if (r < 0)
-		goto free_parser;
+		goto free_reader;
+	reader_begin(&f->reader, &f->input.now.id);
+	f->told = f->reader.place;
+	f->resumes = options->resumes;
+	if (options->cursor && !is_stdin)
+		r = go_on(f, options->cursor);
+	if (r < 0)
+		goto close_input;
 
 	if (!f->input.follow)
 		atomic_store_explicit(&f->source.bytes_total, input_bytes_left(&f->input),
@@ -239,10 +246,10 @@ int urlfile_create(const struct urlfile_options *options, struct source **ret_so
 	*ret_source = &f->source;
 	return 0;
 
-free_parser:
-	url_parser_free(f->parser);
-free_lines:
-	lines_done(&f->lines);
+close_input:
+	input_close(&f->input);
+free_reader:
+	reader_done(&f->reader);
 free_name:
 	free(f->name);
 free_urlfile:

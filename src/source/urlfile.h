@@ -27,6 +27,17 @@ struct urlfile_options {
 	 * input. */
 	bool follow;
 
+	/* Positions are asked for, and kept: batches may be empty, to tell that the
+	 * position has moved on without jobs.  Only a file has positions, standard
+	 * input and FIFOs do not. */
+	bool resumes;
+
+	/* Go on where this position says (source_position(); borrowed for the call); NULL
+	 * at the start.  If the file was replaced, truncated or rewritten since, it is
+	 * read from its start, and a notice says so; but a followed file that was only
+	 * renamed within its folder is read to its end first. */
+	const char *cursor;
+
 	int stop_fd; /* borrowed */
 	struct source_listener listener;
 };

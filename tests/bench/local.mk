@@ -1,4 +1,5 @@
 # Benchmarks: built by `make check`, run on demand; see tests/bench/README.md.
-check_PROGRAMS += tests/bench/bench_queue
+check_PROGRAMS += tests/bench/bench_queue tests/bench/bench_backlog
 tests_bench_bench_queue_LDADD = $(PENSTOCK_LIBS)
+tests_bench_bench_backlog_LDADD = $(PENSTOCK_LIBS)
 EXTRA_DIST += tests/bench/README.md

@@ -1,20 +1,37 @@
 # Tests of the built programs, in Python.
 SYSTEM_TESTS = \
+	tests/system/test_audit.py \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \
 	tests/system/test_control_socket.py \
+	tests/system/test_crash.py \
+	tests/system/test_crash_steps.py \
 	tests/system/test_daemon.py \
 	tests/system/test_daemon_results.py \
 	tests/system/test_daemon_signals.py \
+	tests/system/test_disk_trouble.py \
 	tests/system/test_input.py \
+	tests/system/test_jobs.py \
+	tests/system/test_poison.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \
 	tests/system/test_service.py \
 	tests/system/test_stop.py \
+	tests/system/test_submit.py \
 	tests/system/test_systemd.py \
 	tests/system/test_timeouts.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \
-	tests/system/harness.py
+	tests/system/durable_harness.py \
+	tests/system/harness.py \
+	tests/system/stub_daemon.py
 EXTRA_DIST += tests/system/systemd-lab/boot.sh
+
+# Preloaded by tests into penstockd; what that is built with, a sanitizer say, is its own affair.
+check_DATA = tests/system/faults.so
+tests/system/faults.so: $(srcdir)/tests/system/faults.c
+	$(AM_V_CC)$(MKDIR_P) tests/system && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra \
+		-shared -fPIC -o $@ $(srcdir)/tests/system/faults.c -ldl
+EXTRA_DIST += tests/system/faults.c
+CLEANFILES += tests/system/faults.so

@@ -103,7 +103,7 @@ class Settings(harness.Case):
                 ('sources: ( { type = "file"; path = "x"; follow = 1; } );',
                  "penstock.conf:1: sources[0].follow: must be true or false"),
                 ('sources: ( { type = "fyle"; path = "x"; } );',
-                 'sources[0].type: "fyle" is not known; give file or schedule'),
+                 'sources[0].type: "fyle" is not known; give file, directory or schedule'),
                 ('fetch: { success = ( 200 ); };',
                  "fetch.success[0]: must be a string, not a whole number; put it in quotes")):
             self.assertIn(message, self.refuse(config=config))

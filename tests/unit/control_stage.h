@@ -35,6 +35,9 @@ struct stage {
 	struct control *control;
 };
 
+/* Where the jobs of the next stage wait; NULL: in memory. */
+static const char *stage_database;
+
 static inline void write_text(const char *name, const char *text)
 {
 	FILE *f = fopen(name, "we");
@@ -61,6 +64,7 @@ static inline void stage_init_with(struct stage *s, const struct source_settings
 		.sources = sources,
 		.n_sources = n_sources,
 		.results = s->results,
+		.database = stage_database,
 	};
 	CU_ASSERT_EQUAL_FATAL(engine_start(&engine_options, &s->engine, &errors), 0);
 	CU_ASSERT_EQUAL_FATAL(control_socket_open(SOCKET_NAME, 0660, &s->socket), 0);

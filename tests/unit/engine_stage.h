@@ -4,10 +4,10 @@
 #ifndef PENSTOCK_TESTS_ENGINE_STAGE_H
 #define PENSTOCK_TESTS_ENGINE_STAGE_H
 
-#include "backlog/memory.h"
 #include "base/sync.h"
 #include "engine/ledger.h"
 #include "engine/recorder.h"
+#include "backlog_calls.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -48,8 +48,8 @@ static inline void stage_init(struct stage *s, const char *path)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(s->folder));
 	(void) snprintf(s->path, sizeof(s->path), "%s/results", s->folder);
 	CU_ASSERT_EQUAL_FATAL(url_parser_create(&s->parser), 0);
-	CU_ASSERT_EQUAL_FATAL(memory_backlog_create(100000, 256 << 20, &s->backlog), 0);
-	CU_ASSERT_EQUAL_FATAL(ledger_create(&s->ledger), 0);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(100000, 256 << 20, &s->backlog), 0);
+	CU_ASSERT_EQUAL_FATAL(ledger_create(&(struct ledger_balance) { 0 }, &s->ledger), 0);
 	CU_ASSERT_EQUAL_FATAL(results_open(path ? path : s->path, &s->results), 0);
 
 	const struct recorder_options options = {
@@ -83,7 +83,7 @@ static inline void submit_job(struct stage *s, const char *line)
 	struct job *job = NULL;
 
 	CU_ASSERT_EQUAL_FATAL(job_parse(s->parser, line, strlen(line), &job, &why), 0);
-	CU_ASSERT_EQUAL_FATAL(backlog_submit(s->backlog, &job, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(submit_jobs(s->backlog, &job, 1), 0);
 	ledger_accept(s->ledger, 1);
 	buf_done(&why);
 }

@@ -1,15 +1,20 @@
 # One CUnit program a module.
 UNIT_LIBS = $(PENSTOCK_LIBS) $(CUNIT_LIBS)
 EXTRA_DIST += \
+	tests/unit/backlog_calls.h \
 	tests/unit/config_example.h \
+	tests/unit/control_mock.h \
 	tests/unit/control_stage.h \
 	tests/unit/dns_server.h \
 	tests/unit/engine_stage.h \
+	tests/unit/faulty_vfs.h \
 	tests/unit/fetch_stage.h \
 	tests/unit/job_maker.h \
 	tests/unit/origin_process.h \
+	tests/unit/results_stage.h \
 	tests/unit/seed.h \
 	tests/unit/source_stage.h \
+	tests/unit/sqlite_stage.h \
 	tests/unit/stub_jobs.h \
 	tests/unit/unit.h \
 	tests/unit/wire_server.h
@@ -18,6 +23,11 @@ check_PROGRAMS += tests/unit/test_buf
 TESTS += tests/unit/test_buf
 tests_unit_test_buf_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_buf_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_claims
+TESTS += tests/unit/test_claims
+tests_unit_test_claims_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_claims_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_clock
 TESTS += tests/unit/test_clock
@@ -44,10 +54,30 @@ TESTS += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_control_jobs
+TESTS += tests/unit/test_control_jobs
+tests_unit_test_control_jobs_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_jobs_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
 tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_socket_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_control_upload
+TESTS += tests/unit/test_control_upload
+tests_unit_test_control_upload_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_upload_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_control_waits
+TESTS += tests/unit/test_control_waits
+tests_unit_test_control_waits_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_waits_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_crash
+TESTS += tests/unit/test_crash
+tests_unit_test_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_crash_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_due_heap
 TESTS += tests/unit/test_due_heap
@@ -93,6 +123,11 @@ check_PROGRAMS += tests/unit/test_job_refusals
 TESTS += tests/unit/test_job_refusals
 tests_unit_test_job_refusals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_job_refusals_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_job_write
+TESTS += tests/unit/test_job_write
+tests_unit_test_job_write_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_job_write_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_ledger
 TESTS += tests/unit/test_ledger
@@ -174,6 +209,16 @@ TESTS += tests/unit/test_results_log
 tests_unit_test_results_log_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_results_log_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_results_recover
+TESTS += tests/unit/test_results_recover
+tests_unit_test_results_recover_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_results_recover_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_results_resume
+TESTS += tests/unit/test_results_resume
+tests_unit_test_results_resume_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_results_resume_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_retry
 TESTS += tests/unit/test_retry
 tests_unit_test_retry_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -184,10 +229,40 @@ TESTS += tests/unit/test_schedule
 tests_unit_test_schedule_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_schedule_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_seq_set
+TESTS += tests/unit/test_seq_set
+tests_unit_test_seq_set_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_seq_set_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_settings
 TESTS += tests/unit/test_settings
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sqlite_backlog
+TESTS += tests/unit/test_sqlite_backlog
+tests_unit_test_sqlite_backlog_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_backlog_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sqlite_faults
+TESTS += tests/unit/test_sqlite_faults
+tests_unit_test_sqlite_faults_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_faults_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sqlite_order
+TESTS += tests/unit/test_sqlite_order
+tests_unit_test_sqlite_order_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_order_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sqlite_queries
+TESTS += tests/unit/test_sqlite_queries
+tests_unit_test_sqlite_queries_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_queries_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sqlite_threads
+TESTS += tests/unit/test_sqlite_threads
+tests_unit_test_sqlite_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_threads_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_status
 TESTS += tests/unit/test_status
@@ -198,6 +273,11 @@ check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units
 tests_unit_test_units_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_units_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_upload
+TESTS += tests/unit/test_upload
+tests_unit_test_upload_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_upload_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_url
 TESTS += tests/unit/test_url
@@ -218,6 +298,14 @@ check_PROGRAMS += tests/unit/test_workers
 TESTS += tests/unit/test_workers
 tests_unit_test_workers_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_workers_LDADD = $(UNIT_LIBS)
+
+# A stand-in for the backlog behind the control socket.
+CONTROL_MOCK = $(AM_LDFLAGS) \
+	-Wl,--wrap=engine_submit,--wrap=engine_withdraw,--wrap=engine_query \
+	-Wl,--wrap=engine_locate,--wrap=engine_unqueue,--wrap=engine_cancel,--wrap=engine_stats
+tests_unit_test_control_jobs_LDFLAGS = $(CONTROL_MOCK)
+tests_unit_test_control_upload_LDFLAGS = $(CONTROL_MOCK)
+tests_unit_test_control_waits_LDFLAGS = $(CONTROL_MOCK)
 
 # Fails each allocation in turn.
 tests_unit_test_no_memory_LDFLAGS = $(AM_LDFLAGS) \

@@ -211,7 +211,7 @@ static void test_status_has_its_members_in_order(void)
 		"consumers_idle_seconds ) "
 		"ledger ( accepted waiting delayed queued running done dead cancelled ) "
 		"backlog ( type held_jobs held_bytes max_jobs max_bytes submitters_blocked "
-		"submitters_blocked_seconds ) "
+		"submitters_blocked_seconds error ) "
 		"workers ( wanted alive ) "
 		"fetch ( attempts failed body_bytes idle_connections "
 		"dns ( cached waiting lookups hits queries failures ) ) "
@@ -254,7 +254,7 @@ static void test_status_counts_what_was_done(void)
 	CU_ASSERT_EQUAL(integer(json, "fetch", "failed"), 6);
 	CU_ASSERT_EQUAL(integer(json, "queue", "capacity_jobs"), 1000);
 	CU_ASSERT_EQUAL(integer(json, "queue", "popped"), 6);
-	CU_ASSERT_EQUAL(integer(json, "backlog", "max_jobs"), 10000);
+	CU_ASSERT_EQUAL(integer(json, "backlog", "max_jobs"), 1000000);
 	CU_ASSERT_EQUAL(integer(json, "workers", "wanted"), 2);
 	CU_ASSERT_EQUAL(integer(json, "results", "recorded"), 2);
 	CU_ASSERT_STRING_EQUAL(string(first, "name"), "urls.txt");

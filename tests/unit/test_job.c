@@ -23,6 +23,8 @@ static void test_a_plain_url_is_a_job(void)
 	CU_ASSERT_PTR_NULL(job->extra);
 	CU_ASSERT_PTR_NULL(job->id);
 	CU_ASSERT_STRING_EQUAL(job_method(job), "GET");
+	CU_ASSERT_EQUAL(job_priority(job), JOB_PRIORITY_NORMAL);
+	CU_ASSERT_EQUAL(job_not_before(job), 0);
 
 	/* Nothing has happened to it yet. */
 	CU_ASSERT_PTR_NULL(job->next);
@@ -57,10 +59,12 @@ static void test_blanks_around_a_line_are_ignored(void)
 static void test_a_json_job_may_say_everything(void)
 {
 	static const char line[] =
-	        "{\"url\":\"https://example.com:8443/x\",\"id\":\"my-1\",\"method\":\"put\","
+	        "{\"url\":\"https://example.com:8443/x\",\"id\":\"my-1\",\"method\":\"patch\","
 	        "\"headers\":{\"X-One\":\"1\",\"x-two\":\"a, b\",\"X-Empty\":\"\"},"
 	        "\"body\":\"a\\u0000b\",\"timeout\":\"1.5s\",\"retry\":true,"
-	        "\"meta\":{\"z\": [1, 2.5, null, true],  \"a\": \"\\u00e4\\n\"}}";
+	        "\"meta\":{\"z\": [1, 2.5, null, true],  \"a\": \"\\u00e4\\n\"},"
+	        "\"priority\":\"high\",\"not_before\":\"2026-11-23T17:04:05.25+02:00\","
+	        "\"requeued_from\":\"p-7\"}";
 	static const char headers[] = "X-One: 1\0x-two: a, b\0X-Empty;\0";
 	struct job_maker m;
 
@@ -71,14 +75,17 @@ static void test_a_json_job_may_say_everything(void)
 	CU_ASSERT_TRUE(job->origin.tls);
 	CU_ASSERT_STRING_EQUAL(job->id, "my-1");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(job->extra);
-	CU_ASSERT_STRING_EQUAL(job->extra->method, "PUT");
-	CU_ASSERT_STRING_EQUAL(job_method(job), "PUT");
+	CU_ASSERT_STRING_EQUAL(job->extra->method, "PATCH");
+	CU_ASSERT_STRING_EQUAL(job_method(job), "PATCH");
 	CU_ASSERT_EQUAL(job->extra->body_bytes, 3);
 	CU_ASSERT_EQUAL(memcmp(job->extra->body, "a\0b", 3), 0);
 	CU_ASSERT_EQUAL(memcmp(job->extra->headers, headers, sizeof(headers)), 0);
 	CU_ASSERT_STRING_EQUAL(job->extra->meta, "{\"z\":[1,2.5,null,true],\"a\":\"\xc3\xa4\\n\"}");
 	CU_ASSERT_EQUAL(job->extra->timeout_ns, UINT64_C(1500000000));
 	CU_ASSERT_EQUAL(job->extra->retry, 1);
+	CU_ASSERT_EQUAL(job_priority(job), JOB_PRIORITY_HIGH);
+	CU_ASSERT_EQUAL(job_not_before(job), INT64_C(1795446245250000));
+	CU_ASSERT_STRING_EQUAL(job->extra->requeued_from, "p-7");
 	job_free(job);
 	job_maker_done(&m);
 }
@@ -131,6 +138,78 @@ static void test_the_method_follows_from_the_body(void)
 	job_maker_done(&m);
 }
 
+static void test_a_job_has_one_of_three_priorities(void)
+{
+	static const struct {
+		const char *name;
+		enum job_priority priority;
+	} cases[] = {
+		{ "high", JOB_PRIORITY_HIGH },
+		{ "normal", JOB_PRIORITY_NORMAL },
+		{ "low", JOB_PRIORITY_LOW },
+	};
+	struct job_maker m;
+	char line[128];
+
+	job_maker_init(&m);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void) snprintf(line, sizeof(line), "{\"url\":\"http://a/\",\"priority\":\"%s\"}",
+		                cases[i].name);
+		struct job *job = make_job(&m, line);
+		CU_ASSERT_EQUAL(job_priority(job), cases[i].priority);
+		CU_ASSERT_EQUAL(job_not_before(job), 0);
+		job_free(job);
+	}
+	job_maker_done(&m);
+}
+
+static void test_a_time_before_1970_is_as_good_as_none(void)
+{
+	static const char *const times[] = { "1970-01-01T00:00:00Z", "1969-12-31T23:59:59.9Z",
+		                             "0000-01-01T00:00:00Z" };
+	struct job_maker m;
+	char line[128];
+
+	job_maker_init(&m);
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		(void) snprintf(line, sizeof(line), "{\"url\":\"http://a/\",\"not_before\":\"%s\"}",
+		                times[i]);
+		struct job *job = make_job(&m, line);
+		CU_ASSERT_EQUAL(job_not_before(job), 0);
+		CU_ASSERT_PTR_NULL(job->extra);
+		job_free(job);
+	}
+	job_maker_done(&m);
+}
+
+/* What goes without saying takes no memory. */
+static void test_defaults_spelled_out_are_as_good_as_absent(void)
+{
+	static const char *const members[] = {
+		"\"method\":\"get\"",      "\"retry\":true", "\"retry\":true,\"method\":\"GET\"",
+		"\"priority\":\"normal\"", "\"headers\":{}"
+	};
+	struct job_maker m;
+	char line[128];
+
+	job_maker_init(&m);
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		(void) snprintf(line, sizeof(line), "{\"url\":\"http://a/\",%s}", members[i]);
+		struct job *job = make_job(&m, line);
+		CU_ASSERT_PTR_NULL(job->extra);
+		job_free(job);
+	}
+
+	struct job *post = make_job(&m, "{\"url\":\"http://a/\",\"method\":\"Post\",\"body\":\"\","
+	                                "\"retry\":false}");
+	CU_ASSERT_PTR_NULL(post->extra->method);
+	CU_ASSERT_EQUAL(post->extra->retry, 0);
+	CU_ASSERT_STRING_EQUAL(job_method(post), "POST");
+	CU_ASSERT_FALSE(job_may_retry(post));
+	job_free(post);
+	job_maker_done(&m);
+}
+
 /* --- memory ---------------------------------------------------------------------------- */
 
 /* Strings are in the job's own memory, so 'bytes' covers them. */
@@ -144,7 +223,7 @@ static void test_a_job_counts_for_all_its_memory(void)
 {
 	static const char line[] =
 	        "{\"url\":\"http://a/\",\"id\":\"i\",\"body\":\"body\",\"method\":\"PUT\","
-	        "\"headers\":{\"A\":\"b\"},\"meta\":[1]}";
+	        "\"headers\":{\"A\":\"b\"},\"meta\":[1],\"requeued_from\":\"p-12\"}";
 	struct job_maker m;
 
 	job_maker_init(&m);
@@ -159,11 +238,13 @@ static void test_a_job_counts_for_all_its_memory(void)
 	CU_ASSERT_TRUE(owns(job, extra->method, sizeof("PUT")));
 	CU_ASSERT_TRUE(owns(job, extra->headers, sizeof("A: b\0")));
 	CU_ASSERT_TRUE(owns(job, extra->meta, sizeof("[1]")));
+	CU_ASSERT_TRUE(owns(job, extra->requeued_from, sizeof("p-12")));
 
 	/* It has what it needs and no more. */
 	CU_ASSERT_EQUAL(job->bytes, sizeof(*job) + sizeof(*extra) + sizeof("http://a/") +
 	                                    sizeof("http://a:80") + sizeof("a") + sizeof("i") + 4 +
-	                                    sizeof("PUT") + sizeof("A: b\0") + sizeof("[1]"));
+	                                    sizeof("PUT") + sizeof("A: b\0") + sizeof("[1]") +
+	                                    sizeof("p-12"));
 	job_free(job);
 	job_maker_done(&m);
 }
@@ -324,6 +405,11 @@ int main(void)
 		{ "a JSON job may say everything", test_a_json_job_may_say_everything },
 		{ "meta may be any JSON value", test_meta_may_be_any_json_value },
 		{ "the method follows from the body", test_the_method_follows_from_the_body },
+		{ "a job has one of three priorities", test_a_job_has_one_of_three_priorities },
+		{ "a time before 1970 is as good as none",
+		  test_a_time_before_1970_is_as_good_as_none },
+		{ "defaults spelled out are as good as absent",
+		  test_defaults_spelled_out_are_as_good_as_absent },
 		{ "a job counts for all its memory", test_a_job_counts_for_all_its_memory },
 		{ "a longer job counts for more", test_a_longer_job_counts_for_more },
 		{ "a job outlives its line and the next one",

@@ -34,7 +34,8 @@ static void test_what_is_no_json_object_is_refused(void)
 		{ "{}", "\"url\" is missing" },
 		{ "{\"id\":\"x\"}", "\"url\" is missing" },
 		{ "{\"uri\":\"http://a/\"}",
-		  "unknown key \"uri\"; a job has url, id, method, headers, body, timeout, " },
+		  "unknown key \"uri\"; a job has url, id, method, headers, body, timeout, retry, "
+		  "meta, priority, not_before, requeued_from" },
 		{ "{\"\":1}", "unknown key \"\"; " },
 		{ "{\"URL\":\"http://a/\"}", "unknown key \"URL\"; " },
 	};
@@ -66,6 +67,23 @@ static void test_values_of_the_wrong_kind_are_refused(void)
 		{ "{" URL ",\"timeout\":\"99999999999d\"}", "\"timeout\" must be a time such as" },
 		{ "{" URL ",\"retry\":1}", "\"retry\" must be true or false" },
 		{ "{" URL ",\"retry\":null}", "\"retry\" must be true or false" },
+		{ "{" URL ",\"priority\":1}", "\"priority\" must be a string" },
+		{ "{" URL ",\"priority\":\"\"}",
+		  "\"priority\" must be \"high\", \"normal\" or \"low\"" },
+		{ "{" URL ",\"priority\":\"High\"}", "\"priority\" must be \"high\", " },
+		{ "{" URL ",\"not_before\":1795446245}", "\"not_before\" must be a string" },
+		{ "{" URL ",\"not_before\":\"tomorrow\"}",
+		  "\"not_before\" must be a date and time such as \"2026-11-23T15:04:05Z\"" },
+		{ "{" URL ",\"not_before\":\"2026-11-23\"}", "\"not_before\" must be a date and" },
+		{ "{" URL ",\"not_before\":\"9999-12-31T23:59:59-00:01\"}",
+		  "\"not_before\" must be a date and time" },
+		{ "{" URL ",\"requeued_from\":17}", "\"requeued_from\" must be a string" },
+		{ "{" URL ",\"requeued_from\":\"a\\u0000\"}",
+		  "\"requeued_from\" must not hold a NUL character" },
+		{ "{" URL ",\"requeued_from\":\"\"}",
+		  "\"requeued_from\" must have 1 to 256 bytes" },
+		{ "{" URL ",\"requeued_from\":\"p-\\n\"}",
+		  "\"requeued_from\" must not hold control characters" },
 	};
 	refuse_all(cases, ARRAY_LEN(cases));
 }
@@ -178,6 +196,19 @@ static void test_ids_have_1_to_256_bytes_and_a_form(void)
 		struct job *job = make_job(&m, line);
 		CU_ASSERT_STRING_EQUAL(job->id, id);
 		job_free(job);
+	}
+
+	/* Those of requeued jobs may be of both kinds. */
+	for (size_t n = 256; n <= 257; n++) {
+		memset(id, 'p', n);
+		memcpy(id, "p-", 2);
+		id[n] = '\0';
+		(void) snprintf(line, sizeof(line), "{" URL ",\"requeued_from\":\"%s\"}", id);
+		if (n > 256)
+			refuse_line(&m, line, -EINVAL,
+			            "\"requeued_from\" must have 1 to 256 bytes");
+		else
+			job_free(make_job(&m, line));
 	}
 	job_maker_done(&m);
 }
@@ -315,6 +346,43 @@ static void test_a_job_has_a_bounded_number_of_values(void)
 	job_maker_done(&m);
 }
 
+/* A line of 'len' bytes with 'n' numbers that are short here and long as they are written:
+ * each 1e9 as 1000000000.0. */
+static void add_numbers(struct buf *b, size_t n, size_t len)
+{
+	buf_clear(b);
+	buf_add_str(b, "{" URL ",\"meta\":[");
+	for (size_t i = 0; i < n; i++)
+		buf_add_str(b, "1e9,");
+	buf_add_char(b, '"');
+	while (b->len < len - strlen("\"]}"))
+		buf_add_char(b, 'x');
+	buf_add_str(b, "\"]}");
+}
+
+static void test_a_job_that_grows_beyond_a_line_is_refused(void)
+{
+	static const size_t counts[] = { 1, 9000 };
+	const size_t growth = strlen("1000000000.0") - strlen("1e9");
+	struct buf line = { 0 };
+	struct job_maker m;
+
+	job_maker_init(&m);
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		size_t fitting = JOB_MAX_LINE_BYTES - counts[i] * growth;
+		struct job *job = NULL;
+
+		add_numbers(&line, counts[i], fitting);
+		CU_ASSERT_EQUAL(try_bytes(&m, line.data, line.len, &job), 0);
+		job_free(job);
+		add_numbers(&line, counts[i], fitting + 1);
+		refuse_bytes(&m, line.data, line.len, -EINVAL,
+		             "longer than 1 MiB when its numbers are written out");
+	}
+	buf_done(&line);
+	job_maker_done(&m);
+}
+
 /* --- random lines ------------------------------------------------------------------------ */
 
 static const char *const corpus[] = {
@@ -324,6 +392,8 @@ static const char *const corpus[] = {
 	"http://\xc3\xa4.example/",
 	"{\"url\":\"http://a/\",\"id\":\"x\",\"method\":\"POST\",\"body\":\"b\\u0000\\n\"}",
 	"{\"url\":\"http://a/\",\"headers\":{\"A\":\"b\",\"C\":\"\"},\"timeout\":\"1.5s\"}",
+	"{\"url\":\"http://a/\",\"priority\":\"low\",\"not_before\":\"2026-11-23T15:04:05+02:00\"}",
+	"{\"url\":\"http://a/\",\"id\":\"y\",\"requeued_from\":\"p-1\"}",
 	"{\"url\":\"http://a/\",\"retry\":false,\"meta\":{\"a\":[1,2e3,null,\"\\ud83d\\ude00\"]}}",
 };
 
@@ -355,9 +425,10 @@ static void mutate(struct buf *line, struct random *r)
 	}
 }
 
-static void expect_sound(const struct job *job)
+static void expect_sound(struct job_maker *m, const struct job *job)
 {
-	struct buf id = { 0 };
+	struct buf id = { 0 }, line = { 0 };
+	struct job *copy = NULL;
 
 	CU_ASSERT_TRUE(job->bytes >= sizeof(*job) && job->bytes < 4096);
 	CU_ASSERT_TRUE(strlen(job->url) > 0);
@@ -368,6 +439,11 @@ static void expect_sound(const struct job *job)
 	job_add_id(job, &id);
 	CU_ASSERT_TRUE(id.len > 0 && id.len <= 256);
 	buf_done(&id);
+	job_write(job, &line);
+	CU_ASSERT_EQUAL(try_bytes(m, line.data, line.len, &copy), 0);
+	CU_ASSERT_TRUE(copy && copy->bytes == job->bytes);
+	job_free(copy);
+	buf_done(&line);
 	if (job->extra && job->extra->headers) {
 		const char *h = job->extra->headers;
 		while (*h != '\0')
@@ -395,7 +471,7 @@ static void test_random_lines_give_a_job_or_a_reason(void)
 
 		int error = try_bytes(&m, line.data, line.len, &job);
 		if (error == 0) {
-			expect_sound(job);
+			expect_sound(&m, job);
 			jobs++;
 		} else {
 			CU_ASSERT_TRUE(error == -EINVAL || error == -EPROTONOSUPPORT);
@@ -428,6 +504,8 @@ int main(void)
 		  test_meta_may_nest_deeply_but_not_without_end },
 		{ "a job has a bounded number of values",
 		  test_a_job_has_a_bounded_number_of_values },
+		{ "a job that grows beyond a line is refused",
+		  test_a_job_that_grows_beyond_a_line_is_refused },
 		{ "random lines give a job or a reason", test_random_lines_give_a_job_or_a_reason },
 		CU_TEST_INFO_NULL,
 	};

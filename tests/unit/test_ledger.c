@@ -15,7 +15,7 @@ static struct ledger *make_ledger(void)
 {
 	struct ledger *l = NULL;
 
-	CU_ASSERT_EQUAL_FATAL(ledger_create(&l), 0);
+	CU_ASSERT_EQUAL_FATAL(ledger_create(&(struct ledger_balance) { 0 }, &l), 0);
 	return l;
 }
 

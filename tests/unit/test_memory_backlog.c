@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "backlog_calls.h"
 #include "stub_jobs.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ static struct backlog *new_backlog(size_t max_jobs, size_t max_bytes)
 {
 	struct backlog *b = NULL;
 
-	CU_ASSERT_EQUAL_FATAL(memory_backlog_create(max_jobs, max_bytes, &b), 0);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(max_jobs, max_bytes, &b), 0);
 	return b;
 }
 
@@ -43,7 +44,7 @@ static void expect_stats(struct backlog *b, size_t waiting, size_t delayed, size
 static void submit_new(struct backlog *b, struct job **ret_jobs, size_t n, size_t bytes)
 {
 	stub_jobs(ret_jobs, n, bytes);
-	CU_ASSERT_EQUAL_FATAL(backlog_submit(b, ret_jobs, n), 0);
+	CU_ASSERT_EQUAL_FATAL(submit_jobs(b, ret_jobs, n), 0);
 }
 
 static void expect_take(struct backlog *b, uint64_t now_ns, struct job *const *expected, size_t n,
@@ -60,7 +61,7 @@ static void expect_take(struct backlog *b, uint64_t now_ns, struct job *const *e
 
 static void settle(struct backlog *b, struct job *job, enum verdict_kind kind, uint64_t due_ns)
 {
-	backlog_settle(b, &(struct verdict) { .job = job, .kind = kind, .due_ns = due_ns }, 1);
+	settle_jobs(b, &(struct verdict) { .job = job, .kind = kind, .due_ns = due_ns }, 1);
 }
 
 static void settle_all(struct backlog *b, struct job *const *jobs, size_t n)
@@ -73,8 +74,8 @@ static void test_a_backlog_without_a_bound_is_refused(void)
 {
 	struct backlog *b = NULL;
 
-	CU_ASSERT_EQUAL(memory_backlog_create(0, 1, &b), -EINVAL);
-	CU_ASSERT_EQUAL(memory_backlog_create(1, 0, &b), -EINVAL);
+	CU_ASSERT_EQUAL(create_memory_backlog(0, 1, &b), -EINVAL);
+	CU_ASSERT_EQUAL(create_memory_backlog(1, 0, &b), -EINVAL);
 	CU_ASSERT_PTR_NULL(b);
 	CU_ASSERT_PTR_NULL(backlog_free(NULL));
 }
@@ -95,7 +96,7 @@ static void test_accepted_jobs_are_numbered_and_dated(void)
 		CU_ASSERT_TRUE(jobs[i]->accepted_wall_us >= before_us);
 		CU_ASSERT_EQUAL(jobs[i]->due_ns, 0);
 	}
-	CU_ASSERT_EQUAL(backlog_submit(b, jobs, 0), 0); /* nothing, and no number used up */
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs, 0), 0); /* nothing, and no number used up */
 
 	/* Numbers are never given again. */
 	expect_take(b, 0, jobs, 5, NEVER);
@@ -111,14 +112,14 @@ static void test_what_can_never_fit_is_refused_whole(void)
 	struct job *jobs[4];
 
 	stub_jobs(jobs, 4, 10);
-	CU_ASSERT_EQUAL(backlog_submit(b, jobs, 4), -EMSGSIZE);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs, 4), -EMSGSIZE);
 	jobs[2]->bytes = 81;
-	CU_ASSERT_EQUAL(backlog_submit(b, jobs, 3), -EMSGSIZE);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs, 3), -EMSGSIZE);
 	expect_stats(b, 0, 0, 0);
 	CU_ASSERT_EQUAL(jobs[0]->accepted_wall_us, 0); /* still the caller's, as they were */
 
 	jobs[2]->bytes = 80;
-	CU_ASSERT_EQUAL(backlog_submit(b, jobs, 3), 0);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs, 3), 0);
 	CU_ASSERT_EQUAL(jobs[0]->number, 1); /* refusals used up none */
 	expect_stats(b, 3, 0, 3);
 	CU_ASSERT_EQUAL(stats_of(b).held_bytes, 100);
@@ -175,7 +176,7 @@ static void test_returned_jobs_go_to_the_front_last_one_first(void)
 	CU_ASSERT_EQUAL(backlog_take(b, 0, 2, taken, &due), 2);
 	const struct verdict verdicts[] = { { .job = taken[1], .kind = VERDICT_RETURN },
 		                            { .job = taken[0], .kind = VERDICT_RETURN } };
-	backlog_settle(b, verdicts, 2);
+	settle_jobs(b, verdicts, 2);
 	expect_take(b, 0, jobs, 4, NEVER);
 	CU_ASSERT_EQUAL(jobs[0]->ready_ns, ready); /* it could have run all the time */
 	settle_all(b, jobs, 4);
@@ -242,7 +243,7 @@ static void test_listeners_hear_of_everything_that_can_be_taken(void)
 	submit_new(b, jobs, 2, 1);
 	CU_ASSERT_EQUAL(ready, 1);
 	stub_jobs(jobs + 2, 1, 101);
-	CU_ASSERT_EQUAL(backlog_submit(b, jobs + 2, 1), -EMSGSIZE);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs + 2, 1), -EMSGSIZE);
 	job_free(jobs[2]);
 	expect_take(b, 0, jobs, 2, NEVER);
 	CU_ASSERT_EQUAL(ready, 1);
@@ -254,7 +255,7 @@ static void test_listeners_hear_of_everything_that_can_be_taken(void)
 
 	const struct verdict both[] = { { .job = jobs[0], .kind = VERDICT_FINAL },
 		                        { .job = jobs[1], .kind = VERDICT_RETRY } };
-	backlog_settle(b, both, 2);
+	settle_jobs(b, both, 2);
 	CU_ASSERT_EQUAL(ready, 4);
 	expect_take(b, 5, &jobs[1], 1, NEVER);
 	settle(b, jobs[1], VERDICT_FINAL, 0);
@@ -271,7 +272,7 @@ static void test_a_closed_backlog_is_emptied_but_not_filled(void)
 	stub_jobs(jobs + 2, 1, 1);
 	backlog_close(b);
 	backlog_close(b);
-	CU_ASSERT_EQUAL(backlog_submit(b, jobs + 2, 1), -EPIPE);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs + 2, 1), -EPIPE);
 	CU_ASSERT_EQUAL(jobs[2]->accepted_wall_us, 0);
 	expect_take(b, 0, jobs, 2, NEVER);
 	settle(b, jobs[0], VERDICT_RETRY, 7);
@@ -312,7 +313,7 @@ static void *run_submitter(void *arg)
 {
 	struct submitter *s = arg;
 
-	s->result = backlog_submit(s->backlog, s->jobs, s->n);
+	s->result = submit_jobs(s->backlog, s->jobs, s->n);
 	return NULL;
 }
 
@@ -392,7 +393,7 @@ static void test_bytes_are_waited_for_as_well(void)
 	backlog_free(b);
 }
 
-static void test_a_small_batch_does_not_wait_behind_a_large_one(void)
+static void test_those_who_wait_are_served_in_their_order(void)
 {
 	struct backlog *b = new_backlog(4, 100);
 	struct submitter large, small;
@@ -402,14 +403,172 @@ static void test_a_small_batch_does_not_wait_behind_a_large_one(void)
 	expect_take(b, 0, jobs, 4, NEVER);
 	start_blocked(&large, b, 4, 1);
 	start_blocked(&small, b, 1, 1);
-	settle(b, jobs[0], VERDICT_FINAL, 0);
-	expect_end(&small, 0);
-	expect_take(b, 0, small.jobs, 1, NEVER);
+	settle(b, jobs[0], VERDICT_FINAL, 0); /* room for the small one, whose turn it is not */
+	CU_ASSERT_EQUAL(stats_of(b).submitters_blocked, 2);
 	settle_all(b, jobs + 1, 3);
-	settle(b, small.jobs[0], VERDICT_FINAL, 0);
 	expect_end(&large, 0);
+	CU_ASSERT_EQUAL(stats_of(b).submitters_blocked, 1);
+	expect_take(b, 0, large.jobs, 4, NEVER);
+	settle(b, large.jobs[0], VERDICT_FINAL, 0);
+	expect_end(&small, 0);
+	CU_ASSERT_EQUAL(small.jobs[0]->number, 9);
+	settle_all(b, large.jobs + 1, 3);
+	expect_take(b, 0, small.jobs, 1, NEVER);
+	settle_all(b, small.jobs, 1);
 	backlog_free(b);
 }
+
+/* --- submissions that do not wait, and what becomes of them -------------------------------- */
+
+struct told {
+	struct submission submission;
+	struct job *job;
+	struct receipt receipt;
+	unsigned times;
+	int error;
+};
+
+static void on_done(struct submission *s, int error)
+{
+	struct told *t = (struct told *) s;
+
+	t->times++;
+	t->error = error;
+}
+
+static void offer(struct backlog *b, struct told *t, size_t bytes, bool waits)
+{
+	*t = (struct told) { .job = stub_job(0, bytes) };
+	t->submission = (struct submission) { .jobs = &t->job, .n = 1, .receipts = &t->receipt,
+		                              .waits = waits, .done = on_done };
+	backlog_submit(b, &t->submission);
+}
+
+static void expect_refused(struct backlog *b, size_t bytes, int error)
+{
+	struct told t;
+
+	offer(b, &t, bytes, false);
+	CU_ASSERT_EQUAL(t.times, 1);
+	CU_ASSERT_EQUAL(t.error, error);
+	job_free(t.job);
+}
+
+static void test_who_does_not_wait_is_told_which_bound_is_reached(void)
+{
+	struct backlog *b = new_backlog(2, 100);
+	struct told first, second;
+
+	offer(b, &first, 60, false);
+	CU_ASSERT_EQUAL(first.times, 1);
+	CU_ASSERT_EQUAL(first.error, 0);
+	CU_ASSERT_EQUAL(first.receipt.kind, RECEIPT_ACCEPTED);
+	CU_ASSERT_EQUAL(first.receipt.number, 1);
+	expect_refused(b, 41, -EDQUOT);
+	expect_refused(b, 101, -EMSGSIZE);
+	offer(b, &second, 40, false);
+	CU_ASSERT_EQUAL(second.receipt.number, 2);
+	expect_refused(b, 1, -EAGAIN);
+	backlog_close(b);
+	expect_refused(b, 1, -EPIPE);
+	backlog_free(b);
+}
+
+static void test_nobody_overtakes_those_who_wait(void)
+{
+	struct backlog *b = new_backlog(10, 100);
+	struct told large;
+	struct job *job = NULL;
+
+	submit_new(b, &job, 1, 60);
+	offer(b, &large, 90, true);
+	CU_ASSERT_EQUAL(large.times, 0);
+	expect_refused(b, 1, -EAGAIN);
+
+	/* Once it is withdrawn there is room for others, and it is never told. */
+	CU_ASSERT_TRUE(backlog_withdraw(b, &large.submission));
+	CU_ASSERT_FALSE(backlog_withdraw(b, &large.submission));
+	CU_ASSERT_EQUAL(large.times, 0);
+	job_free(large.job);
+	expect_take(b, 0, &job, 1, NEVER);
+	settle_all(b, &job, 1);
+	backlog_free(b);
+}
+
+static void test_a_withdrawal_lets_those_behind_go_on(void)
+{
+	struct backlog *b = new_backlog(10, 100);
+	struct told large, small;
+	struct job *job = NULL;
+
+	submit_new(b, &job, 1, 60);
+	offer(b, &large, 90, true);
+	offer(b, &small, 5, true);
+	CU_ASSERT_EQUAL(small.times, 0);
+	CU_ASSERT_TRUE(backlog_withdraw(b, &large.submission));
+	CU_ASSERT_EQUAL(small.times, 1);
+	CU_ASSERT_EQUAL(small.error, 0);
+	CU_ASSERT_FALSE(backlog_withdraw(b, &small.submission));
+	job_free(large.job);
+	backlog_free(b);
+}
+
+/* --- priority and time ----------------------------------------------------------------- */
+
+/* A stub with an extra part behind it. */
+static struct job *job_with(enum job_priority priority, int64_t not_before_wall_us)
+{
+	struct job *job = calloc(1, sizeof(*job) + sizeof(struct job_extra));
+	struct job_extra *extra = (struct job_extra *) (job + 1);
+
+	*extra = (struct job_extra) { .priority = priority,
+		                      .not_before_wall_us = not_before_wall_us };
+	*job = (struct job) { .bytes = 1, .url = "http://stub/", .extra = extra };
+	return job;
+}
+
+static void test_a_higher_priority_goes_first_until_others_have_aged(void)
+{
+	const struct memory_backlog_options options = { .max_jobs = 10, .max_bytes = 100,
+		                                        .ageing_ns = 3600 * NS_PER_S };
+	struct backlog *b = NULL;
+	struct job *low = job_with(JOB_PRIORITY_LOW, 0), *normal = stub_job(0, 1),
+	           *high = job_with(JOB_PRIORITY_HIGH, 0);
+
+	CU_ASSERT_EQUAL_FATAL(memory_backlog_create(&options, &b), 0);
+	CU_ASSERT_EQUAL(submit_jobs(b, (struct job *[]) { low, normal, high }, 3), 0);
+	struct job *by_priority[] = { high, normal, low };
+	expect_take(b, 0, by_priority, 3, NEVER);
+
+	/* The low one is two hours and a bit older than the high one: as if it had come first. */
+	low->accepted_wall_us -= (int64_t) (2 * 3600 + 1) * 1000000;
+	for (size_t i = 0; i < 3; i++)
+		settle(b, by_priority[i], VERDICT_RETURN, 0);
+	expect_take(b, 0, (struct job *[]) { low, high, normal }, 3, NEVER);
+	settle_all(b, by_priority, 3);
+	backlog_free(b);
+}
+
+static void test_a_job_waits_for_its_time(void)
+{
+	struct backlog *b = new_backlog(10, 100);
+	struct job *past = job_with(JOB_PRIORITY_NORMAL, clock_wall_us() - 1000000);
+	struct job *future = job_with(JOB_PRIORITY_NORMAL, clock_wall_us() + 3600 * INT64_C(1000000));
+	struct job *taken[2];
+	uint64_t due_ns = 0, now_ns = clock_now_ns();
+
+	CU_ASSERT_EQUAL(submit_jobs(b, (struct job *[]) { future, past }, 2), 0);
+	CU_ASSERT_EQUAL(backlog_take(b, clock_now_ns(), 2, taken, &due_ns), 1);
+	CU_ASSERT_PTR_EQUAL(taken[0], past);
+	CU_ASSERT_TRUE(due_ns > now_ns + 3500 * NS_PER_S && due_ns < now_ns + 3700 * NS_PER_S);
+	expect_stats(b, 0, 1, 2);
+	settle_all(b, &past, 1);
+	expect_take(b, due_ns, &future, 1, NEVER);
+	settle_all(b, &future, 1);
+	backlog_free(b);
+}
+
+/* --- the end of waiting ---------------------------------------------------------------- */
 
 static void test_a_close_ends_the_wait_of_every_submitter(void)
 {
@@ -479,8 +638,14 @@ int main(void)
 		{ "a batch waits for room for all of it",
 		  test_a_batch_waits_for_room_for_all_of_it },
 		{ "bytes are waited for as well", test_bytes_are_waited_for_as_well },
-		{ "a small batch does not wait behind a large one",
-		  test_a_small_batch_does_not_wait_behind_a_large_one },
+		{ "those who wait are served in their order", test_those_who_wait_are_served_in_their_order },
+		{ "who does not wait is told which bound is reached",
+		  test_who_does_not_wait_is_told_which_bound_is_reached },
+		{ "nobody overtakes those who wait", test_nobody_overtakes_those_who_wait },
+		{ "a withdrawal lets those behind go on", test_a_withdrawal_lets_those_behind_go_on },
+		{ "a higher priority goes first until others have aged",
+		  test_a_higher_priority_goes_first_until_others_have_aged },
+		{ "a job waits for its time", test_a_job_waits_for_its_time },
 		{ "a close ends the wait of every submitter",
 		  test_a_close_ends_the_wait_of_every_submitter },
 		{ "submitters that wait now are counted",

@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "base/thread.h"
 #include "seed.h"
+#include "backlog_calls.h"
 #include "stub_jobs.h"
 
 #include <errno.h>
@@ -77,11 +78,11 @@ static void step_submit(struct model *m, struct backlog *b, struct random *r)
 		bytes += jobs[i]->bytes;
 	}
 	if (bytes > MAX_BYTES) {
-		CU_ASSERT_EQUAL(backlog_submit(b, jobs, n), -EMSGSIZE);
+		CU_ASSERT_EQUAL(submit_jobs(b, jobs, n), -EMSGSIZE);
 	} else if (held(m) + n > MAX_JOBS || m->bytes + bytes > MAX_BYTES) {
 		/* It would wait, and here nobody else could make room. */
 	} else {
-		CU_ASSERT_EQUAL_FATAL(backlog_submit(b, jobs, n), 0);
+		CU_ASSERT_EQUAL_FATAL(submit_jobs(b, jobs, n), 0);
 		m->ready++;
 		m->bytes += bytes;
 		for (size_t i = 0; i < n; i++) {
@@ -136,7 +137,7 @@ static void step_settle(struct model *m, struct backlog *b, struct random *r, ui
 		else
 			insert(&m->waiting, v->kind == VERDICT_RETURN ? 0 : m->waiting.len, job);
 	}
-	backlog_settle(b, verdicts, n);
+	settle_jobs(b, verdicts, n);
 	m->ready += came_back;
 }
 
@@ -161,7 +162,7 @@ static void test_random_histories_go_as_in_the_model(void)
 	uint64_t now_ns = 0, due_ns = 0;
 	unsigned ready = 0;
 
-	CU_ASSERT_EQUAL_FATAL(memory_backlog_create(MAX_JOBS, MAX_BYTES, &b), 0);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(MAX_JOBS, MAX_BYTES, &b), 0);
 	b->listener = (struct backlog_listener) { .ready = count_ready, .arg = &ready };
 	for (int i = 0; i < STEPS; i++) {
 		switch (below(&r, 3)) {
@@ -225,7 +226,7 @@ static void *submit_all(void *arg)
 		n = n < JOBS_EACH - done ? n : JOBS_EACH - done;
 		for (size_t i = 0; i < n; i++)
 			jobs[i] = stub_job(0, 1 + below(&me->random, LOAD_BYTES / 5));
-		if (backlog_submit(me->load->backlog, jobs, n) < 0)
+		if (submit_jobs(me->load->backlog, jobs, n) < 0)
 			atomic_store(&me->load->failed, true);
 		done += n;
 	}
@@ -256,7 +257,7 @@ static void *work(void *arg)
 			final += verdicts[i].kind == VERDICT_FINAL;
 		}
 		if (n > 0)
-			backlog_settle(l->backlog, verdicts, n);
+			settle_jobs(l->backlog, verdicts, n);
 		atomic_fetch_add(&l->settled, final);
 
 		mutex_lock(&l->lock);
@@ -288,7 +289,7 @@ static void test_under_load_every_job_is_settled_once(void)
 
 	CU_ASSERT_EQUAL_FATAL(mutex_init(&l.lock), 0);
 	CU_ASSERT_EQUAL_FATAL(cond_init(&l.changed), 0);
-	CU_ASSERT_EQUAL_FATAL(memory_backlog_create(LOAD_JOBS, LOAD_BYTES, &l.backlog), 0);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(LOAD_JOBS, LOAD_BYTES, &l.backlog), 0);
 	l.backlog->listener = (struct backlog_listener) { .ready = on_ready, .arg = &l };
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
 		loaders[i] = (struct loader) { .load = &l,

@@ -206,6 +206,28 @@ static void test_the_figures_are_the_engines(void)
 	stage_done(&s);
 }
 
+static void test_a_database_has_figures_of_its_own(void)
+{
+	const struct source_settings source = { .type = SOURCE_FILE, .path = "urls.txt" };
+	struct stage s;
+
+	write_text("urls.txt", NOBODY "a\n" NOBODY "b\n");
+	stage_database = "jobs.db";
+	stage_init(&s, &source, 1, (struct control_options) { 0 });
+	stage_database = NULL;
+	stage_finish(&s);
+	for (int i = 0; i < 2; i++) {
+		const struct parser p = read_metrics(i == 0 ? "*/*" : OPENMETRICS);
+		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_records_total"), 2);
+		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_remembered_record"), 1);
+		CU_ASSERT_TRUE(value(&p, "penstock_backlog_commits_total") >= 2);
+		CU_ASSERT_TRUE(value(&p, "penstock_backlog_free_bytes") > 0);
+		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_min_free_bytes"), 64 << 20);
+		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_failing"), 0);
+	}
+	stage_done(&s);
+}
+
 static void test_sources_of_one_name_share_a_series(void)
 {
 	const struct source_settings sources[] = {
@@ -283,6 +305,7 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "both formats have the same series", test_both_formats_have_the_same_series },
 		{ "the figures are the engine's", test_the_figures_are_the_engines },
+		{ "a database has figures of its own", test_a_database_has_figures_of_its_own },
 		{ "sources of one name share a series", test_sources_of_one_name_share_a_series },
 		{ "label values are escaped", test_label_values_are_escaped },
 		{ "the format is what Accept prefers", test_the_format_is_what_accept_prefers },

@@ -6,7 +6,7 @@
  * To be linked with -Wl,--wrap= for malloc, calloc, realloc and reallocarray; without
  * that the test is skipped.
  */
-#include "backlog/memory.h"
+#include "backlog_calls.h"
 #include "base/buf.h"
 #include "job/job.h"
 #include "queue/queue.h"
@@ -115,9 +115,9 @@ static int make_backlog(void *arg)
 	until_failure = 0;
 	stub_jobs(jobs, ARRAY_LEN(jobs), 1);
 	until_failure = planned;
-	int r = memory_backlog_create(1000, 1000, &b);
+	int r = create_memory_backlog(1000, 1000, &b);
 	if (r == 0)
-		r = backlog_submit(b, jobs, ARRAY_LEN(jobs));
+		r = submit_jobs(b, jobs, ARRAY_LEN(jobs));
 	if (r < 0)
 		free_jobs(jobs, ARRAY_LEN(jobs)); /* they are still ours */
 	backlog_free(b);
@@ -164,13 +164,15 @@ static int parse_line(void *arg)
 
 static const char full_job[] =
         "{\"url\":\"http://a/\",\"id\":\"x\",\"method\":\"put\",\"headers\":{\"A\":\"b\"},"
-        "\"body\":\"c\",\"timeout\":\"1s\",\"retry\":true,\"meta\":{\"a\":[1,2.5,\"\\u00e4\"]}}";
+        "\"body\":\"c\",\"timeout\":\"1s\",\"retry\":true,\"meta\":{\"a\":[1,2.5,\"\\u00e4\"]},"
+        "\"priority\":\"low\",\"not_before\":\"2026-11-23T15:04:05Z\",\"requeued_from\":\"p-1\"}";
 
 static const struct {
 	const char *text;
 	bool vague; /* for some of its failures the library has other words */
 } lines[] = {
 	{ "http://example.com/a?b", true },
+	{ "http://example.com/\xff", true },
 	{ "https://user:pw@example.com:8443/%20?q#f", true },
 	{ "{\"url\":\"http://a/\"}", true },
 	{ full_job, true },
@@ -203,6 +205,55 @@ static void test_jobs_with_a_library_that_fails(void)
 	in_libraries = false;
 }
 
+/* Of a job that only has to be written as JSON. */
+static int write_job(void *arg)
+{
+	struct job job = *(const struct job *) arg;
+	struct buf b = { 0 };
+
+	job.id = "x";
+	job_write(&job, &b);
+	int r = b.failed ? -ENOMEM : 0;
+	buf_done(&b);
+	return r;
+}
+
+static void test_jobs_that_are_written(void)
+{
+	struct url_parser *parser = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(url_parser_create(&parser), 0);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		struct buf why = { 0 };
+		struct job *job = NULL;
+		const char *text = lines[i].text;
+		CU_ASSERT_EQUAL_FATAL(job_parse(parser, text, strlen(text), &job, &why), 0);
+		CU_ASSERT_TRUE(fail_each(write_job, job, false) > 0);
+		job_free(job);
+		buf_done(&why);
+	}
+	url_parser_free(parser);
+}
+
+static void test_a_plain_url_takes_one_allocation(void)
+{
+	struct line line = { .text = "http://example.com/a?b" };
+	struct job job = { .url = line.text };
+	struct buf b = { 0 };
+
+	CU_ASSERT_EQUAL_FATAL(url_parser_create(&line.parser), 0);
+	CU_ASSERT_EQUAL(parse_line(&line), 0); /* the parser has its memory from now on */
+	CU_ASSERT_EQUAL(fail_each(parse_line, &line, false), 1);
+	url_parser_free(line.parser);
+
+	CU_ASSERT_EQUAL_FATAL(buf_reserve(&b, strlen(line.text)), 0);
+	until_failure = 1;
+	job_write(&job, &b);
+	until_failure = 0;
+	CU_ASSERT_EQUAL(b.len, strlen(line.text));
+	buf_done(&b);
+}
+
 static int write_text(void *arg)
 {
 	struct buf b = { 0 };
@@ -228,6 +279,8 @@ int main(void)
 		{ "a job is made whole or not at all", test_jobs },
 		{ "a job is made whole or not at all when a library fails",
 		  test_jobs_with_a_library_that_fails },
+		{ "a plain URL takes one allocation", test_a_plain_url_takes_one_allocation },
+		{ "a job is written whole, or known not to be", test_jobs_that_are_written },
 		{ "a text that is not whole is known as such", test_texts },
 		CU_TEST_INFO_NULL,
 	};

@@ -197,7 +197,10 @@ static void test_the_defaults_are_those_of_the_manual(void)
 	CU_ASSERT_EQUAL(s.workers, 64);
 	CU_ASSERT_EQUAL(s.queue.capacity, 1000);
 	CU_ASSERT_EQUAL(s.queue.max_bytes, UINT64_C(64) << 20);
-	CU_ASSERT_EQUAL(s.backlog.type, BACKLOG_MEMORY);
+	CU_ASSERT_EQUAL(s.backlog.type, BACKLOG_SQLITE);
+	CU_ASSERT_STRING_EQUAL(s.backlog.path, "backlog.db");
+	CU_ASSERT_EQUAL(s.backlog.min_free, UINT64_C(64) << 20);
+	CU_ASSERT_EQUAL(s.results.remember_ns, 24 * 3600 * UINT64_C(1000000000));
 	CU_ASSERT_EQUAL(s.fetch.timeout_ns, UINT64_C(30000000000));
 	CU_ASSERT_EQUAL(s.fetch.max_redirects, 5);
 	CU_ASSERT_EQUAL(s.fetch.success.n, 1);
@@ -227,7 +230,13 @@ static void test_a_source_needs_what_its_type_needs(void)
 	expect_complaint("sources = ( { type = \"schedule\"; every = \"1s\"; } );",
 	                 "sources[0]: a schedule needs urls");
 	expect_complaint("sources = ( { path = \"x\"; } );", "type");
-	expect_complaint("sources = ( { type = \"directory\"; path = \"x\"; } );", "type");
+	expect_complaint("sources = ( { type = \"socket\"; path = \"x\"; } );", "type");
+	expect_complaint("sources = ( { type = \"directory\"; path = \"x\"; } );", NULL);
+	expect_complaint("sources = ( { type = \"directory\"; } );",
+	                 "sources[0]: a directory source needs a path");
+	expect_complaint("sources = ( { type = \"file\"; path = \"a\"; },"
+	                 " { type = \"directory\"; path = \"a\"; } );",
+	                 "sources[1]: a is read by sources[0] already");
 }
 
 static void test_success_is_a_list_of_statuses(void)
@@ -298,19 +307,32 @@ static void test_nothing_is_stored_on_failure(void)
 
 /* --- what follows ------------------------------------------------------------------ */
 
-static void test_the_backlog_has_ten_queues_of_room(void)
+static void test_the_backlog_s_bounds_follow_its_type(void)
 {
-	struct settings s = { .queue.capacity = 30 };
+	struct settings s = { .queue.capacity = 30, .backlog.type = BACKLOG_MEMORY };
 
 	CU_ASSERT_EQUAL(settings_max_jobs(&s), 300);
+	CU_ASSERT_EQUAL(settings_max_backlog_bytes(&s), UINT64_C(64) << 20);
+	s.backlog.type = BACKLOG_SQLITE;
+	CU_ASSERT_EQUAL(settings_max_jobs(&s), 1000000);
+	CU_ASSERT_EQUAL(settings_max_backlog_bytes(&s), UINT64_C(1) << 30);
 	s.backlog.max_jobs = 7;
+	s.backlog.max_bytes = 4 << 20;
 	CU_ASSERT_EQUAL(settings_max_jobs(&s), 7);
+	CU_ASSERT_EQUAL(settings_max_backlog_bytes(&s), 4 << 20);
+
+	CU_ASSERT_TRUE(takes("backlog.max_bytes=0"));
+	CU_ASSERT_TRUE(takes("backlog.max_bytes=4M"));
+	CU_ASSERT_FALSE(takes("backlog.max_bytes=4194303"));
+	CU_ASSERT_FALSE(takes("backlog.path="));
 }
 
 static void test_the_ceilings_grow_with_what_needs_room(void)
 {
 	struct config *c = NULL;
-	const struct settings s = load(NULL, 0, &c);
+	struct settings s = load(NULL, 0, &c);
+	s.backlog.type = BACKLOG_MEMORY;
+	s.backlog.max_bytes = 64 << 20;
 	const uint64_t memory = settings_memory_ceiling(&s, 1), files = settings_descriptors(&s, 1);
 	struct settings more = s;
 
@@ -332,6 +354,16 @@ static void test_the_ceilings_grow_with_what_needs_room(void)
 	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
 	CU_ASSERT_TRUE(settings_memory_ceiling(&s, 2) > memory);
 	CU_ASSERT_TRUE(settings_descriptors(&s, 2) > files);
+
+	/* On disk the backlog may be as large as it likes; what is out of it counts. */
+	s.backlog.type = BACKLOG_SQLITE;
+	const uint64_t durable = settings_memory_ceiling(&s, 1);
+	more = s;
+	more.backlog.max_jobs = 100000000;
+	more.backlog.max_bytes = UINT64_C(1) << 40;
+	CU_ASSERT_EQUAL(settings_memory_ceiling(&more, 1), durable);
+	more.queue.max_bytes++;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > durable);
 	c = config_free(c);
 }
 
@@ -439,7 +471,7 @@ int main(void)
 		{ "the socket's mode is octal", test_the_socket_s_mode_is_octal },
 		{ "all problems are named at once", test_all_problems_are_named_at_once },
 		{ "nothing is stored on failure", test_nothing_is_stored_on_failure },
-		{ "the backlog has ten queues of room", test_the_backlog_has_ten_queues_of_room },
+		{ "the backlog's bounds follow its type", test_the_backlog_s_bounds_follow_its_type },
 		{ "the ceilings grow with what needs room",
 		  test_the_ceilings_grow_with_what_needs_room },
 		{ "the example shows every key", test_the_example_shows_every_key },

@@ -19,7 +19,8 @@ static const char busy[] =
 	" \"ledger\": {\"accepted\": 500, \"waiting\": 20, \"delayed\": 30, \"queued\": 250,"
 	"  \"running\": 3, \"done\": 150, \"dead\": 40, \"cancelled\": 7},"
 	" \"backlog\": {\"held_jobs\": 303, \"held_bytes\": 2048, \"max_jobs\": 303,"
-	"  \"max_bytes\": 4194304, \"submitters_blocked\": 1},"
+	"  \"max_bytes\": 4194304, \"submitters_blocked\": 1, \"free_bytes\": 1048576,"
+	"  \"min_free_bytes\": 67108864, \"error\": \"Input/output error\"},"
 	" \"workers\": {\"wanted\": 4, \"alive\": 4},"
 	" \"fetch\": {\"attempts\": 220, \"failed\": 70, \"body_bytes\": 3145728,"
 	"  \"idle_connections\": 2, \"dns\": {\"lookups\": 9, \"hits\": 8, \"failures\": 1}},"
@@ -66,7 +67,10 @@ static void test_the_page_says_what_matters(void)
 	expect_line(page, "\nqueue     [#####...............]  250 of 1000 jobs, 1.0 KiB of 4.0 MiB; "
 	                  "at most so far 1000\n");
 	expect_line(page, "\nbacklog   [####################]  303 of 303 jobs, 2.0 KiB of 4.0 MiB; "
-	                  "full, sources waiting: 1\n");
+	                  "full, sources waiting: 1\n"
+	                  "          CANNOT BE WRITTEN: Input/output error\n"
+	                  "          TAKES NO JOBS: its disk has 1.0 MiB free, less than "
+	                  "backlog.min_free, 64.0 MiB\n");
 	expect_line(page, "\njobs      500 accepted = 20 waiting + 30 delayed + 250 queued + 3 running"
 	                  " + 150 done + 40 dead + 7 cancelled\n");
 	expect_line(page, "\nworkers   3 busy, 1 idle\n");

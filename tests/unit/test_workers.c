@@ -167,7 +167,7 @@ static void test_a_passing_failure_goes_back_to_the_backlog(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(job);
 	CU_ASSERT_EQUAL(job ? job->attempts : 0, 1);
 	const struct verdict verdict = { .job = job, .kind = VERDICT_FINAL };
-	backlog_settle(c.stage.backlog, &verdict, 1);
+	settle_jobs(c.stage.backlog, &verdict, 1);
 	stage_done(&c.stage);
 }
 
@@ -268,19 +268,23 @@ static void test_a_new_policy_holds_for_the_next_attempt(void)
 static void test_an_overdue_worker_is_noticed(void)
 {
 	struct crew c;
-	unsigned stuck = 0;
-	const char *doing = NULL;
+	struct workers_stuck stuck = { 0 };
+	uint64_t since_ns = 0, bound_ns = 0, number = 0;
 
 	begin(&c);
 	resize(&c, 2);
 	push(&c, "/stall", 1);
 	origin_await_in_flight(&origin, 1);
-	CU_ASSERT_TRUE(workers_are_healthy(c.workers, clock_now_ns(), &stuck, &doing));
-	CU_ASSERT_EQUAL(stuck, 0);
+	CU_ASSERT_TRUE(workers_are_healthy(c.workers, clock_now_ns(), &stuck));
+	CU_ASSERT_EQUAL(stuck.n, 0);
 	CU_ASSERT_FALSE(
-	        workers_are_healthy(c.workers, clock_now_ns() + 3600 * NS_PER_S, &stuck, &doing));
-	CU_ASSERT_EQUAL(stuck, 1); /* the other one is idle, which is no fault */
-	CU_ASSERT_STRING_EQUAL(doing, "fetching");
+	        workers_are_healthy(c.workers, clock_now_ns() + 3600 * NS_PER_S, &stuck));
+	CU_ASSERT_EQUAL(stuck.n, 1); /* the other one is idle, which is no fault */
+	CU_ASSERT_STRING_EQUAL(stuck.doing, "fetching");
+	number = stuck.number;
+	CU_ASSERT_TRUE(workers_find(c.workers, number, &since_ns, &bound_ns));
+	CU_ASSERT_TRUE(since_ns > 0 && since_ns <= clock_now_ns() && bound_ns > since_ns);
+	CU_ASSERT_FALSE(workers_find(c.workers, number + 1, &since_ns, &bound_ns));
 	fetcher_cancel(c.fetcher);
 	end(&c);
 	stage_done(&c.stage);

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the SQLite backlog share.
+ *
+ *     submit, query ─► lists ─► writer: one round = one transaction ─► commit ─► tell
+ *     settle, mark  ─►   "                                             (no lock held)
+ *     take ◄── the taker's own snapshot, minus claims, from 'next' on
+ *
+ * A round: gather() moves what waits to it (sqlite_round.c), commit_round() applies it
+ * (sqlite_write.c), and finish_round() makes it known.
+ */
+#ifndef PENSTOCK_BACKLOG_SQLITE_PARTS_H
+#define PENSTOCK_BACKLOG_SQLITE_PARTS_H
+
+#include "backlog/claims.h"
+#include "backlog/sqlite.h"
+#include "backlog/sqlite_db.h"
+#include "backlog/submissions.h"
+#include "base/sync.h"
+#include "job/url.h"
+
+#include <pthread.h>
+
+/* Work for one transaction, so that whoever comes next does not wait for long. */
+enum {
+	ROUND_MAX_ROWS = 4096,
+	ROUND_MAX_BYTES = 16 * 1024 * 1024,
+	ROUND_MAX_WOKEN = 1024,   /* jobs that fell due */
+	ROUND_MAX_FORGOTTEN = 256, /* settled rows */
+	ROUND_MAX_REQUEUED = 256,
+};
+
+/* What 'bytes' of jobs may add to the files: once in the log, once in the database, and
+ * in the log also pages that they only touch. */
+static inline uint64_t disk_bytes(uint64_t bytes) { return 2 * bytes + 8 * DB_PAGE_BYTES; }
+
+/* Where a job stands in the order of taking. */
+struct place {
+	int64_t rank;
+	uint64_t number;
+};
+
+static const struct place place_first = { INT64_MIN, 0 };
+static const struct place place_none = { INT64_MAX, UINT64_MAX };
+
+static inline bool place_before(struct place a, struct place b)
+{
+	return a.rank != b.rank ? a.rank < b.rank : a.number < b.number;
+}
+
+/* A thread that waits for the writer: with verdicts, or with a mark. */
+struct request {
+	const struct verdict *verdicts;
+	size_t n;
+	const char *mark; /* NULL: verdicts */
+	uint64_t mark_seq;
+
+	bool ended;
+	int error;
+	struct request *next;
+};
+
+/* What the database says of itself, as far as it is committed. */
+struct totals {
+	uint64_t last_number;
+	uint64_t accepted;
+	uint64_t settled[OUTCOMES];
+	uint64_t last_seq;
+	uint64_t mark_seq;
+	uint64_t remembered_seq; /* the oldest settled row; 0: none */
+	size_t jobs;             /* rows */
+	size_t delayed;          /* rows that are not due */
+};
+
+/* FIFOs. */
+struct query_list {
+	struct query *first, *last;
+};
+
+struct request_list {
+	struct request *first, *last;
+};
+
+static inline void query_list_append(struct query_list *list, struct query *query)
+{
+	query->next = NULL;
+	if (list->last)
+		list->last->next = query;
+	else
+		list->first = query;
+	list->last = query;
+}
+
+static inline struct query *query_list_take(struct query_list *list)
+{
+	struct query *query = list->first;
+
+	if (query)
+		list->first = query->next;
+	if (!list->first)
+		list->last = NULL;
+	return query;
+}
+
+struct round {
+	struct submission_list accepted; /* they fit, and are written */
+	struct submission_list refused;
+	struct request_list requests;
+	struct query_list queries;
+	bool timer; /* a time has come: due jobs, forgetting, the disk again */
+
+	uint64_t now_ns;
+	int64_t wall_us;
+	size_t jobs, bytes, rows; /* of what is accepted, for the bounds */
+
+	struct totals totals;
+	size_t added;             /* new jobs */
+	size_t forgotten;
+	struct place earliest;    /* of what can be taken now and could not before */
+	bool changed;             /* the database */
+	bool ready;               /* that is for the listener */
+	size_t woken_n;
+	struct place woken[ROUND_MAX_WOKEN];
+};
+
+/* Whose trouble with the disk. */
+enum trouble { TROUBLE_WRITE, TROUBLE_CHECKPOINT, TROUBLE_READ, TROUBLES };
+
+struct source_name {
+	struct source_name *next;
+	char text[];
+};
+
+struct sqlite_backlog {
+	struct backlog base;
+	struct sqlite_backlog_options options; /* immutable */
+	char *path;
+	char *wal_path;
+	int lock_fd;
+
+	/* The writer's (before it starts, the opener's). */
+	struct db db;
+	struct url_parser *parser;
+	struct buf spec, why; /* of the job at hand */
+	struct round *round;
+	struct totals before;    /* this round */
+	uint64_t wal_bytes;      /* the log's file, which keeps its length when it begins anew */
+	uint64_t wal_pages;      /* in the log after the last commit */
+	uint64_t copied_pages;   /* of them, when last asked, into the database */
+	uint64_t checkpoint_pages; /* how many more are worth it */
+	uint64_t checkpoint_after_ns;
+	uint64_t forget_after_ns;
+	int64_t next_due_us;     /* INT64_MAX: no job is delayed */
+	pthread_t writer;
+
+	/* The taker's: one thread at a time. */
+	struct db taker;
+	struct url_parser *taker_parser;
+
+	/* Whoever has 'asking'. */
+	struct db asker;
+
+	struct mutex lock;
+	struct cond work;     /* of the writer: gather() finds something, or stopping */
+	struct cond answered; /* request.ended of some request */
+	struct cond asked;    /* !asking */
+
+	struct submission_list submissions GUARDED_BY(lock);
+	struct request_list requests GUARDED_BY(lock);
+	struct query_list queries GUARDED_BY(lock);
+	bool closed GUARDED_BY(lock);
+	bool stopping GUARDED_BY(lock);
+	bool asking GUARDED_BY(lock);
+
+	struct claims claims GUARDED_BY(lock);
+	struct place next GUARDED_BY(lock);     /* where the next take goes on */
+	struct place earliest GUARDED_BY(lock); /* what has become available since the last began */
+	uint64_t told GUARDED_BY(lock);         /* the last number that 'accepted' was told of */
+	bool out_full GUARDED_BY(lock);         /* a take has stopped at max_out_bytes */
+	struct source_name *sources GUARDED_BY(lock);
+
+	struct totals totals GUARDED_BY(lock);
+	uint64_t held_bytes GUARDED_BY(lock);
+	uint64_t free_bytes GUARDED_BY(lock);
+	uint64_t looked_ns GUARDED_BY(lock); /* when that was so; 0: look again */
+	uint64_t retry_ns GUARDED_BY(lock);  /* the next attempt at a disk that fails; 0: it works */
+	uint64_t commits GUARDED_BY(lock);
+	int errors[TROUBLES] GUARDED_BY(lock);
+	unsigned blocked GUARDED_BY(lock);
+	uint64_t blocked_ns GUARDED_BY(lock); /* ended waits, minus the start of each that goes on */
+};
+
+/* --- sqlite.c ------------------------------------------------------------------------- */
+
+extern const struct backlog_ops sqlite_ops;
+
+NONNULL(1) void sqlite_notify_ready(struct sqlite_backlog *q);
+
+/* Keeps what is (0: no longer) wrong.  Returns whether it is the first failure or the end of
+ * all, which is to be told. */
+NODISCARD NONNULL(1)
+bool sqlite_set_trouble(struct sqlite_backlog *q, enum trouble which, int error) REQUIRES(q->lock);
+NONNULL(1, 3) void sqlite_tell_trouble(struct sqlite_backlog *q, int error, const char *text);
+
+/* Both. */
+NONNULL(1, 4)
+void sqlite_trouble(struct sqlite_backlog *q, enum trouble which, int error, const char *text);
+
+/* A name that lives as long as the backlog; NULL for NULL, and without memory. */
+NONNULL(1) const char *sqlite_intern(struct sqlite_backlog *q, const char *source);
+
+/* The job of a row that DB_JOB has found.  Returns 0, -ENOMEM or -EUCLEAN (with db->text). */
+NODISCARD NONNULL(1, 2, 3, 5)
+int sqlite_read_job(struct sqlite_backlog *q, struct db *db, struct url_parser *parser,
+                    uint64_t number, struct job **ret_job);
+
+/* Enters a request and waits for its end; returns its error. */
+NODISCARD NONNULL(1, 2) int sqlite_request(struct sqlite_backlog *q, struct request *request);
+
+/* --- sqlite_open.c ---------------------------------------------------------------------- */
+
+/* Frees all but the thread. */
+NONNULL(1) void sqlite_release(struct sqlite_backlog *q);
+
+/* --- sqlite_round.c: what goes into a round ---------------------------------------------- */
+
+/* Waits for work and gathers it.  Returns false if the writer shall stop. */
+NODISCARD NONNULL(1, 2) bool sqlite_gather(struct sqlite_backlog *q, struct round *r);
+
+/* Measures files and disk. */
+NONNULL(1) void sqlite_measure(struct sqlite_backlog *q);
+
+/* Puts submissions that waited back to the front of the line after a failure; the others
+ * stay in 'list'. */
+NONNULL(1, 2) void sqlite_put_back(struct sqlite_backlog *q, struct submission_list *list)
+	REQUIRES(q->lock);
+
+/* The submission waits no more. */
+NONNULL(1, 2) void sqlite_unblock(struct sqlite_backlog *q, struct submission *s) REQUIRES(q->lock);
+
+/* Is there room for 'n' more jobs of 'bytes', beside what the round has taken?  0 or why not. */
+NODISCARD NONNULL(1, 2)
+int sqlite_room(const struct sqlite_backlog *q, const struct round *r, size_t n, size_t bytes)
+	REQUIRES(q->lock);
+
+
+/* --- sqlite_write.c: the transaction ------------------------------------------------------ */
+
+/* Applies the round and commits it.  Returns 0, or -Exxx (with db->text) and nothing has
+ * changed. */
+NODISCARD NONNULL(1, 2) int sqlite_commit(struct sqlite_backlog *q, struct round *r);
+
+/* Adds a job to the table and to the round's figures; 'spec' is q->spec. */
+NODISCARD NONNULL(1, 2, 3)
+int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job);
+
+/* When a verdict's job falls due again; 0: at once. */
+NONNULL(1, 2) int64_t sqlite_due_us(const struct round *r, const struct verdict *v);
+
+/* Copies the log into the database if it has grown long.  Returns whether it tried.  Before
+ * the first time, prepare. */
+NONNULL(1) void sqlite_prepare_checkpoints(struct sqlite_backlog *q);
+NONNULL(1) bool sqlite_checkpoint(struct sqlite_backlog *q);
+
+/* --- sqlite_writer.c: the thread ----------------------------------------------------------- */
+
+void *sqlite_writer_run(void *arg);
+
+/* --- sqlite_query.c ------------------------------------------------------------------------ */
+
+/* In the transaction: QUERY_REQUEUE.  Its own failures go to query->error; returns what fails the
+ * round. */
+NODISCARD NONNULL(1, 2, 3)
+int sqlite_requeue(struct sqlite_backlog *q, struct round *r, struct query *query);
+
+/* After it: QUERY_FIND and QUERY_TAKE. */
+NONNULL(1, 2) int sqlite_answer(struct sqlite_backlog *q, struct query *query);
+
+void sqlite_query(struct backlog *b, struct query *query);
+int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor);
+int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
+                   uint64_t *ret_last_seq);
+int sqlite_mark(struct backlog *b, uint64_t seq, const char *text);
+int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text);
+
+/* --- sqlite_take.c ------------------------------------------------------------------------- */
+
+size_t sqlite_take(struct backlog *b, uint64_t now_ns, size_t room, struct job **ret_jobs,
+                   uint64_t *ret_next_due_ns);
+
+#endif

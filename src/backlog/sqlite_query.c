@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions: about one job, about dead ones, about the past. */
+#include "backlog/sqlite_parts.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+
+enum { HISTORY_BYTES = 256 * 1024 };
+
+/* Columns of DB_SETTLED_BY_ID, DB_SETTLED_BY_NUMBER and DB_DEAD. */
+enum { SEQ, NUMBER, OUTCOME, ACCEPTED, ATTEMPTS, REQUEUED, SOURCE, ID, SPEC, LINE };
+
+void sqlite_query(struct backlog *b, struct query *query)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
+
+	query->error = 0;
+	query->requeued = 0;
+	query->up_to_seq = 0;
+	query->job = NULL;
+	mutex_lock(&q->lock);
+	bool refused = query->kind == QUERY_REQUEUE && q->closed;
+	if (!refused) {
+		query_list_append(&q->queries, query);
+		cond_signal(&q->work);
+	}
+	mutex_unlock(&q->lock);
+	if (refused)
+		query->done(query, -EPIPE);
+}
+
+/* --- which job? ----------------------------------------------------------------------------- */
+
+/* "p-NUMBER", as job_add_id() writes it: the number; otherwise 0. */
+static uint64_t number_of(const char *id)
+{
+	uint64_t number = 0;
+
+	if (strncmp(id, "p-", 2) != 0 || id[2] < '1' || id[2] > '9')
+		return 0;
+	for (const char *c = id + 2; *c != '\0'; c++) {
+		if (*c < '0' || *c > '9' || number > (uint64_t) INT64_MAX / 10 - 1)
+			return 0;
+		number = 10 * number + (uint64_t) (*c - '0');
+	}
+	return number;
+}
+
+/* Finds the row of a query's job with DB_JOB, if it is not settled.  Returns 1 with its
+ * number, 0 or -Exxx. */
+static int find_job(struct db *db, const struct query *query, uint64_t *ret_number)
+{
+	uint64_t number = query->id ? number_of(query->id) : query->number;
+
+	if (number == 0 && query->id) {
+		db_bind_text(db, DB_JOB_NUMBER, 1, query->id);
+		int err = db_next(db, DB_JOB_NUMBER);
+		if (err <= 0)
+			return err;
+		number = db_u64(db, DB_JOB_NUMBER, 0);
+		db_end(db, DB_JOB_NUMBER);
+	}
+	*ret_number = number;
+	db_bind_u64(db, DB_JOB, 1, number);
+	return db_next(db, DB_JOB);
+}
+
+/* Finds the settled row of a query.  Returns 1 with '*ret_which' on it, 0 or -Exxx. */
+static int find_settled(struct db *db, const struct query *query, enum db_statement *ret_which)
+{
+	uint64_t number = query->id ? number_of(query->id) : query->number;
+
+	*ret_which = number > 0 ? DB_SETTLED_BY_NUMBER : DB_SETTLED_BY_ID;
+	if (number > 0)
+		db_bind_u64(db, *ret_which, 1, number);
+	else
+		db_bind_text(db, *ret_which, 1, query->id);
+	return db_next(db, *ret_which);
+}
+
+/* --- find and take ---------------------------------------------------------------------------- */
+
+static int answer_settled(struct db *db, struct query *query)
+{
+	enum db_statement which;
+	size_t n = 0;
+
+	int err = find_settled(db, query, &which);
+	if (err <= 0)
+		return err < 0 ? err : -ENOENT;
+	const void *line = db_bytes(db, which, LINE, &n);
+	query->state = JOB_SETTLED;
+	query->number = db_u64(db, which, NUMBER);
+	query->accepted_wall_us = db_i64(db, which, ACCEPTED);
+	query->attempts = (uint32_t) db_u64(db, which, ATTEMPTS);
+	query->outcome = (enum outcome) db_i64(db, which, OUTCOME);
+	buf_add(&query->line, line, n);
+	db_end(db, which);
+	if (query->line.failed)
+		return -ENOMEM;
+	return query->kind == QUERY_TAKE ? -EALREADY : 0;
+}
+
+/* Only the writer changes rows, so what DB_JOB found still holds. */
+static int hand_out(struct sqlite_backlog *q, struct query *query, const struct claim *wanted)
+{
+	struct job *job = NULL;
+
+	int err = sqlite_read_job(q, &q->db, q->parser, query->number, &job);
+	if (err < 0)
+		return err;
+	mutex_lock(&q->lock);
+	if (claims_find(&q->claims, wanted->number))
+		err = -EBUSY;
+	else
+		err = claims_add(&q->claims, wanted);
+	mutex_unlock(&q->lock);
+	if (err < 0)
+		job_free(job);
+	else
+		query->job = job;
+	return err;
+}
+
+static int answer_row(struct sqlite_backlog *q, struct query *query, uint64_t number)
+{
+	struct db *db = &q->db;
+	bool delayed = db_i64(db, DB_JOB, 0) == ROW_DELAYED;
+	struct claim wanted = { .number = number, .rank = db_i64(db, DB_JOB, 1),
+		                .bytes = (size_t) db_u64(db, DB_JOB, 5), .delayed = delayed };
+
+	query->number = number;
+	query->accepted_wall_us = db_i64(db, DB_JOB, 3);
+	query->attempts = (uint32_t) db_u64(db, DB_JOB, 4);
+	query->due_wall_us = delayed ? db_i64(db, DB_JOB, 2) : 0;
+	query->state = delayed ? JOB_DELAYED : JOB_WAITING;
+	int err = query->kind == QUERY_TAKE ? hand_out(q, query, &wanted) : 0;
+
+	mutex_lock(&q->lock);
+	if (claims_find(&q->claims, number))
+		query->state = JOB_OUT;
+	mutex_unlock(&q->lock);
+	return err;
+}
+
+int sqlite_answer(struct sqlite_backlog *q, struct query *query)
+{
+	uint64_t number = 0;
+
+	int err = find_job(&q->db, query, &number);
+	if (err == 1) {
+		err = answer_row(q, query, number);
+		db_end(&q->db, DB_JOB);
+		return err;
+	}
+	return err < 0 ? err : answer_settled(&q->db, query);
+}
+
+/* --- requeue ------------------------------------------------------------------------------------ */
+
+/* Writes the spec of the job that repeats a dead one to q->spec, and adds it. */
+static int add_repeat(struct sqlite_backlog *q, struct round *r, const struct job *dead,
+                      const char *dead_id)
+{
+	struct job_extra extra = { 0 };
+	struct job job = *dead;
+
+	if (dead->extra)
+		extra = *dead->extra;
+	extra.requeued_from = dead_id;
+	job.id = NULL;
+	job.extra = &extra;
+	job.bytes += sizeof(extra) + strlen(dead_id) + 1;
+	buf_clear(&q->spec);
+	job_write(&job, &q->spec);
+	if (q->spec.failed) {
+		buf_done(&q->spec);
+		return db_fail(&q->db, -ENOMEM, "out of memory");
+	}
+	return sqlite_add_job(q, r, &job);
+}
+
+/* Repeats the dead job of the row that 'which' is on. */
+static int repeat(struct sqlite_backlog *q, struct round *r, enum db_statement which)
+{
+	struct db *db = &q->db;
+	struct job *job = NULL;
+	size_t n = 0;
+	const char *spec = db_bytes(db, which, SPEC, &n);
+
+	buf_clear(&q->why);
+	int err = job_parse(q->parser, spec ? spec : "", n, &job, &q->why);
+	if (err < 0)
+		return err == -ENOMEM ? db_fail(db, err, "out of memory")
+		                      : db_fail(db, -EUCLEAN, "dead job p-%llu cannot be read",
+		                                (unsigned long long) db_u64(db, which, NUMBER));
+	struct buf id = { 0 };
+	job->number = db_u64(db, which, NUMBER);
+	job->source = db_text(db, which, SOURCE);
+	job_add_id(job, &id);
+	buf_add_char(&id, '\0');
+	err = id.failed ? db_fail(db, -ENOMEM, "out of memory") : add_repeat(q, r, job, id.data);
+	buf_done(&id);
+	job_free(job);
+	if (err < 0)
+		return err;
+
+	db_bind_u64(db, DB_SET_REQUEUED, 1, db_u64(db, which, SEQ));
+	db_bind_u64(db, DB_SET_REQUEUED, 2, r->totals.last_number);
+	return db_run(db, DB_SET_REQUEUED);
+}
+
+static int room_for_one(struct sqlite_backlog *q, struct round *r)
+{
+	mutex_lock(&q->lock);
+	int err = sqlite_room(q, r, 1, 0);
+	mutex_unlock(&q->lock);
+	if (err == 0)
+		r->jobs++;
+	return err;
+}
+
+static int requeue_one(struct sqlite_backlog *q, struct round *r, struct query *query)
+{
+	enum db_statement which;
+
+	int err = find_settled(&q->db, query, &which);
+	if (err < 0)
+		return err;
+	if (err == 0) {
+		uint64_t number = 0;
+		err = find_job(&q->db, query, &number);
+		if (err < 0)
+			return err;
+		db_end(&q->db, DB_JOB);
+		query->error = err == 1 ? -EINVAL : -ENOENT;
+		return 0;
+	}
+	if (db_i64(&q->db, which, OUTCOME) != OUTCOME_DEAD || db_i64(&q->db, which, REQUEUED) != 0)
+		query->error = -EINVAL;
+	else
+		query->error = room_for_one(q, r);
+	err = query->error == 0 ? repeat(q, r, which) : 0;
+	db_end(&q->db, which);
+	query->new_number = r->totals.last_number;
+	query->pending = query->error == 0;
+	return err;
+}
+
+static int requeue_all(struct sqlite_backlog *q, struct round *r, struct query *query)
+{
+	int err = 0;
+
+	query->error = -EINPROGRESS;
+	query->pending = 0;
+	if (query->up_to_seq == 0)
+		query->up_to_seq = r->totals.last_seq; /* those that die meanwhile are not meant */
+	while (query->pending < ROUND_MAX_REQUEUED) {
+		db_bind_u64(&q->db, DB_DEAD, 1, query->up_to_seq);
+		err = db_next(&q->db, DB_DEAD);
+		if (err <= 0) {
+			query->error = 0;
+			return err;
+		}
+		int full = room_for_one(q, r);
+		if (full == 0)
+			err = repeat(q, r, DB_DEAD);
+		db_end(&q->db, DB_DEAD);
+		if (full < 0) {
+			query->error = full;
+			return 0;
+		}
+		if (err < 0)
+			return err;
+		query->pending++;
+	}
+	return 0;
+}
+
+int sqlite_requeue(struct sqlite_backlog *q, struct round *r, struct query *query)
+{
+	return query->id ? requeue_one(q, r, query) : requeue_all(q, r, query);
+}
+
+/* --- the past, on the asker's connection ------------------------------------------------------ */
+
+/* One asks at a time; the database is read with no lock held. */
+static struct db *begin_asking(struct sqlite_backlog *q)
+{
+	mutex_lock(&q->lock);
+	while (q->asking)
+		(void) cond_wait(&q->asked, &q->lock, NEVER);
+	q->asking = true;
+	mutex_unlock(&q->lock);
+	return &q->asker;
+}
+
+static void end_asking(struct sqlite_backlog *q)
+{
+	mutex_lock(&q->lock);
+	q->asking = false;
+	cond_signal(&q->asked);
+	mutex_unlock(&q->lock);
+}
+
+int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
+	struct db *db = begin_asking(q);
+
+	db_bind_text(db, DB_CURSOR, 1, source);
+	int err = db_next(db, DB_CURSOR);
+	if (err == 1) {
+		buf_add_str(cursor, db_text(db, DB_CURSOR, 0));
+		db_end(db, DB_CURSOR);
+		err = cursor->failed ? -ENOMEM : 0;
+	}
+	end_asking(q);
+	return err;
+}
+
+int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
+	struct db *db = begin_asking(q);
+
+	int err = db_next(db, DB_MARKED);
+	if (err == 1) {
+		buf_add_str(text, db_text(db, DB_MARKED, 1));
+		*ret_seq = db_u64(db, DB_MARKED, 0);
+		db_end(db, DB_MARKED);
+		err = text->failed ? -ENOMEM : 0;
+	}
+	end_asking(q);
+	return err;
+}
+
+int sqlite_mark(struct backlog *b, uint64_t seq, const char *text)
+{
+	return sqlite_request((struct sqlite_backlog *) b,
+	                      &(struct request) { .mark = text, .mark_seq = seq });
+}
+
+/* The statement that gives the rows is open all the while, so 'last_seq' is of the same
+ * moment.  Stores the last record's number; 'after_seq' if there is none. */
+static int read_history(struct db *db, uint64_t after_seq, struct buf *lines, uint64_t *ret_last_seq)
+{
+	size_t start = lines->len;
+	uint64_t last = after_seq;
+	int err = 0;
+
+	db_bind_u64(db, DB_HISTORY, 1, after_seq);
+	while (lines->len - start < HISTORY_BYTES && (err = db_next(db, DB_HISTORY)) == 1) {
+		size_t n = 0;
+		const void *line = db_bytes(db, DB_HISTORY, 1, &n);
+		if (db_u64(db, DB_HISTORY, 0) != last + 1) {
+			err = last == after_seq ? -ENOENT : -EUCLEAN;
+			break;
+		}
+		buf_add(lines, line, n);
+		last++;
+	}
+	db_end(db, DB_HISTORY);
+	if (err < 0 || lines->failed)
+		return err < 0 ? err : -ENOMEM;
+	*ret_last_seq = last;
+	return 0;
+}
+
+int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
+                   uint64_t *ret_last_seq)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
+	size_t start = lines->len;
+	uint64_t last = after_seq;
+
+	/* Before the rows: it may be too small by then, but never too large. */
+	mutex_lock(&q->lock);
+	uint64_t last_seq = q->totals.last_seq;
+	mutex_unlock(&q->lock);
+
+	int err = read_history(begin_asking(q), after_seq, lines, &last);
+	end_asking(q);
+	if (err == 0 && last == after_seq && after_seq < last_seq)
+		err = -ENOENT;
+	if (err < 0) {
+		lines->len = start;
+		return err;
+	}
+	*ret_last_seq = last;
+	return 0;
+}
+
+uint64_t sqlite_backlog_poisoned(struct backlog *b)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
+	struct db *db = begin_asking(q);
+	uint64_t number = 0;
+
+	if (db_next(db, DB_FIRST_ASIDE) == 1) {
+		number = db_u64(db, DB_FIRST_ASIDE, 0);
+		db_end(db, DB_FIRST_ASIDE);
+	}
+	end_asking(q);
+	return number;
+}

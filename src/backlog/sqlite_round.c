@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes into a round: everything that waits, as far as there is room for it. */
+#include "backlog/sqlite_parts.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define LOOK_NS  (100 * NS_PER_MS) /* no look at the disk before this has passed */
+#define RETRY_NS NS_PER_S          /* submissions that wait for a disk look as often */
+#define IDLE_NS  (60 * NS_PER_S)   /* the wall clock may be set at any time */
+
+/* --- measuring -------------------------------------------------------------------------- */
+
+static uint64_t ask_pages(struct sqlite_backlog *q, enum db_statement which)
+{
+	if (db_next(&q->db, which) <= 0)
+		return 0; /* a database that cannot be read is found out by the next round */
+	uint64_t pages = db_u64(&q->db, which, 0);
+	db_end(&q->db, which);
+	return pages;
+}
+
+static uint64_t file_bytes(struct sqlite_backlog *q)
+{
+	struct stat wal = { 0 };
+	uint64_t all = ask_pages(q, DB_PAGES), unused = ask_pages(q, DB_FREE_PAGES);
+	uint64_t used = all > unused ? all - unused : 0;
+
+	(void) stat(q->wal_path, &wal);
+	q->wal_bytes = (uint64_t) wal.st_size;
+	return used * DB_PAGE_BYTES + q->wal_bytes;
+}
+
+void sqlite_measure(struct sqlite_backlog *q)
+{
+	struct statvfs disk;
+	uint64_t now_ns = clock_now_ns(), bytes = file_bytes(q);
+
+	mutex_lock(&q->lock);
+	q->held_bytes = bytes;
+	bool look = now_ns - q->looked_ns >= LOOK_NS;
+	mutex_unlock(&q->lock);
+
+	if (!look || statvfs(q->options.path, &disk) < 0)
+		return;
+	mutex_lock(&q->lock);
+	q->free_bytes = (uint64_t) disk.f_bavail * disk.f_frsize;
+	q->looked_ns = now_ns;
+	mutex_unlock(&q->lock);
+}
+
+/* --- room ------------------------------------------------------------------------------- */
+
+int sqlite_room(const struct sqlite_backlog *q, const struct round *r, size_t n, size_t bytes)
+{
+	const struct sqlite_backlog_options *o = &q->options;
+	uint64_t adds = disk_bytes(r->bytes + bytes);
+
+	if (q->closed)
+		return -EPIPE;
+	if (q->retry_ns > r->now_ns)
+		return q->errors[TROUBLE_WRITE];
+	if (q->totals.jobs + r->jobs + n > o->max_jobs)
+		return -EAGAIN;
+	if (q->free_bytes < adds || q->free_bytes - adds < o->min_free_bytes)
+		return -ENOSPC;
+	return q->held_bytes + adds > o->max_bytes ? -EDQUOT : 0;
+}
+
+static void block(struct sqlite_backlog *q, struct submission *s, uint64_t now_ns) REQUIRES(q->lock)
+{
+	if (s->since_ns != 0)
+		return;
+	s->since_ns = now_ns;
+	q->blocked++;
+	q->blocked_ns -= now_ns;
+}
+
+void sqlite_unblock(struct sqlite_backlog *q, struct submission *s)
+{
+	if (s->since_ns == 0)
+		return;
+	s->since_ns = 0;
+	q->blocked--;
+	q->blocked_ns += clock_now_ns();
+}
+
+void sqlite_put_back(struct sqlite_backlog *q, struct submission_list *list)
+{
+	struct submission_list others = { 0 }, waiting = { 0 };
+	struct submission *s;
+
+	while ((s = submission_list_take(list))) {
+		if (s->waits && !s->withdrawn) {
+			block(q, s, clock_now_ns());
+			submission_list_append(&waiting, s);
+		} else {
+			submission_list_append(&others, s);
+		}
+	}
+	while ((s = submission_list_take(&q->submissions)))
+		submission_list_append(&waiting, s);
+	q->submissions = waiting;
+	*list = others;
+}
+
+/* --- gathering -------------------------------------------------------------------------- */
+
+static bool is_full(const struct round *r)
+{
+	return r->rows >= ROUND_MAX_ROWS || r->bytes >= ROUND_MAX_BYTES;
+}
+
+static void accept_submission(struct sqlite_backlog *q, struct round *r, struct submission *s)
+	REQUIRES(q->lock)
+{
+	sqlite_unblock(q, s);
+	r->jobs += s->n;
+	r->rows += s->n;
+	r->bytes += s->bytes;
+	submission_list_append(&r->accepted, s);
+}
+
+static void refuse_submission(struct sqlite_backlog *q, struct round *r, struct submission *s,
+                              int error) REQUIRES(q->lock)
+{
+	sqlite_unblock(q, s);
+	s->error = error;
+	submission_list_append(&r->refused, s);
+	if (error == -ENOSPC)
+		q->looked_ns = 0; /* the next one is not refused for what is over */
+}
+
+/* In their order: what waits behind one that has no room has none either. */
+static void admit(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
+{
+	struct submission_list left = { 0 };
+	struct submission *s;
+	int blocked = 0;
+
+	while ((s = submission_list_take(&q->submissions))) {
+		int error = q->closed ? -EPIPE : blocked;
+		if (error == 0)
+			error = sqlite_room(q, r, s->n, s->bytes);
+		if (error == 0 && is_full(r)) {
+			submission_list_append(&left, s); /* the next round takes it */
+		} else if (error == 0) {
+			accept_submission(q, r, s);
+		} else if (error == -EPIPE || !s->waits) {
+			refuse_submission(q, r, s, error);
+		} else {
+			blocked = error;
+			block(q, s, r->now_ns);
+			submission_list_append(&left, s);
+		}
+	}
+	q->submissions = left;
+}
+
+static bool timer_has_come(const struct sqlite_backlog *q, const struct round *r) REQUIRES(q->lock)
+{
+	if (q->retry_ns != 0)
+		return q->retry_ns <= r->now_ns;
+	return q->next_due_us <= r->wall_us || q->forget_after_ns <= r->now_ns;
+}
+
+/* Returns whether there is anything to do. */
+static bool collect(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
+{
+	/* Everything but the array at its end, of which 'woken_n' says what counts. */
+	memset(r, 0, offsetof(struct round, woken));
+	r->earliest = place_none;
+	r->now_ns = clock_now_ns();
+	r->wall_us = clock_wall_us();
+	r->totals = q->totals;
+
+	r->requests = q->requests;
+	q->requests = (struct request_list) { 0 };
+	for (const struct request *w = r->requests.first; w; w = w->next)
+		r->rows += w->n;
+	r->queries = q->queries;
+	q->queries = (struct query_list) { 0 };
+	admit(q, r);
+	r->timer = timer_has_come(q, r);
+	return r->accepted.first || r->refused.first || r->requests.first || r->queries.first ||
+	       r->timer;
+}
+
+/* When to look again although nobody signals. */
+static uint64_t wake_at(const struct sqlite_backlog *q, const struct round *r) REQUIRES(q->lock)
+{
+	uint64_t at = r->now_ns + IDLE_NS;
+
+	if (q->submissions.first && at > r->now_ns + RETRY_NS)
+		at = r->now_ns + RETRY_NS;
+	if (q->retry_ns != 0)
+		return q->retry_ns < at ? q->retry_ns : at;
+	if (q->forget_after_ns < at)
+		at = q->forget_after_ns;
+	if (q->next_due_us < INT64_MAX) {
+		uint64_t wait_us = (uint64_t) (q->next_due_us - r->wall_us);
+		if (wait_us < (at - r->now_ns) / NS_PER_US)
+			at = r->now_ns + wait_us * NS_PER_US;
+	}
+	return at;
+}
+
+bool sqlite_gather(struct sqlite_backlog *q, struct round *r)
+{
+	mutex_lock(&q->lock);
+	while (!q->stopping) {
+		if (q->submissions.first && clock_now_ns() - q->looked_ns >= LOOK_NS) {
+			mutex_unlock(&q->lock);
+			sqlite_measure(q);
+			mutex_lock(&q->lock);
+		}
+		if (collect(q, r))
+			break;
+		(void) cond_wait(&q->work, &q->lock, wake_at(q, r));
+	}
+	bool go_on = !q->stopping;
+	mutex_unlock(&q->lock);
+	return go_on;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The checks of `penstock audit`.  Each accepted job is either waiting or has exactly one
+ * record; records are numbered 1, 2, 3… in the order in which they were committed to the
+ * database, and stand in the log under these numbers.  Not thread-safe.
+ */
+#ifndef PENSTOCK_CLI_AUDIT_CHECK_H
+#define PENSTOCK_CLI_AUDIT_CHECK_H
+
+#include "base/attr.h"
+#include "cli/audit_db.h"
+#include "cli/audit_log.h"
+#include "cli/audit_report.h"
+#include "cli/seq_set.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct audit_check {
+	struct audit_report *report;
+	struct audit_db *db;
+	struct audit_totals totals;
+	bool in_use;                 /* the log may be ahead of the snapshot */
+
+	struct seq_set seqs;         /* of the log's records, those ahead left out */
+	uint64_t outcomes[OUTCOMES]; /* of the same */
+	uint64_t ahead;
+	uint64_t matched;            /* records that the database has too */
+};
+
+NONNULL(1) void audit_check_done(struct audit_check *c);
+
+/* Compares the figures that the database keeps with each other and with its rows.  Returns
+ * 0 or what the database says. */
+NODISCARD NONNULL(1) int audit_check_books(struct audit_check *c);
+
+/* Takes a line of the log: for audit_file_read().  Returns 0, -ENOMEM, -E2BIG (too many
+ * gaps to go on), or what the database says. */
+NODISCARD NONNULL(1, 2)
+int audit_check_line(void *check, struct audit_file *file, const char *text, size_t len);
+
+/* Whether the log has the last record of the snapshot, and all others since the first that
+ * it has. */
+NONNULL(1) bool audit_check_is_whole(const struct audit_check *c);
+
+/* After all lines: names what the log lacks, and compares its outcomes with the figures.
+ * Returns 0 or what the database says. */
+NODISCARD NONNULL(1) int audit_check_log(struct audit_check *c);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/batch.h"
+
+#include "base/clock.h"
+#include "control/problem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+bool batch_is_full(const struct batch *b)
+{
+	return b->n_lines == BATCH_MAX_LINES || b->bytes >= BATCH_MAX_BYTES;
+}
+
+static int add_line(struct batch *b, uint64_t number, unsigned status, const char *text, size_t len)
+{
+	assert(!batch_is_full(b));
+	size_t at = b->texts.len;
+	buf_add(&b->texts, text, len);
+	if (b->texts.failed)
+		return -ENOMEM;
+
+	if (b->n_lines == 0)
+		b->since_ns = clock_now_ns();
+	b->lines[b->n_lines++] = (struct batch_line) {
+		.number = number,
+		.status = status,
+		.text_at = (uint32_t) at,
+		.text_len = (uint32_t) len,
+	};
+	b->bytes += len;
+	return 0;
+}
+
+int batch_add_job(struct batch *b, uint64_t line, struct job *job)
+{
+	/* The id is kept apart, for an accepted job may be gone before its receipt is written. */
+	int r = add_line(b, line, 0, job->id ? job->id : "", job->id ? strlen(job->id) : 0);
+	if (r < 0)
+		return r;
+	b->jobs[b->n_jobs++] = job;
+	b->bytes += job->bytes;
+	return 0;
+}
+
+int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *why, size_t len)
+{
+	return add_line(b, line, status, why, len);
+}
+
+void batch_settle(struct batch *b, size_t n, int error)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t at = b->n_settled++;
+		b->errors[at] = error;
+		if (error < 0)
+			job_free(b->jobs[at]);
+	}
+}
+
+/* --- receipts ---------------------------------------------------------------------- */
+
+/* The words for an error, which are the same for all jobs of a batch that have it. */
+struct refusal {
+	int error;
+	unsigned status;
+	struct buf why;
+};
+
+static const struct refusal *refusal_of(struct engine *engine, int error, struct refusal *known)
+{
+	if (known->error != error) {
+		buf_clear(&known->why);
+		known->error = error;
+		known->status = problem_of(engine, error, &known->why);
+	}
+	return known;
+}
+
+static void add_refused(struct buf *out, unsigned status, const char *why, size_t len)
+{
+	buf_printf(out, ",\"status\":\"refused\",\"code\":%u,\"error\":", status);
+	buf_add_json(out, why, len);
+}
+
+static void add_id(struct buf *out, const char *id, size_t len, uint64_t number)
+{
+	buf_add_str(out, ",\"id\":");
+	if (len > 0)
+		buf_add_json(out, id, len);
+	else if (number > 0)
+		buf_printf(out, "\"p-%llu\"", (unsigned long long) number);
+	else
+		buf_add_str(out, "null");
+}
+
+static void count(struct batch_tally *tally, unsigned refused)
+{
+	tally->lines++;
+	tally->taken += refused == 0;
+	if (tally->first_refusal == 0)
+		tally->first_refusal = refused;
+}
+
+static void answer_job(struct batch *b, size_t at, const struct batch_line *line,
+                       const struct refusal *refusal, struct buf *out, struct batch_tally *tally)
+{
+	static const char conflict[] = PROBLEM_CONFLICT;
+	const struct receipt *receipt = &b->receipts[at];
+	const char *id = line->text_len > 0 ? b->texts.data + line->text_at : NULL;
+	bool accepted = !refusal && receipt->kind != RECEIPT_CONFLICT;
+
+	add_id(out, id, line->text_len, accepted ? receipt->number : 0);
+	if (refusal)
+		add_refused(out, refusal->status, refusal->why.data, refusal->why.len);
+	else if (!accepted)
+		add_refused(out, 409, conflict, sizeof(conflict) - 1);
+	else
+		buf_add_str(out, receipt->kind == RECEIPT_KNOWN ? ",\"status\":\"known\""
+		                                                : ",\"status\":\"accepted\"");
+	count(tally, refusal ? refusal->status : accepted ? 0 : 409);
+}
+
+void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
+                  struct batch_tally *tally)
+{
+	struct refusal known = { 0 };
+	size_t at = 0;
+
+	assert(b->n_settled == b->n_jobs);
+	for (size_t i = 0; i < b->n_lines; i++) {
+		const struct batch_line *line = &b->lines[i];
+		buf_add_str(receipts, "{\"line\":");
+		buf_add_u64(receipts, line->number);
+		if (line->status == 0) {
+			const struct refusal *refusal =
+				b->errors[at] < 0 ? refusal_of(engine, b->errors[at], &known) : NULL;
+			answer_job(b, at++, line, refusal, receipts, tally);
+		} else {
+			add_id(receipts, NULL, 0, 0);
+			add_refused(receipts, line->status, b->texts.data + line->text_at,
+			            line->text_len);
+			count(tally, line->status);
+		}
+		buf_add_str(receipts, "}\n");
+	}
+	buf_done(&known.why);
+	b->n_lines = b->n_jobs = b->n_settled = b->bytes = 0;
+	buf_clear(&b->texts);
+}
+
+void batch_done(struct batch *b)
+{
+	for (; b->n_settled < b->n_jobs; b->n_settled++)
+		job_free(b->jobs[b->n_settled]);
+	b->n_lines = b->n_jobs = b->n_settled = b->bytes = 0;
+	buf_done(&b->texts);
+}

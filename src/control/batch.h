@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Some lines of an upload, on their way from text to receipts in the order of the lines. */
+#ifndef PENSTOCK_CONTROL_BATCH_H
+#define PENSTOCK_CONTROL_BATCH_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "engine/engine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	BATCH_MAX_LINES = 512,
+	BATCH_MAX_BYTES = 256 * 1024, /* of jobs and texts, without those of the last line */
+};
+
+/* A line that gets a receipt. */
+struct batch_line {
+	uint64_t number;
+	unsigned status;    /* of one that is refused; 0: it is a job */
+	uint32_t text_at;   /* in 'texts': why it is refused, or the job's id */
+	uint32_t text_len;  /* 0: the job has no id of its own */
+};
+
+/* Zero-initialised is empty. */
+struct batch {
+	struct batch_line lines[BATCH_MAX_LINES];
+	struct job *jobs[BATCH_MAX_LINES]; /* those of the lines that are jobs, in their order */
+	struct receipt receipts[BATCH_MAX_LINES]; /* of these, as are the errors */
+	int errors[BATCH_MAX_LINES];
+	size_t n_lines, n_jobs;
+	size_t bytes;
+	size_t n_settled;   /* jobs that are the backlog's, or refused */
+	struct buf texts;
+	uint64_t since_ns;  /* when its first line came */
+};
+
+/* What came of the lines of a whole upload. */
+struct batch_tally {
+	uint64_t lines;         /* that got a receipt */
+	uint64_t taken;         /* of these, jobs that were accepted or known */
+	unsigned first_refusal; /* its status; 0: none was refused */
+};
+
+NONNULL(1) bool batch_is_full(const struct batch *b);
+
+/* Appends a job, which the batch owns then, or a line that is refused; the batch must not
+ * be full.  Returns 0 or -ENOMEM. */
+NODISCARD NONNULL(1, 3) int batch_add_job(struct batch *b, uint64_t line, struct job *job);
+NODISCARD NONNULL(1, 4)
+int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *why, size_t len);
+
+/* Says what became of the next 'n' jobs: 0, and the receipts are filled in, or the
+ * backlog's error.  Frees them if they are still ours. */
+NONNULL(1) void batch_settle(struct batch *b, size_t n, int error);
+
+/* Appends the receipts of all lines, of which every job must be settled, counts them,
+ * and empties the batch. */
+NONNULL(1, 2, 3, 4)
+void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
+                  struct batch_tally *tally);
+
+/* Frees what the batch owns.  Idempotent. */
+NONNULL(1) void batch_done(struct batch *b);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GET and DELETE /v1/jobs/ID. */
+#include "control/asker.h"
+#include "control/problem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+/* Of a path, which begins so. */
+static const char *id_of(const struct request *request)
+{
+	return request->path + strlen("/v1/jobs/");
+}
+
+static void begin_reply(struct asker *a, unsigned status, const char *state)
+{
+	struct reply *reply = &a->task.reply;
+
+	reply->status = status;
+	reply->type = "application/json";
+	buf_add_str(&reply->body, "{\"id\": ");
+	buf_add_json_str(&reply->body, a->id);
+	buf_printf(&reply->body, ", \"state\": \"%s\"", state);
+}
+
+/* --- where it is ------------------------------------------------------------------- */
+
+static void add_time(struct buf *b, const char *name, int64_t wall_us)
+{
+	char text[CLOCK_TEXT_SIZE];
+
+	clock_format(wall_us, text);
+	buf_printf(b, ", \"%s\": \"%s\"", name, text);
+}
+
+static void add_history(struct buf *b, const struct query *q)
+{
+	buf_printf(b, ", \"attempts\": %u", (unsigned) q->attempts);
+	add_time(b, "accepted_at", q->accepted_wall_us);
+}
+
+static void add_span(struct buf *b, const char *name, uint64_t from_ns, uint64_t to_ns)
+{
+	buf_printf(b, ", \"%s\": ", name);
+	buf_add_seconds(b, from_ns < to_ns ? (to_ns - from_ns) / NS_PER_US : 0);
+}
+
+/* A job between two places has mostly been fetched and waits for its record. */
+static void say_out(struct asker *a)
+{
+	struct buf *b = &a->task.reply.body;
+	struct engine_whereabouts at = { 0 };
+	uint64_t now_ns = clock_now_ns();
+
+	engine_locate(a->task.desk->engine, a->query.number, &at);
+	begin_reply(a, 200, at.place == ENGINE_QUEUED ? "queued" : "running");
+	add_history(b, &a->query);
+	if (at.place == ENGINE_FETCHING) {
+		add_span(b, "running_seconds", at.since_ns, now_ns);
+		add_span(b, "timeout_seconds", now_ns, at.bound_ns);
+	}
+}
+
+static const char *name_of(enum outcome outcome)
+{
+	static const char *const names[] = {
+		[OUTCOME_DONE] = "done",
+		[OUTCOME_DEAD] = "dead",
+		[OUTCOME_CANCELLED] = "cancelled",
+	};
+	return names[outcome];
+}
+
+/* The record goes out as it is in the log; of a dead job also the reason in it. */
+static void say_settled(struct asker *a)
+{
+	const struct query *q = &a->query;
+	struct buf *b = &a->task.reply.body;
+	size_t len = q->line.len;
+
+	while (len > 0 && q->line.data[len - 1] == '\n')
+		len--;
+	begin_reply(a, 200, name_of(q->outcome));
+	add_history(b, q);
+	if (q->outcome == OUTCOME_DEAD) {
+		json_auto_t *record = json_loadb(q->line.data, len, 0, NULL);
+		buf_add_str(b, ", \"reason\": ");
+		buf_add_json_str(b, json_string_value(json_object_get(record, "reason")));
+	}
+	buf_add_str(b, ", \"result\": ");
+	buf_add(b, q->line.data, len);
+}
+
+static void lookup_answered(struct task *t, int error)
+{
+	struct asker *a = (struct asker *) t;
+
+	if (error < 0) {
+		asker_refuse(a, error);
+		return;
+	}
+	switch (a->query.state) {
+	case JOB_WAITING:
+		begin_reply(a, 200, "waiting");
+		add_history(&t->reply.body, &a->query);
+		break;
+	case JOB_DELAYED:
+		begin_reply(a, 200, "delayed");
+		add_history(&t->reply.body, &a->query);
+		add_time(&t->reply.body, "due_at", a->query.due_wall_us);
+		break;
+	case JOB_OUT:
+		say_out(a);
+		break;
+	case JOB_SETTLED:
+		say_settled(a);
+		break;
+	}
+	buf_add_str(&t->reply.body, "}\n");
+}
+
+static void lookup_finish(struct task *t)
+{
+	asker_ask((struct asker *) t, QUERY_FIND);
+}
+
+struct task *lookup_begin(const struct view *view, const struct request *request,
+                          struct reply *reply)
+{
+	static const struct task_ops ops = {
+		.take = task_take_nothing,
+		.finish = lookup_finish,
+		.answered = lookup_answered,
+		.take_back = asker_take_back,
+		.free = asker_free,
+	};
+	return asker_create(view, &ops, sizeof(struct asker), id_of(request), reply);
+}
+
+/* --- cancelling -------------------------------------------------------------------- */
+
+static void record_cancelled(struct asker *a, struct job *job, bool unqueued)
+{
+	struct reply *reply = &a->task.reply;
+
+	if (engine_cancel(a->task.desk->engine, job, unqueued, "cancelled by request") < 0) {
+		problem(reply, 503, "job %s cannot be cancelled now: its record has no room; try again",
+		        a->id);
+		reply->retries = true;
+		return;
+	}
+	begin_reply(a, 202, "cancelled");
+	buf_add_str(&reply->body, "}\n");
+}
+
+static void cancel_queued(struct asker *a)
+{
+	struct job *job = engine_unqueue(a->task.desk->engine, a->query.number);
+
+	if (job)
+		record_cancelled(a, job, true);
+	else
+		problem(&a->task.reply, 409, "job %s is running: too late to cancel it", a->id);
+}
+
+static void cancel_answered(struct task *t, int error)
+{
+	struct asker *a = (struct asker *) t;
+
+	switch (error) {
+	case 0:
+		record_cancelled(a, a->query.job, false);
+		break;
+	case -EBUSY:
+		cancel_queued(a);
+		break;
+	case -EALREADY:
+		problem(&t->reply, 409, "job %s is %s already", a->id, name_of(a->query.outcome));
+		break;
+	default:
+		asker_refuse(a, error);
+		break;
+	}
+}
+
+static void cancel_finish(struct task *t)
+{
+	asker_ask((struct asker *) t, QUERY_TAKE);
+}
+
+struct task *cancel_begin(const struct view *view, const struct request *request,
+                          struct reply *reply)
+{
+	static const struct task_ops ops = {
+		.take = task_take_nothing,
+		.finish = cancel_finish,
+		.answered = cancel_answered,
+		.take_back = asker_take_back,
+		.free = asker_free,
+	};
+	return asker_create(view, &ops, sizeof(struct asker), id_of(request), reply);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* POST /v1/jobs: many jobs, line by line in bounded memory, or one. */
+#ifndef PENSTOCK_CONTROL_UPLOAD_H
+#define PENSTOCK_CONTROL_UPLOAD_H
+
+#include "base/attr.h"
+#include "control/submitter.h"
+
+/* Where jobs come from, in their records. */
+#define UPLOAD_SOURCE "socket"
+
+/* Each returns the task, empty but for its operations, or NULL if there is no memory. */
+NODISCARD struct submitter *upload_lines_create(void);
+NODISCARD struct submitter *upload_job_create(void);
+
+#endif

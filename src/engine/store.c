@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is kept: the backlog and what it tells, the ledger, and the log that is made whole
+ * from it at the start. */
+#include "engine/parts.h"
+
+#include "backlog/memory.h"
+#include "backlog/sqlite.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- what the backlog tells -------------------------------------------------------- */
+
+static void on_ready(void *arg)
+{
+	struct engine *e = arg;
+	struct feeder *feeder = atomic_load(&e->feeder);
+
+	if (feeder)
+		feeder_wake(feeder);
+}
+
+static void on_accepted(void *arg, size_t n)
+{
+	struct engine *e = arg;
+
+	ledger_accept(e->ledger, n);
+}
+
+static void on_backlog_trouble(void *arg, int error, const char *text)
+{
+	(void) arg;
+	if (error < 0)
+		log_error("the backlog cannot be written: %s; nothing accepted is lost, new jobs wait or are refused",
+		          text);
+	else
+		log_info("the backlog can be written again");
+}
+
+/* --- the backlog and the ledger ---------------------------------------------------- */
+
+static int open_backlog(struct engine *e, struct buf *errors)
+{
+	const struct settings *s = e->options.settings;
+	const struct backlog_listener listener = {
+		.ready = on_ready,
+		.accepted = on_accepted,
+		.trouble = on_backlog_trouble,
+		.arg = e,
+	};
+	const struct memory_backlog_options memory = {
+		.max_jobs = settings_max_jobs(s),
+		.max_bytes = settings_max_backlog_bytes(s),
+		.ageing_ns = s->backlog.ageing_ns,
+		.listener = listener,
+	};
+	const struct sqlite_backlog_options sqlite = {
+		.path = e->options.database,
+		.max_jobs = settings_max_jobs(s),
+		.max_bytes = settings_max_backlog_bytes(s),
+		.min_free_bytes = s->backlog.min_free,
+		.max_out_bytes = settings_max_out_bytes(s),
+		.remember_ns = s->results.remember_ns,
+		.ageing_ns = s->backlog.ageing_ns,
+		.blamed = e->options.blamed,
+		.listener = listener,
+	};
+
+	if (!e->options.database)
+		return memory_backlog_create(&memory, &e->backlog);
+	int r = sqlite_backlog_open(&sqlite, &e->backlog, errors);
+	return r == 0 || r == -ENOMEM ? r : -EBADFD;
+}
+
+static int open_ledger(struct engine *e)
+{
+	struct backlog_stats stats;
+	struct ledger_balance balance;
+
+	backlog_stats(e->backlog, &stats);
+	balance = (struct ledger_balance) {
+		.accepted = stats.accepted,
+		.jobs = {
+			[LEDGER_WAITING] = stats.held_jobs,
+			[LEDGER_DONE] = stats.settled[OUTCOME_DONE],
+			[LEDGER_DEAD] = stats.settled[OUTCOME_DEAD],
+			[LEDGER_CANCELLED] = stats.settled[OUTCOME_CANCELLED],
+		},
+	};
+	return ledger_create(&balance, &e->ledger);
+}
+
+/* --- the log ----------------------------------------------------------------------- */
+
+static int next_records(void *arg, uint64_t after_seq, struct buf *lines, uint64_t *ret_last_seq)
+{
+	struct engine *e = arg;
+
+	return backlog_history(e->backlog, after_seq, lines, ret_last_seq);
+}
+
+static int keep_position(void *arg, uint64_t seq, const struct results_position *position)
+{
+	struct engine *e = arg;
+
+	return recorder_mark(e->backlog, seq, position);
+}
+
+static int recover_log(struct engine *e, uint64_t *ret_missing)
+{
+	const struct results_store store = { .next = next_records, .keep = keep_position, .arg = e };
+	struct results_position position;
+	struct buf text = { 0 };
+	uint64_t seq = 0;
+
+	int r = backlog_marked(e->backlog, &seq, &text);
+	buf_add_char(&text, '\0');
+	if (r == 0 && text.failed)
+		r = -ENOMEM;
+	bool known = r == 0 && results_position_read(text.data, &position) == 0;
+	if (r == 0)
+		r = results_recover(e->options.results, known ? &position : NULL, seq, &store,
+		                    ret_missing);
+	buf_done(&text);
+	return r;
+}
+
+static int make_log_whole(struct engine *e, struct buf *errors)
+{
+	uint64_t missing = 0;
+
+	int r = recover_log(e, &missing);
+	if (r < 0) {
+		buf_printf(errors, "the results cannot be brought up to the backlog: %s\n",
+		           strerror(-r));
+		return -EBADFD;
+	}
+	if (missing > 0)
+		log_info("%llu records that the last run could not write were added to the results",
+		         (unsigned long long) missing);
+	return 0;
+}
+
+int engine_open_store(struct engine *e, struct buf *errors)
+{
+	int r = open_backlog(e, errors);
+	if (r == 0)
+		r = open_ledger(e);
+	if (r == 0 && e->backlog->durable)
+		r = make_log_whole(e, errors);
+	return r;
+}
+
+/* --- poison ------------------------------------------------------------------------ */
+
+/* By the backlog's thread. */
+static void on_poisoned_taken(struct query *q, int error)
+{
+	struct poison *p = (struct poison *) q;
+	struct engine *e = p->engine;
+
+	if (error < 0)
+		return; /* it has been settled, or the disk fails: there is a next start */
+	log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .origin = q->job->origin.text },
+	          "job number %llu crashed the daemon %d times: it is dead now",
+	          (unsigned long long) q->job->number, SQLITE_BACKLOG_MAX_CRASHES);
+	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, 1);
+	if (!engine_record_unfetched(e, q->job, OUTCOME_DEAD,
+	                             "poison: the daemon crashed while fetching it", false))
+		abort(); /* the recorder has just been started, and is empty */
+}
+
+void engine_set_aside_poisoned(struct engine *e)
+{
+	uint64_t number = e->backlog->durable ? sqlite_backlog_poisoned(e->backlog) : 0;
+
+	e->poison = (struct poison) {
+		.query = { .kind = QUERY_TAKE, .number = number, .done = on_poisoned_taken },
+		.engine = e,
+	};
+	if (number > 0)
+		backlog_query(e->backlog, &e->poison.query);
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines to jobs. */
+#include "job/job.h"
+
+#include "base/clock.h"
+#include "base/units.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* What a line asks for, before it is packed into one job. */
+struct draft {
+	const char *url;
+	const char *id;
+	const char *method;
+	const char *body;
+	size_t body_bytes;
+	struct buf headers; /* as in struct job_extra */
+	char *meta;         /* from json_dumps() */
+	uint64_t timeout_ns;
+	signed char retry;
+	enum job_priority priority;
+	int64_t not_before_wall_us;
+	const char *requeued_from;
+};
+
+static void draft_done(struct draft *d)
+{
+	buf_done(&d->headers);
+	free(d->meta);
+}
+
+/* --- checking the parts of a JSON job --------------------------------------------- */
+
+PRINTF_LIKE(2, 3) static int refuse(struct buf *why, const char *format, ...)
+{
+	va_list args;
+	char text[256];
+
+	va_start(args, format);
+	(void) vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	buf_add_str(why, text);
+	return -EINVAL;
+}
+
+/* RFC 9110, section 5.6.2. */
+static bool is_token(const char *text)
+{
+	if (*text == '\0')
+		return false;
+	for (; *text != '\0'; text++)
+		if (!isalnum((unsigned char) *text) && !strchr("!#$%&'*+-.^_`|~", *text))
+			return false;
+	return true;
+}
+
+static int read_string(const json_t *value, const char *key, const char **ret_text, struct buf *why)
+{
+	if (!json_is_string(value))
+		return refuse(why, "\"%s\" must be a string", key);
+	if (strlen(json_string_value(value)) != json_string_length(value))
+		return refuse(why, "\"%s\" must not hold a NUL character", key);
+	*ret_text = json_string_value(value);
+	return 0;
+}
+
+static int read_url(json_t *value, struct draft *d, struct buf *why)
+{
+	return read_string(value, "url", &d->url, why);
+}
+
+/* An id of any job, penstock's own names included. */
+static int read_any_id(json_t *value, const char *key, const char **ret_id, struct buf *why)
+{
+	const char *id = NULL;
+	int r = read_string(value, key, &id, why);
+	if (r < 0)
+		return r;
+
+	size_t len = strlen(id);
+	if (len < 1 || len > 256)
+		return refuse(why, "\"%s\" must have 1 to 256 bytes", key);
+	for (const char *c = id; *c != '\0'; c++)
+		if ((unsigned char) *c < 0x20 || *c == 0x7f)
+			return refuse(why, "\"%s\" must not hold control characters", key);
+	*ret_id = id;
+	return 0;
+}
+
+static int read_id(json_t *value, struct draft *d, struct buf *why)
+{
+	int r = read_any_id(value, "id", &d->id, why);
+	if (r == 0 && strncmp(d->id, "p-", 2) == 0)
+		return refuse(why, "\"id\" must not begin with \"p-\": "
+		                   "such ids are penstock's own");
+	return r;
+}
+
+static int read_requeued_from(json_t *value, struct draft *d, struct buf *why)
+{
+	return read_any_id(value, "requeued_from", &d->requeued_from, why);
+}
+
+static int read_method(json_t *value, struct draft *d, struct buf *why)
+{
+	int r = read_string(value, "method", &d->method, why);
+	if (r < 0)
+		return r;
+	if (!is_token(d->method) || strlen(d->method) > 32)
+		return refuse(why, "\"method\" is no HTTP method");
+	if (strcasecmp(d->method, "CONNECT") == 0)
+		return refuse(why, "\"method\" CONNECT makes a tunnel, not a fetch");
+	return 0;
+}
+
+/* Header fields that libcurl sets from the connection; a second one would desync the framing. */
+static bool is_framing_header(const char *name)
+{
+	static const char *const names[] = { "Content-Length", "Transfer-Encoding", "Connection",
+		                             "Host", "Expect", "Upgrade", "TE", "Trailer" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int read_headers(json_t *value, struct draft *d, struct buf *why)
+{
+	const char *name = NULL;
+	json_t *content = NULL;
+
+	if (!json_is_object(value))
+		return refuse(why, "\"headers\" must be an object of names and strings");
+	json_object_foreach(value, name, content) {
+		const char *text = NULL;
+		if (!is_token(name))
+			return refuse(why, "\"headers\": \"%.64s\" is no header name", name);
+		if (is_framing_header(name))
+			return refuse(why, "\"headers\": %s is set by penstock", name);
+		if (read_string(content, "headers", &text, why) < 0)
+			return -EINVAL;
+		if (strpbrk(text, "\r\n"))
+			return refuse(why, "\"headers\": %s has a line break", name);
+
+		/* curl(1) and libcurl: "Name;" sends a header without a value. */
+		buf_add_str(&d->headers, name);
+		buf_add_str(&d->headers, *text != '\0' ? ": " : ";");
+		buf_add(&d->headers, text, strlen(text) + 1);
+	}
+	if (d->headers.len > 0)
+		buf_add_char(&d->headers, '\0');
+	return d->headers.failed ? -ENOMEM : 0;
+}
+
+static int read_body(json_t *value, struct draft *d, struct buf *why)
+{
+	if (!json_is_string(value))
+		return refuse(why, "\"body\" must be a string");
+	d->body = json_string_value(value);
+	d->body_bytes = json_string_length(value);
+	return 0;
+}
+
+static int read_timeout(json_t *value, struct draft *d, struct buf *why)
+{
+	const char *text = NULL;
+
+	if (read_string(value, "timeout", &text, why) < 0)
+		return -EINVAL;
+	if (units_parse_duration(text, &d->timeout_ns) < 0 || d->timeout_ns == 0)
+		return refuse(why, "\"timeout\" must be a time such as \"30s\"");
+	return 0;
+}
+
+static int read_retry(json_t *value, struct draft *d, struct buf *why)
+{
+	if (!json_is_boolean(value))
+		return refuse(why, "\"retry\" must be true or false");
+	d->retry = json_is_true(value) ? 1 : -1;
+	return 0;
+}
+
+static int read_meta(json_t *value, struct draft *d, struct buf *why)
+{
+	(void) why;
+	d->meta = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	return d->meta ? 0 : -ENOMEM;
+}
+
+static int read_priority(json_t *value, struct draft *d, struct buf *why)
+{
+	const char *text = NULL;
+
+	if (read_string(value, "priority", &text, why) < 0)
+		return -EINVAL;
+	if (strcmp(text, "normal") == 0)
+		d->priority = JOB_PRIORITY_NORMAL;
+	else if (strcmp(text, "high") == 0)
+		d->priority = JOB_PRIORITY_HIGH;
+	else if (strcmp(text, "low") == 0)
+		d->priority = JOB_PRIORITY_LOW;
+	else
+		return refuse(why, "\"priority\" must be \"high\", \"normal\" or \"low\"");
+	return 0;
+}
+
+static int read_not_before(json_t *value, struct draft *d, struct buf *why)
+{
+	const char *text = NULL;
+
+	if (read_string(value, "not_before", &text, why) < 0)
+		return -EINVAL;
+	if (clock_parse(text, &d->not_before_wall_us) < 0)
+		return refuse(why, "\"not_before\" must be a date and time such as "
+		                   "\"2026-11-23T15:04:05Z\"");
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*read)(json_t *value, struct draft *d, struct buf *why);
+} keys[] = {
+	{ "url", read_url },
+	{ "id", read_id },
+	{ "method", read_method },
+	{ "headers", read_headers },
+	{ "body", read_body },
+	{ "timeout", read_timeout },
+	{ "retry", read_retry },
+	{ "meta", read_meta },
+	{ "priority", read_priority },
+	{ "not_before", read_not_before },
+	{ "requeued_from", read_requeued_from },
+};
+
+static int read_key(const char *key, json_t *value, struct draft *d, struct buf *why)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(key, keys[i].name) == 0)
+			return keys[i].read(value, d, why);
+
+	(void) refuse(why, "unknown key \"%.64s\"; a job has ", key);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		buf_add_str(why, i > 0 ? ", " : "");
+		buf_add_str(why, keys[i].name);
+	}
+	return -EINVAL;
+}
+
+/* Drops what says no more than the rest does, so that jobs that ask for the same are
+ * the same. */
+static void normalise(struct draft *d)
+{
+	const char *usual = d->body ? "POST" : "GET";
+
+	if (d->method && strcasecmp(d->method, usual) == 0)
+		d->method = NULL;
+	if (d->retry == (job_is_idempotent(d->method ? d->method : usual) ? 1 : -1))
+		d->retry = 0;
+	if (d->not_before_wall_us < 0)
+		d->not_before_wall_us = 0; /* before 1970 */
+}
+
+static int read_object(json_t *object, struct draft *d, struct buf *why)
+{
+	const char *key = NULL;
+	json_t *value = NULL;
+
+	json_object_foreach(object, key, value) {
+		int r = read_key(key, value, d, why);
+		if (r < 0)
+			return r;
+	}
+	if (!d->url)
+		return refuse(why, "\"url\" is missing");
+	if (d->body && d->method && strcasecmp(d->method, "HEAD") == 0)
+		return refuse(why, "a HEAD request has no \"body\"");
+	normalise(d);
+	return 0;
+}
+
+/* --- packing ------------------------------------------------------------------------ */
+
+/* Copies 'n' bytes to '*at', moves it on, and returns the copy. */
+static const char *pack(char **at, const void *data, size_t n)
+{
+	char *copy = *at;
+	memcpy(copy, data, n);
+	*at += n;
+	return copy;
+}
+
+static const char *pack_str(char **at, const char *text)
+{
+	return text ? pack(at, text, strlen(text) + 1) : NULL;
+}
+
+static size_t packed_size(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+static bool has_extra(const struct draft *d)
+{
+	return d->method || d->body || d->headers.len > 0 || d->meta || d->timeout_ns > 0 ||
+	       d->retry != 0 || d->priority != JOB_PRIORITY_NORMAL || d->not_before_wall_us != 0 ||
+	       d->requeued_from;
+}
+
+static const struct job_extra *pack_extra(char **at, const struct draft *d, struct job_extra *extra)
+{
+	*extra = (struct job_extra) {
+		.body = d->body ? pack(at, d->body, d->body_bytes) : NULL,
+		.body_bytes = d->body_bytes,
+		.headers = d->headers.len > 0 ? pack(at, d->headers.data, d->headers.len) : NULL,
+		.meta = pack_str(at, d->meta),
+		.timeout_ns = d->timeout_ns,
+		.retry = d->retry,
+		.priority = d->priority,
+		.not_before_wall_us = d->not_before_wall_us,
+		.requeued_from = pack_str(at, d->requeued_from),
+	};
+	char *method = *at;
+	extra->method = pack_str(at, d->method);
+	for (char *c = method; c < *at; c++)
+		*c = (char) toupper((unsigned char) *c);
+	return extra;
+}
+
+/* One allocation: the job, its extra part if it has one, and every string. */
+static int make_job(const struct draft *d, const struct url_origin *origin, struct job **ret_job)
+{
+	size_t head = sizeof(struct job) + (has_extra(d) ? sizeof(struct job_extra) : 0);
+	size_t size = head + packed_size(d->url) + packed_size(d->id) + packed_size(origin->text) +
+	              packed_size(origin->host) + packed_size(d->method) + d->body_bytes +
+	              d->headers.len + packed_size(d->meta) + packed_size(d->requeued_from);
+	if (size > JOB_MAX_BYTES)
+		return -EMSGSIZE;
+	struct job *job = malloc(size);
+	if (!job)
+		return -ENOMEM;
+
+	char *at = (char *) job + head;
+	*job = (struct job) {
+		.url = pack_str(&at, d->url),
+		.id = pack_str(&at, d->id),
+		.origin = *origin,
+		.bytes = size,
+	};
+	job->origin.text = pack_str(&at, origin->text);
+	job->origin.host = pack_str(&at, origin->host);
+	if (has_extra(d))
+		job->extra = pack_extra(&at, d, (struct job_extra *) (job + 1));
+	*ret_job = job;
+	return 0;
+}
+
+static int draft_to_job(struct url_parser *parser, const struct draft *d, struct job **ret_job,
+                        struct buf *why)
+{
+	struct url_origin origin;
+	const char *text = NULL;
+
+	int r = url_parse(parser, d->url, &origin, &text);
+	if (r < 0) {
+		buf_printf(why, "%s: ", text);
+		url_add_redacted(why, d->url);
+		return r;
+	}
+	r = make_job(d, &origin, ret_job);
+	return r == -EMSGSIZE ? refuse(why, "the job takes more than 4 MiB of memory") : r;
+}
+
+/* --- lines -------------------------------------------------------------------------- */
+
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+/* Counts what separates or opens values, outside of strings. */
+static size_t count_values(const char *line, size_t len)
+{
+	bool in_string = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (line[i] == '"')
+			in_string = !in_string;
+		else if (in_string)
+			i += line[i] == '\\';
+		else
+			n += line[i] == ',' || line[i] == '[' || line[i] == '{';
+	}
+	return n;
+}
+
+/*
+ * Makes sure that what job_write() makes of a job can be read again.  It writes some values
+ * longer than they came, above all numbers in "meta": 0.1 as 0.10000000000000001.
+ */
+static int check_written(const struct job *job, size_t len, struct buf *why)
+{
+	enum { GROWTH = 64 + 32 * JOB_MAX_VALUES };
+	struct buf text = { 0 };
+	int r = 0;
+
+	if (len <= JOB_MAX_LINE_BYTES - GROWTH)
+		return 0;
+	job_write(job, &text);
+	if (text.failed)
+		r = -ENOMEM;
+	else if (text.len > JOB_MAX_LINE_BYTES)
+		r = refuse(why, "longer than 1 MiB when its numbers are written out");
+	buf_done(&text);
+	return r;
+}
+
+static int parse_json(struct url_parser *parser, json_t *json, size_t len, struct job **ret_job,
+                      struct buf *why)
+{
+	struct draft d = { 0 };
+	struct job *job = NULL;
+
+	int r = read_object(json, &d, why);
+	if (r == 0)
+		r = draft_to_job(parser, &d, &job, why);
+	draft_done(&d);
+	if (r == 0)
+		r = check_written(job, len, why);
+	if (r < 0) {
+		job_free(job);
+		return r;
+	}
+	*ret_job = job;
+	return 0;
+}
+
+static int parse_object(struct url_parser *parser, const char *line, size_t len,
+                        struct job **ret_job, struct buf *why)
+{
+	json_error_t error;
+
+	if (count_values(line, len) > JOB_MAX_VALUES)
+		return refuse(why, "more than %d JSON values", JOB_MAX_VALUES);
+	json_auto_t *json =
+		json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	if (!json && error.text[0] == '\0')
+		return -ENOMEM; /* jansson has words for everything else */
+	if (!json)
+		return refuse(why, "not a JSON object: %s (column %d)", error.text, error.column);
+	return parse_json(parser, json, len, ret_job, why);
+}
+
+static int parse_url(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
+                     struct buf *why)
+{
+	char small[512];
+	char *large = NULL;
+
+	if (memchr(line, '\0', len))
+		return refuse(why, "a URL must not hold a NUL character");
+	char *url = len < sizeof(small) ? small : (large = malloc(len + 1));
+	if (!url)
+		return -ENOMEM;
+	memcpy(url, line, len);
+	url[len] = '\0';
+
+	int r = draft_to_job(parser, &(struct draft) { .url = url }, ret_job, why);
+	free(large);
+	return r;
+}
+
+int job_parse(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
+              struct buf *why)
+{
+	while (len > 0 && is_blank(line[len - 1]))
+		len--;
+	while (len > 0 && is_blank(*line)) {
+		line++;
+		len--;
+	}
+	if (len == 0)
+		return refuse(why, "an empty line is no job");
+	if (len > JOB_MAX_LINE_BYTES)
+		return refuse(why, "longer than 1 MiB");
+
+	return *line == '{' ? parse_object(parser, line, len, ret_job, why)
+	                    : parse_url(parser, line, len, ret_job, why);
+}

@@ -212,7 +212,7 @@ static void summarise(const struct submit *s)
 
 	add_counts(s, &b);
 	buf_add_str(&b, "; in ");
-	units_add_duration(&b, (clock_now_ns() - s->start_ns) / NS_PER_MS * NS_PER_MS);
+	units_add_duration_rough(&b, clock_now_ns() - s->start_ns);
 	buf_add_char(&b, '\0');
 	if (!b.failed)
 		log_info("%s", b.data);

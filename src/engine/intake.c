@@ -67,7 +67,7 @@ static int submit_singly(struct inlet *inlet, struct job **jobs, size_t n, const
 			job_free(jobs[i]);
 		if (r != -EMSGSIZE)
 			continue;
-		source_complain(inlet->source, 0, "a job is larger than backlog.max_bytes");
+		source_complain(inlet->source, 0, "a job is too large for backlog.max_bytes");
 		r = last && cursor ? submit(inlet, NULL, 0, cursor) : 0;
 	}
 	return r;

@@ -50,6 +50,10 @@ USAGE, NO_INPUT, UNAVAILABLE, CANNOT_CREATE, IO_ERROR, NO_PERMISSION, CONFIG = \
     64, 66, 69, 73, 74, 77, 78
 
 
+# A shell has its background jobs ignore SIGINT, and so would all that are started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def environment(**changes):
     """The caller's, without what would change how penstock behaves."""
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}

@@ -149,6 +149,75 @@ class Client(threading.Thread):
             raise AssertionError(f"client {self.name} does not end")
 
 
+class Writer(threading.Thread):
+    """Appends to the file that a source follows, and drops files into another's directory.  None
+    of these jobs has an id: each line is to become one job."""
+
+    def __init__(self, test, seed):
+        super().__init__(daemon=True)
+        self.test, self.random = test, random.Random(seed)
+        self.incoming = test.path("incoming")
+        self.jobs, self.files, self.bad_files = [], 0, 0
+        self.ending = threading.Event()
+        self.error = None
+        os.mkdir(self.incoming)
+        self.start()
+
+    def make_lines(self, n):
+        lines = []
+        for _ in range(n):
+            key = f"w.{len(self.jobs)}"
+            job = Job(key, self.test.origin.url("/ok"), None, "done")
+            self.jobs.append(self.test.book.add(job))
+            lines.append(job.line + "\n")
+        return lines
+
+    def append(self):
+        self.test.append("urls", "".join(self.make_lines(self.random.randint(1, 15))))
+
+    def drop(self):
+        """Whole files only; one in four has a bad line."""
+        self.files += 1
+        lines = self.make_lines(self.random.randint(1, 40))
+        if self.random.random() < 0.25:
+            self.bad_files += 1
+            lines.insert(self.random.randint(0, len(lines)), "no job at all\n")
+        name = self.test.write(f"incoming/.{self.files}", "".join(lines))
+        os.rename(name, os.path.join(self.incoming, str(self.files)))
+
+    def run(self):
+        try:
+            while not self.ending.wait(self.random.random() * 0.05):
+                self.random.choice((self.append, self.append, self.drop))()
+        except Exception as error:  # told by end(), on the test's thread
+            self.error = error
+
+    def end(self):
+        self.ending.set()
+        self.join()
+        if self.error:
+            raise AssertionError(f"the writer: {self.error!r}") from self.error
+
+    def await_taken(self):
+        """Waits until every line has its record, and every file its place."""
+        keys = set()
+        for job in self.jobs:
+            keys.add(job.key)
+            job.fate = Job.ACCEPTED  # it must be, once it is read
+
+        def are_recorded():
+            records = self.test.reader.records
+            return self.test.reader.error or \
+                len(records) >= len(keys) and keys <= {r["meta"]["key"] for r in records}
+        harness.eventually(are_recorded, "all lines of the sources are recorded")
+        harness.eventually(lambda: sorted(os.listdir(self.incoming)) == ["done", "failed"],
+                           "all files are moved")
+        self.test.assertEqual(len(os.listdir(os.path.join(self.incoming, "done"))),
+                              self.files - self.bad_files)
+        self.test.assertEqual(len(os.listdir(os.path.join(self.incoming, "failed"))),
+                              2 * self.bad_files)
+
+
 class Crash(daemon_harness.Case):
     def rotate(self, daemon, tells):
         self.reader.rotate()
@@ -177,7 +246,7 @@ class Crash(daemon_harness.Case):
         durable_harness.kill(daemon)
 
     def check_observers(self):
-        for observer in *self.clients, self.reader:
+        for observer in *self.clients, self.writer, self.reader:
             if observer.error:
                 observer.end()
 
@@ -185,18 +254,24 @@ class Crash(daemon_harness.Case):
         print(f"seed {SEED}", file=sys.stderr, flush=True)
         self.random = random.Random(SEED)
         self.socket = self.path("control.sock")
-        durable_harness.write_config(self.dir, backlog="max_jobs = 300;", workers=16)
+        self.write("urls", "")
+        durable_harness.write_config(
+            self.dir, backlog="max_jobs = 300;", workers=16,
+            sources=self.follow() + ', { type = "directory"; path = "incoming"; }')
         self.book, self.reader = Book(), LogReader(self.dir)
         self.addCleanup(lambda: self.reader.ending.set())
         self.clients = [Client(f"c{i}", self, SEED * CLIENTS + i) for i in range(CLIENTS)]
         self.addCleanup(lambda: [client.ending.set() for client in self.clients])
+        self.writer = Writer(self, SEED)
+        self.addCleanup(self.writer.ending.set)
 
         for _ in range(KILLS):
             self.run_and_kill()
             self.check_observers()
         daemon = self.daemon()
-        for client in self.clients:
+        for client in *self.clients, self.writer:
             client.end()
+        self.writer.await_taken()
         try:
             ledger = durable_harness.await_settled(daemon)
         finally:
@@ -208,7 +283,7 @@ class Crash(daemon_harness.Case):
         fates = self.book.fates()
         lost, doubled, _ = self.book.check(records)
         print(f"{KILLS} kills, {self.reader.rotations} rotations, {fates['accepted']} jobs "
-              f"accepted, {fates['refused']} refused, {fates['unknown']} without an answer, "
+              f"accepted, {len(self.writer.jobs)} of them from sources, {fates['refused']} refused, {fates['unknown']} without an answer, "
               f"{len(records)} records, {len(lost)} lost, {len(doubled)} doubled",
               file=sys.stderr)
         durable_harness.prove(self.book, records, ledger)

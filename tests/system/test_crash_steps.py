@@ -8,6 +8,7 @@ from all kinds of steps: PENSTOCK_STEPS of them ("all" is exhaustive, and takes 
 PENSTOCK_STEPS_SEED says which."""
 import collections
 import concurrent.futures
+import contextlib
 import os
 import random
 import shutil
@@ -22,8 +23,9 @@ import durable_harness
 import harness
 from durable_harness import BROKEN, LOG, Book, Job, log_files, request
 
-STEPS = os.environ.get("PENSTOCK_STEPS", "20" if harness.SANITIZED else "90")
-POWER_LOSSES = 6 if harness.SANITIZED else 16
+STEPS = os.environ.get("PENSTOCK_STEPS", "30" if harness.SANITIZED else "90")
+POWER_LOSSES = 8 if harness.SANITIZED else 16
+RECOVERIES = 10 if harness.SANITIZED else 24
 SEED = int(os.environ.get("PENSTOCK_STEPS_SEED", time.time_ns() % 1000000))
 AT_ONCE = 4
 
@@ -123,30 +125,43 @@ def lose_power(scenario, trace, loss):
             file.write(bytes(lost - lost // 3))
 
 
-def run_and_die(scenario, env, loss=None):
-    """A run in which the daemon dies, and is started again.  Returns whether it died."""
+def live_and_die(scenario, env):
+    """A life that ends by a fault, or by the stop.  Returns whether it was the fault."""
     daemon = daemon_harness.Daemon(scenario.dir, env=env)
     try:
-        try:
-            daemon.await_ready()
-            scenario.play(daemon)
-            daemon.signal(signal.SIGTERM)
-            daemon.wait()
-        except BROKEN:  # perhaps before the process is quite gone
-            daemon.process.wait(timeout=harness.PATIENCE)
-        except AssertionError:
-            if daemon.process.poll() is None:
-                raise
+        daemon.await_ready()
+        scenario.play(daemon)
+        daemon.signal(signal.SIGTERM)
+        daemon.wait()
+    except BROKEN:  # perhaps before the process is quite gone
+        daemon.process.wait(timeout=harness.PATIENCE)
+    except AssertionError:
+        if daemon.process.poll() is None:
+            raise
+    finally:
         code = daemon.process.poll()
-        if code not in (harness.OK, -signal.SIGKILL):
-            raise AssertionError(f"it ended with {code}: {daemon.err.text}")
+        daemon.kill()
+    if code not in (harness.OK, -signal.SIGKILL):
+        raise AssertionError(f"it ended with {code}: {daemon.err.text}")
+    return code != harness.OK
+
+
+def start_and_die(scenario, env):
+    """A start that ends by a fault, or else by a kill.  Returns whether it was the fault."""
+    daemon = daemon_harness.Daemon(scenario.dir, env=env)
+    try:
+        harness.eventually(lambda: daemon.process.poll() is not None or daemon.is_ready(),
+                           "it is killed, or ready")
+        code = daemon.process.poll()
     finally:
         daemon.kill()
-    if loss:
-        with open(env["FAULTS_TRACE"], encoding="utf-8") as file:
-            lose_power(scenario, file.readlines()[:-1], loss)
-    before = {} if loss else log_files(scenario.dir)
+    if code not in (None, -signal.SIGKILL):
+        raise AssertionError(f"it ended with {code}: {daemon.err.text}")
+    return code is not None
 
+
+def finish_and_prove(scenario, before):
+    """A life without faults; the log still has all that it had before."""
     daemon = scenario.start()
     try:
         ledger = scenario.finish(daemon)
@@ -155,7 +170,6 @@ def run_and_die(scenario, env, loss=None):
         daemon.kill()
     durable_harness.check_grown(before, log_files(scenario.dir))
     scenario.check(daemon, ledger)
-    return code == -signal.SIGKILL
 
 
 def choose(steps, n, rng):
@@ -192,24 +206,53 @@ class Steps(daemon_harness.Case):
                 steps.append((int(number), how, call, file))
         return steps
 
-    def try_step(self, index, step, loss=None):
-        number, how, _, _ = step
-        scenario = self.scenario(f"s{index}", rotates=not loss)
-        trace = os.path.join(scenario.dir, "trace")
-        env = durable_harness.faulty([scenario.dir + "/"], AT=number, DO=how, TRACE=trace)
+    def environment(self, scenario, step, name="trace"):
+        """With a fault at this step, and where the calls are traced."""
+        trace = os.path.join(scenario.dir, name)
+        return durable_harness.faulty([scenario.dir + "/"], AT=step[0], DO=step[1],
+                                      TRACE=trace), trace
+
+    def try_step(self, scenario, step):
+        died = live_and_die(scenario, self.environment(scenario, step)[0])
+        finish_and_prove(scenario, log_files(scenario.dir))
+        return died
+
+    def try_power_loss(self, scenario, step, loss):
+        env, trace = self.environment(scenario, step)
+        died = live_and_die(scenario, env)
+        with open(trace, encoding="utf-8") as file:
+            made = file.readlines()
+        lose_power(scenario, made[:-1] if died else made, loss)
+        finish_and_prove(scenario, {})
+        return died
+
+    def try_recovery(self, scenario, step, second_step):
+        """A crash, a rotation that nobody was told of, and a crash at the next start."""
+        live_and_die(scenario, self.environment(scenario, step)[0])
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(os.path.join(scenario.dir, LOG), os.path.join(scenario.dir, LOG + ".2"))
+        before = log_files(scenario.dir)
+        died = start_and_die(scenario, self.environment(scenario, second_step, "trace2")[0])
+        durable_harness.check_grown(before, log_files(scenario.dir))
+        finish_and_prove(scenario, log_files(scenario.dir))
+        return died
+
+    def try_one(self, attempt, index, step, *args):
+        scenario = self.scenario(f"s{index}", rotates=attempt != self.try_power_loss)
         try:
-            died = run_and_die(scenario, env, loss)
+            died = attempt(scenario, step, *args)
         except Exception as error:
-            with open(trace, encoding="utf-8") as file:
+            with open(os.path.join(scenario.dir, "trace"), encoding="utf-8") as file:
                 last = file.read().splitlines()[-3:]
-            raise AssertionError(f"{step}, {loss}, seed {SEED}; died at {last}: {error}") from error
+            raise AssertionError(f"{step}, {args}, seed {SEED}; died at {last}: {error}") from error
         shutil.rmtree(scenario.dir)
         return died
 
-    def try_all(self, arguments):
+    def try_all(self, attempt, arguments):
         """Returns how many died."""
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            tries = [pool.submit(self.try_step, *args) for args in arguments]
+            tries = [pool.submit(self.try_one, attempt, i, *args)
+                     for i, args in enumerate(arguments)]
             try:
                 return sum(t.result() for t in concurrent.futures.as_completed(tries))
             finally:
@@ -220,18 +263,29 @@ class Steps(daemon_harness.Case):
         all_steps = self.find_steps()
         n = len(all_steps) if STEPS == "all" else int(STEPS)
         steps = choose(all_steps, n, random.Random(SEED))
-        died = self.try_all(enumerate(steps))
+        died = self.try_all(self.try_step, [(step,) for step in steps])
         kinds = len({step[1:] for step in all_steps})
         print(f"{len(all_steps)} steps of {kinds} kinds; {len(steps)} tried, {died} kills, 0 lost, "
               "0 doubled", file=sys.stderr)
-        self.assertGreater(died, 0.7 * len(steps))  # not every run takes as many steps
+        self.assertGreater(died, 0.5 * len(steps))  # not every run takes as many steps
 
     def test_a_log_that_was_not_synced_is_made_whole_after_a_power_failure(self):
         steps = [step for step in self.find_steps(rotates=False) if step[1] == "kill-before"]
         rng = random.Random(SEED)
-        chosen = rng.sample(steps, POWER_LOSSES // 2) + steps[-POWER_LOSSES // 2:]  # at the stop
-        died = self.try_all((i, step, ("cut", "zeros")[i % 2]) for i, step in enumerate(chosen))
-        self.assertGreater(died, 0.5 * len(chosen))
+        late = steps[-len(steps) // 6:]  # the stop, where it is synced and marked
+        chosen = rng.sample(steps, POWER_LOSSES // 2) + rng.sample(late, POWER_LOSSES // 2)
+        died = self.try_all(self.try_power_loss, [(step, ("cut", "zeros")[i % 2])
+                                                  for i, step in enumerate(chosen)])
+        self.assertGreater(died, 0.25 * len(chosen))
+
+    def test_a_crash_while_it_recovers(self):
+        steps = self.find_steps()
+        rng = random.Random(SEED)
+        late = steps[len(steps) // 3:]  # there is something to recover
+        first = [step for step in steps if step[0] <= 80]  # the start takes fewer
+        died = self.try_all(self.try_recovery, [(rng.choice(late), step[:2])
+                                                for step in choose(first, RECOVERIES, rng)])
+        self.assertGreater(died, 0.25 * RECOVERIES)
 
 
 if __name__ == "__main__":

@@ -249,6 +249,11 @@ TESTS += tests/unit/test_sqlite_faults
 tests_unit_test_sqlite_faults_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_faults_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_files
+TESTS += tests/unit/test_sqlite_files
+tests_unit_test_sqlite_files_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_files_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_order
 TESTS += tests/unit/test_sqlite_order
 tests_unit_test_sqlite_order_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

@@ -196,6 +196,39 @@ static void test_submissions_that_wait_are_served_in_their_order(void)
 	stage_done(&s);
 }
 
+static void test_a_small_batch_does_not_overtake_a_large_one(void)
+{
+	struct stage s;
+	struct job *large[2];
+	struct waiting w = { 0 }, small, hasty;
+	atomic_uint turns = 0;
+
+	stage_init(&s);
+	s.options.max_jobs = 3;
+	stage_open(&s);
+	CU_ASSERT_EQUAL(stage_submit_many(&s, 2, false), 0);
+	large[0] = make_job(&s.maker, "http://l/");
+	large[1] = make_job(&s.maker, "http://l/");
+	w.turns = &turns;
+	w.sub = (struct submission) { .jobs = large, .n = 2, .waits = true, .done = end_waiting };
+	backlog_submit(s.b, &w.sub);
+	await_blocked(&s, 1);
+	submit_waiting(&s, &small, &turns, true);
+	await_blocked(&s, 2);
+	submit_waiting(&s, &hasty, &turns, false); /* there would be room for it */
+	await_end(&hasty);
+	CU_ASSERT_EQUAL(hasty.error, -EAGAIN);
+	job_free(hasty.job);
+	CU_ASSERT_FALSE(small.ended);
+	stage_final(&s, stage_take_one(&s), OUTCOME_DONE);
+	await_end(&w);
+	CU_ASSERT_FALSE(small.ended);
+	stage_final(&s, stage_take_one(&s), OUTCOME_DONE);
+	await_end(&small);
+	CU_ASSERT_TRUE(w.turn < small.turn);
+	stage_done(&s);
+}
+
 static void test_a_close_refuses_but_what_is_there_can_be_finished(void)
 {
 	struct stage s;
@@ -370,6 +403,8 @@ int main(void)
 		{ "a full backlog refuses, and takes again", test_a_full_backlog_refuses_and_takes_again },
 		{ "submissions that wait are served in their order",
 		  test_submissions_that_wait_are_served_in_their_order },
+		{ "a small batch does not overtake a large one",
+		  test_a_small_batch_does_not_overtake_a_large_one },
 		{ "a close refuses, but what is there can be finished",
 		  test_a_close_refuses_but_what_is_there_can_be_finished },
 		{ "bytes on disk are bounded", test_bytes_on_disk_are_bounded },

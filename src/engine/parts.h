@@ -14,7 +14,7 @@
 /* What is said about one source's bad lines. */
 struct complaints {
 	struct log_limit limit;
-	const char *source; /* its name, which tells it from others; NULL before the first */
+	const char *source; /* its name, which tells it from others; immutable once threads run */
 };
 
 /* The request for the job that crashed too often. */

@@ -71,7 +71,6 @@ static void tell_about_source(struct complaints *about, const struct source_comp
 	const struct log_fields fields = { .source = c->source };
 	const char *slash = c->file ? "/" : "", *file = c->file ? c->file : "";
 
-	about->source = c->source;
 	if (!log_allowed(&about->limit, clock_now_ns()))
 		return;
 	log_held_back(about);
@@ -299,6 +298,7 @@ static int open_source(struct engine *e, const struct source_settings *s, struct
 		buf_printf(errors, "%s: cannot be read: %s\n", name, strerror(-r));
 		return -ENXIO;
 	}
+	about->source = source->name;
 	return intake_add(e->intake, source);
 }
 

@@ -46,6 +46,7 @@ struct recorder {
 	int log_error;         /* the same of the log, where the backlog keeps the records */
 	uint64_t appended_seq; /* of the last record in the log */
 	uint64_t sync_at_ns;   /* when the log shall be made durable; NEVER if it is */
+	bool sync_failed;      /* of this file: what it has lost then, nobody knows */
 	struct pulse pulse;
 
 	struct batch batches[2];
@@ -186,6 +187,7 @@ static int turn(struct recorder *r)
 	int error = results_turn(r->options.results, &position);
 	if (error != 1 || !r->options.backlog->durable)
 		return error < 0 ? error : 0;
+	r->sync_failed = false;
 	do
 		error = mark(r, &position);
 	while (error < 0 && wait_out(r, error));
@@ -214,15 +216,16 @@ static int append_lines(struct recorder *r, const struct buf *lines)
 	return error;
 }
 
-/* What cannot be synced or marked now is tried again with the next records, or in a
- * second: nothing depends on it but how much is compared after a crash. */
+/* What cannot be marked now is marked with the next records, or in a second: nothing depends
+ * on it but how much is compared after a crash.  After a sync that failed the next one may
+ * succeed though pages are lost (fsync(2)), so the mark stays until the log is rotated. */
 static void sync_log(struct recorder *r)
 {
 	struct results_position position;
 
-	if (results_sync(r->options.results, &position) == 0 && mark(r, &position) == 0)
-		r->sync_at_ns = NEVER;
-	else
+	r->sync_at_ns = NEVER;
+	r->sync_failed = r->sync_failed || results_sync(r->options.results, &position) < 0;
+	if (!r->sync_failed && mark(r, &position) < 0)
 		r->sync_at_ns = clock_after(clock_now_ns(), SYNC_NS);
 }
 

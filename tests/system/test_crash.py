@@ -16,7 +16,7 @@ import durable_harness
 import harness
 from durable_harness import BROKEN, Book, Job, LogReader, accounts, answers, request
 
-KILLS = int(os.environ.get("PENSTOCK_CRASH_KILLS", 8 if harness.SANITIZED else 36))
+KILLS = int(os.environ.get("PENSTOCK_CRASH_KILLS", 16 if harness.SANITIZED else 36))
 SEED = int(os.environ.get("PENSTOCK_CRASH_SEED", time.time_ns() % 1000000))
 CLIENTS = 4
 

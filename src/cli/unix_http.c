@@ -83,7 +83,8 @@ static int error_of(CURL *easy, CURLcode code)
 
 /* --- requests ---------------------------------------------------------------------- */
 
-/* Whatever a request before it has set is set anew. */
+/* Whatever a request before it has set is set anew.  One with a body has a connection of its
+ * own: on one that breaks, libcurl would make the request a second time without a word. */
 static bool set_request(CURL *easy, const struct unix_http_request *request, const char *url,
                         struct curl_slist *headers)
 {
@@ -94,6 +95,8 @@ static bool set_request(CURL *easy, const struct unix_http_request *request, con
 	         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body) == CURLE_OK &&
 	         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 	                          (curl_off_t) request->body_len) == CURLE_OK)) &&
+	       curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->body ? 1L : 0L) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->body ? 1L : 0L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms) == CURLE_OK;

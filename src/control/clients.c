@@ -151,3 +151,13 @@ bool clients_expect(const struct clients *clients)
 			return true;
 	return !TAILQ_EMPTY(&clients->suspended);
 }
+
+bool clients_are_owed(const struct clients *clients)
+{
+	const struct client *client = NULL;
+
+	TAILQ_FOREACH(client, &clients->suspended, entry)
+		if (client->task->until_ns == NEVER)
+			return true;
+	return false;
+}

@@ -22,6 +22,7 @@ struct client {
 	int fd;
 	uint64_t since_ns;   /* when it connected, had its last answer, or made progress */
 	size_t target_bytes; /* of the request at hand */
+	bool target_has_nul; /* "%00", behind which libmicrohttpd's copy of it ends */
 	bool in_excess;      /* there were too many when it came */
 	bool expects;        /* an answer: it has begun a request, or has just come */
 	bool suspended;
@@ -70,5 +71,9 @@ NONNULL(1) uint64_t clients_next_ns(const struct clients *clients);
 
 /* Whether anyone waits for an answer. */
 NONNULL(1) bool clients_expect(const struct clients *clients);
+
+/* After clients_expire() for a desk that is closing: whether the backlog still owes an
+ * answer.  Who asks later has it in the inbox already. */
+NONNULL(1) bool clients_are_owed(const struct clients *clients);
 
 #endif

@@ -85,6 +85,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
 	(void) arg;
 	if (client) {
 		client->target_bytes = strlen(target);
+		client->target_has_nul = strstr(target, "%00");
 		client->expects = true;
 	}
 	return NULL; /* what on_request() finds at its first call */
@@ -121,6 +122,8 @@ static struct task *begin(struct http *h, const struct client *client,
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
 		problem(reply, 414, "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
+	else if (client->target_has_nul)
+		problem(reply, 400, "the request's target holds a NUL byte, %%00");
 	else
 		return routes_answer(&view, request, reply);
 	return NULL;

@@ -68,14 +68,17 @@ static void serve_last(struct control *c)
 	desk->closing = true;
 	clients_expire(clients, desk, now_ns);
 	(void) MHD_run(c->daemon); /* with those that wait no longer */
-	while (!TAILQ_EMPTY(&clients->suspended) ||
-	       (clients_expect(clients) && clock_now_ns() < until_ns)) {
-		bool waits = !TAILQ_EMPTY(&clients->suspended);
-		(void) poll(set, ARRAY_LEN(set), wait_ms(c, waits ? NEVER : until_ns));
-		if (clients_collect(clients, desk))
+	for (;;) {
+		bool owed = clients_are_owed(clients);
+		if (!owed && (!clients_expect(clients) || clock_now_ns() >= until_ns))
+			break;
+		(void) poll(set, ARRAY_LEN(set), wait_ms(c, owed ? NEVER : until_ns));
+		if (clients_collect(clients, desk) && owed)
 			until_ns = clock_after(clock_now_ns(), LAST_NS);
 		(void) MHD_run(c->daemon);
 	}
+	while (clients_collect(clients, desk)) /* nobody may be suspended when it ends */
+		;
 }
 
 static void *serve(void *arg)

@@ -73,7 +73,7 @@ struct task {
 NODISCARD NONNULL(1) static inline bool task_wait(struct task *t, uint64_t span_ns)
 {
 	t->waits = true;
-	t->until_ns = clock_after(clock_now_ns(), span_ns);
+	t->until_ns = t->desk->closing ? 0 : clock_after(clock_now_ns(), span_ns);
 	if (t->desk->closing)
 		inbox_put(&t->desk->inbox, t, -EPIPE);
 	return !t->desk->closing;

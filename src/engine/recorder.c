@@ -242,26 +242,36 @@ static void give_back_finals(struct batch *b, uint64_t due_ns)
 	memset(b->finals, 0, sizeof(b->finals));
 }
 
+static size_t count_finals(const struct batch *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < OUTCOMES; i++)
+		n += b->finals[i];
+	return n;
+}
+
 /* Settles before booking: who sees in the ledger that nothing is running any more may
  * rely on every job being back.  A job that is taken again at once waits in
- * ledger_move() until it is booked. */
-static void book_batch(struct recorder *r, const struct batch *b)
+ * ledger_move() until it is booked; so that comes next, and not after a log that may stall. */
+static void book_returns(struct recorder *r, const struct batch *b)
+{
+	ledger_move(r->options.ledger, LEDGER_RUNNING, LEDGER_WAITING, b->n - count_finals(b));
+}
+
+static void book_finals(struct recorder *r, const struct batch *b)
 {
 	static const enum ledger_account accounts[OUTCOMES] = {
 		[OUTCOME_DONE] = LEDGER_DONE,
 		[OUTCOME_DEAD] = LEDGER_DEAD,
 		[OUTCOME_CANCELLED] = LEDGER_CANCELLED,
 	};
-	size_t finals = 0;
 
-	for (size_t i = 0; i < OUTCOMES; i++) {
+	for (size_t i = 0; i < OUTCOMES; i++)
 		ledger_move(r->options.ledger, LEDGER_RUNNING, accounts[i], b->finals[i]);
-		finals += b->finals[i];
-	}
-	ledger_move(r->options.ledger, LEDGER_RUNNING, LEDGER_WAITING, b->n - finals);
 
 	mutex_lock(&r->lock);
-	r->recorded += finals;
+	r->recorded += count_finals(b);
 	r->recorded_bytes += r->error == 0 ? b->lines.len : 0;
 	mutex_unlock(&r->lock);
 	r->options.settled(r->options.arg, r->error);
@@ -284,6 +294,7 @@ static void record_and_settle(struct recorder *r, struct batch *b)
 	pulse_set(&r->pulse, "settling", clock_now_ns() + PULSE_STEP_NS);
 	if (backlog_settle(r->options.backlog, b->verdicts, b->n) < 0)
 		abort(); /* a backlog that is not durable never refuses */
+	book_returns(r, b);
 }
 
 static void point_to_lines(struct batch *b)
@@ -329,6 +340,7 @@ static void settle_and_record(struct recorder *r, struct batch *b)
 {
 	pulse_set(&r->pulse, "committing", NEVER);
 	commit(r, b);
+	book_returns(r, b);
 	if (r->log_error < 0 || b->lines.len == 0)
 		return;
 	pulse_set(&r->pulse, "writing", NEVER);
@@ -365,7 +377,7 @@ static void *run(void *arg)
 		struct batch *b = r->outgoing;
 		if (b->n > 0) {
 			durable ? settle_and_record(r, b) : record_and_settle(r, b);
-			book_batch(r, b);
+			book_finals(r, b);
 			empty_batch(b);
 		}
 		if (clock_now_ns() >= r->sync_at_ns)

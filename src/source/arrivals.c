@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 enum {
-	/* Names that are kept of a look at the directory. */
-	FOUND_MAX = 4096,
-	/* While looking there may be twice as many, so that sorting them is rare. */
-	FOUND_ROOM = 2 * FOUND_MAX,
+	/* Names that are kept of a look at the directory.  With a million files each look takes
+	 * a second or two, so that there should not be too many. */
+	FOUND_MAX = 16 * 1024,
+	/* While looking there may be more, so that sorting them is rare. */
+	FOUND_ROOM = FOUND_MAX + 4 * 1024,
 	/* Entries between two looks at the stop descriptor. */
 	STOP_EVERY = 1024,
 	EVENTS_BYTES = 16 * 1024,

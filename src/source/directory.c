@@ -167,7 +167,7 @@ static int directory_accepted(struct source *s)
 	struct directory *d = (struct directory *) s;
 
 	/* What cannot be moved now is tried again by the next read. */
-	if (!drop_is_none(&d->file) && d->file.ended && !drop_is_untold(&d->file))
+	if (!drop_is_none(&d->file) && d->file.ended)
 		(void) !put_away(d);
 	return 0;
 }
@@ -193,8 +193,9 @@ static int go_on(struct directory *d, const char *cursor)
 	if (strncmp(cursor, cursor_kind, len) == 0) {
 		if (strcmp(cursor + len, cursor_none) == 0)
 			return 0;
-		d->told_none = false;
 		r = drop_go_on(&d->file, d->arrivals.fd, cursor + len);
+		d->told_none = false;
+		d->tell_none = r == 0 && drop_is_none(&d->file);
 	}
 	if (r != -EINVAL)
 		return r;

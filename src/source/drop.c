@@ -180,7 +180,7 @@ void drop_tell(struct drop *f, int dir_fd)
 {
 	if (report_sync(&f->report, dir_fd) < 0)
 		source_notice(f->source, f->name,
-		              "the report of its bad lines cannot be written, and stays incomplete");
+		              "the report of its bad lines cannot be written; it stays incomplete");
 	f->told_offset = f->reader.place.offset;
 	f->told_bad = f->bad;
 }

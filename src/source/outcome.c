@@ -25,9 +25,7 @@ static int make_folder(int dir_fd, const char *folder)
 		return 0;
 	if (errno != EEXIST)
 		return -errno;
-	if (fstatat(dir_fd, folder, &st, 0) < 0)
-		return -errno;
-	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	return fstatat(dir_fd, folder, &st, 0) == 0 && S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 int outcome_make_folders(int dir_fd)
@@ -91,6 +89,8 @@ int outcome_move(int dir_fd, const char *name, const struct file_id *id, const c
 		return r;
 	(void) snprintf(kept, sizeof(kept), "%s", name);
 	r = move_to(dir_fd, name, folder, kept, ret_target);
+	if (r == -ENOENT && check_is(dir_fd, name, id) == 0)
+		return -EAGAIN; /* it is the folder that has gone */
 	if (r < 0)
 		return r;
 

@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	tests/unit/config_example.h \
 	tests/unit/control_mock.h \
 	tests/unit/control_stage.h \
+	tests/unit/directory_stage.h \
 	tests/unit/dns_server.h \
 	tests/unit/engine_stage.h \
 	tests/unit/faulty_vfs.h \
@@ -18,6 +19,11 @@ EXTRA_DIST += \
 	tests/unit/stub_jobs.h \
 	tests/unit/unit.h \
 	tests/unit/wire_server.h
+
+check_PROGRAMS += tests/unit/test_arrivals
+TESTS += tests/unit/test_arrivals
+tests_unit_test_arrivals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_arrivals_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_buf
 TESTS += tests/unit/test_buf
@@ -78,6 +84,16 @@ check_PROGRAMS += tests/unit/test_crash
 TESTS += tests/unit/test_crash
 tests_unit_test_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_crash_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_directory
+TESTS += tests/unit/test_directory
+tests_unit_test_directory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_directory_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_directory_restart
+TESTS += tests/unit/test_directory_restart
+tests_unit_test_directory_restart_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_directory_restart_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_due_heap
 TESTS += tests/unit/test_due_heap
@@ -293,6 +309,11 @@ check_PROGRAMS += tests/unit/test_urlfile
 TESTS += tests/unit/test_urlfile
 tests_unit_test_urlfile_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_urlfile_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_urlfile_cursor
+TESTS += tests/unit/test_urlfile_cursor
+tests_unit_test_urlfile_cursor_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_urlfile_cursor_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_wake
 TESTS += tests/unit/test_wake

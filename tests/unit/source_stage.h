@@ -32,7 +32,8 @@ struct stage {
 	char other[64]; /* to be renamed to 'path' */
 	int stop_fd;
 	struct source *source;
-	struct buf complaints; /* "LINE: why\n" each */
+	struct buf complaints; /* "LINE: why\n" each, or "FILE:LINE: why\n" */
+	struct buf notices;    /* "why\n" each, or "FILE: why\n" */
 	struct buf urls;       /* "URL\n" each */
 };
 
@@ -40,18 +41,32 @@ static inline void on_complaint(void *arg, const struct source_complaint *c)
 {
 	struct stage *s = arg;
 
+	if (c->file)
+		buf_printf(&s->complaints, "%s:", c->file);
 	buf_printf(&s->complaints, "%llu: %s\n", (unsigned long long) c->line, c->why);
 }
 
-static inline void stage_init(struct stage *s)
+static inline void on_notice(void *arg, const struct source_complaint *c)
 {
-	*s = (struct stage) { .folder = "/tmp/penstock-test-XXXXXX" };
+	struct stage *s = arg;
+
+	if (c->file)
+		buf_printf(&s->notices, "%s: ", c->file);
+	buf_printf(&s->notices, "%s\n", c->why);
+}
+
+static inline void stage_init_in(struct stage *s, const char *parent)
+{
+	*s = (struct stage){ .stop_fd = -1 };
+	(void) snprintf(s->folder, sizeof(s->folder), "%s/penstock-test-XXXXXX", parent);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(s->folder));
 	(void) snprintf(s->path, sizeof(s->path), "%s/urls", s->folder);
 	(void) snprintf(s->other, sizeof(s->other), "%s/other", s->folder);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC);
 	CU_ASSERT_TRUE_FATAL(s->stop_fd >= 0);
 }
+
+static inline void stage_init(struct stage *s) { stage_init_in(s, "/tmp"); }
 
 static inline void stage_done(struct stage *s)
 {
@@ -62,7 +77,17 @@ static inline void stage_done(struct stage *s)
 	(void) unlink(s->other);
 	CU_ASSERT_EQUAL(rmdir(s->folder), 0);
 	buf_done(&s->complaints);
+	buf_done(&s->notices);
 	buf_done(&s->urls);
+}
+
+static inline struct source_listener stage_listener(struct stage *s)
+{
+	return (struct source_listener){
+		.complain = on_complaint,
+		.notice = on_notice,
+		.arg = s,
+	};
 }
 
 static inline void stage_open_path(struct stage *s, const char *path, bool follow)
@@ -71,7 +96,7 @@ static inline void stage_open_path(struct stage *s, const char *path, bool follo
 		.path = path,
 		.follow = follow,
 		.stop_fd = s->stop_fd,
-		.listener = { .complain = on_complaint, .arg = s },
+		.listener = stage_listener(s),
 	};
 	CU_ASSERT_EQUAL_FATAL(urlfile_create(&options, &s->source), 0);
 }
@@ -104,8 +129,9 @@ static inline void append(const char *path, const char *text)
 	CU_ASSERT_TRUE(try_put(path, O_APPEND, text, strlen(text)));
 }
 
-/* Reads one batch, adds its URLs to s->urls, and returns how many or what failed. */
-static inline int read_some(struct stage *s, size_t max)
+/* Reads one batch, which may be empty, adds its URLs to s->urls, and returns how many or
+ * what failed. */
+static inline int read_batch(struct stage *s, size_t max)
 {
 	struct job *jobs[64];
 	size_t n = 0;
@@ -113,7 +139,7 @@ static inline int read_some(struct stage *s, size_t max)
 	int r = source_read(s->source, jobs, max < 64 ? max : 64, &n);
 	if (r < 0)
 		return r;
-	CU_ASSERT_TRUE(n >= 1 && n <= max);
+	CU_ASSERT_TRUE(n <= max);
 	for (size_t i = 0; i < n; i++) {
 		CU_ASSERT_PTR_EQUAL(jobs[i]->source, s->source->name);
 		buf_add_str(&s->urls, jobs[i]->url);
@@ -121,6 +147,15 @@ static inline int read_some(struct stage *s, size_t max)
 		job_free(jobs[i]);
 	}
 	return (int) n;
+}
+
+/* The same with at least one job. */
+static inline int read_some(struct stage *s, size_t max)
+{
+	int n = read_batch(s, max);
+
+	CU_ASSERT_NOT_EQUAL(n, 0);
+	return n;
 }
 
 static inline void read_all(struct stage *s)
@@ -157,6 +192,20 @@ static inline void expect_complaints(struct stage *s, const char *text)
 {
 	CU_ASSERT_TRUE(is_text(&s->complaints, text));
 	buf_clear(&s->complaints);
+}
+
+static inline void expect_notices(struct stage *s, const char *text)
+{
+	CU_ASSERT_TRUE(is_text(&s->notices, text));
+	buf_clear(&s->notices);
+}
+
+/* Stores the source's position, NUL-terminated. */
+static inline void keep_position(struct stage *s, struct buf *cursor)
+{
+	buf_clear(cursor);
+	source_position(s->source, cursor);
+	buf_add_char(cursor, '\0');
 }
 
 /* Reads a file with these contents; leaves what came of it in 's'. */

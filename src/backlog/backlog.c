@@ -7,19 +7,29 @@
 
 /* --- waiting ----------------------------------------------------------------------- */
 
-/* A submission whose caller waits. */
+/* A submission or a query whose caller waits. */
 struct waiter {
 	struct submission submission;
+	struct query query;
 	struct mutex lock;
 	struct cond ended_cond; /* ended */
 	bool ended GUARDED_BY(lock);
 	int error GUARDED_BY(lock);
 };
 
-static void end_wait(struct submission *s, int error)
+static int begin_wait(struct waiter *w)
 {
-	struct waiter *w = (struct waiter *) s;
+	int r = mutex_init(&w->lock);
+	if (r < 0)
+		return r;
+	r = cond_init(&w->ended_cond);
+	if (r < 0)
+		mutex_destroy(&w->lock);
+	return r;
+}
 
+static void end_wait(struct waiter *w, int error)
+{
 	mutex_lock(&w->lock);
 	w->error = error;
 	w->ended = true;
@@ -27,28 +37,51 @@ static void end_wait(struct submission *s, int error)
 	mutex_unlock(&w->lock);
 }
 
+static void on_submitted(struct submission *s, int error)
+{
+	end_wait((struct waiter *) ((char *) s - offsetof(struct waiter, submission)), error);
+}
+
+static void on_answered(struct query *q, int error)
+{
+	end_wait((struct waiter *) ((char *) q - offsetof(struct waiter, query)), error);
+}
+
+static int wait_end(struct waiter *w)
+{
+	mutex_lock(&w->lock);
+	while (!w->ended)
+		(void) cond_wait(&w->ended_cond, &w->lock, NEVER);
+	int error = w->error;
+	mutex_unlock(&w->lock);
+	cond_destroy(&w->ended_cond);
+	mutex_destroy(&w->lock);
+	return error;
+}
+
 int backlog_submit_and_wait(struct backlog *b, struct submission *s)
 {
 	struct waiter w = { .submission = *s };
 
-	int r = mutex_init(&w.lock);
+	int r = begin_wait(&w);
 	if (r < 0)
 		return r;
-	r = cond_init(&w.ended_cond);
-	if (r < 0)
-		goto destroy_lock;
-
-	w.submission.done = end_wait;
+	w.submission.done = on_submitted;
 	backlog_submit(b, &w.submission);
-	mutex_lock(&w.lock);
-	while (!w.ended)
-		(void) cond_wait(&w.ended_cond, &w.lock, NEVER);
-	r = w.error;
-	mutex_unlock(&w.lock);
+	return wait_end(&w);
+}
 
-	cond_destroy(&w.ended_cond);
-destroy_lock:
-	mutex_destroy(&w.lock);
+int backlog_query_and_wait(struct backlog *b, struct query *q)
+{
+	struct waiter w = { .query = *q };
+
+	int r = begin_wait(&w);
+	if (r < 0)
+		return r;
+	w.query.done = on_answered;
+	backlog_query(b, &w.query);
+	r = wait_end(&w);
+	*q = w.query;
 	return r;
 }
 

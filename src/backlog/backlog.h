@@ -273,6 +273,9 @@ static inline struct backlog *backlog_free(struct backlog *b)
 /* Asks; see struct query.  Does not block. */
 NONNULL(1, 2) void backlog_query(struct backlog *b, struct query *q);
 
+/* Asks, waits for 'done' (which it sets) and returns its error. */
+NODISCARD NONNULL(1, 2) int backlog_query_and_wait(struct backlog *b, struct query *q);
+
 /* Appends the cursor that was last submitted for 'source', or nothing.  Blocks for the
  * disk.  Returns 0 or what is wrong with the disk. */
 NODISCARD NONNULL(1, 2, 3) int backlog_cursor(struct backlog *b, const char *source, struct buf *cursor);

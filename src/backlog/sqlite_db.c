@@ -334,7 +334,7 @@ int db_open(struct db *db, const char *path, enum db_role role)
 	if (code != SQLITE_OK)
 		return db_error(db, code);
 
-	(void) sqlite3_busy_timeout(db->handle, 1000); /* for a person with sqlite3(1) */
+	(void) sqlite3_busy_timeout(db->handle, DB_PATIENCE_MS);
 	(void) sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void) sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	int r = role == DB_WRITER ? set_up_writer(db)

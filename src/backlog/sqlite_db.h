@@ -20,7 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DB_PAGE_BYTES = 4096 };
+enum {
+	DB_PAGE_BYTES = 4096,
+	DB_PATIENCE_MS = 1000, /* for somebody else's lock: a person with sqlite3(1) */
+};
 
 /* job.state */
 enum row_state {

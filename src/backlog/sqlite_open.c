@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,8 +27,10 @@ static int complain(struct buf *errors, const char *path, int error, const char 
 	return error;
 }
 
+/* Of a kind that `penstock audit` can ask about without taking it for a moment. */
 static int lock_file(struct sqlite_backlog *q, struct buf *errors)
 {
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char *path = NULL;
 	if (asprintf(&path, "%s.lock", q->options.path) < 0)
 		return -ENOMEM;
@@ -38,9 +39,9 @@ static int lock_file(struct sqlite_backlog *q, struct buf *errors)
 	q->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 	if (q->lock_fd < 0)
 		r = complain(errors, path, -errno, "cannot be opened: %s", strerror(errno));
-	else if (flock(q->lock_fd, LOCK_EX | LOCK_NB) < 0)
+	else if (fcntl(q->lock_fd, F_OFD_SETLK, &whole) < 0)
 		r = complain(errors, path, -errno,
-		             errno == EWOULDBLOCK ? "another process owns this backlog"
+		             errno == EAGAIN || errno == EACCES ? "another process owns this backlog"
 		                                  : "cannot be locked: %s", strerror(errno));
 	free(path);
 	return r;

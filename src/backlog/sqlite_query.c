@@ -190,7 +190,7 @@ static int repeat(struct sqlite_backlog *q, struct round *r, enum db_statement w
 	const char *spec = db_bytes(db, which, SPEC, &n);
 
 	buf_clear(&q->why);
-	int err = job_parse(q->parser, spec ? spec : "", n, &job, &q->why);
+	int err = job_read(q->parser, spec ? spec : "", n, &job, &q->why);
 	if (err < 0)
 		return err == -ENOMEM ? db_fail(db, err, "out of memory")
 		                      : db_fail(db, -EUCLEAN, "dead job p-%llu cannot be read",
@@ -211,13 +211,19 @@ static int repeat(struct sqlite_backlog *q, struct round *r, enum db_statement w
 	return db_run(db, DB_SET_REQUEUED);
 }
 
-static int room_for_one(struct sqlite_backlog *q, struct round *r)
+/* For the repetition of the dead job that 'which' is on. */
+static int room_for_one(struct sqlite_backlog *q, struct round *r, enum db_statement which)
 {
+	size_t bytes = 0;
+
+	(void) db_bytes(&q->db, which, SPEC, &bytes);
 	mutex_lock(&q->lock);
-	int err = sqlite_room(q, r, 1, 0);
+	int err = sqlite_room(q, r, 1, bytes);
 	mutex_unlock(&q->lock);
-	if (err == 0)
+	if (err == 0) {
 		r->jobs++;
+		r->bytes += bytes;
+	}
 	return err;
 }
 
@@ -240,7 +246,7 @@ static int requeue_one(struct sqlite_backlog *q, struct round *r, struct query *
 	if (db_i64(&q->db, which, OUTCOME) != OUTCOME_DEAD || db_i64(&q->db, which, REQUEUED) != 0)
 		query->error = -EINVAL;
 	else
-		query->error = room_for_one(q, r);
+		query->error = room_for_one(q, r, which);
 	err = query->error == 0 ? repeat(q, r, which) : 0;
 	db_end(&q->db, which);
 	query->new_number = r->totals.last_number;
@@ -256,14 +262,15 @@ static int requeue_all(struct sqlite_backlog *q, struct round *r, struct query *
 	query->pending = 0;
 	if (query->up_to_seq == 0)
 		query->up_to_seq = r->totals.last_seq; /* those that die meanwhile are not meant */
-	while (query->pending < ROUND_MAX_REQUEUED) {
+	while (query->pending < ROUND_MAX_REQUEUED &&
+	       (query->pending == 0 || r->bytes < ROUND_MAX_BYTES)) {
 		db_bind_u64(&q->db, DB_DEAD, 1, query->up_to_seq);
 		err = db_next(&q->db, DB_DEAD);
 		if (err <= 0) {
 			query->error = 0;
 			return err;
 		}
-		int full = room_for_one(q, r);
+		int full = room_for_one(q, r, DB_DEAD);
 		if (full == 0)
 			err = repeat(q, r, DB_DEAD);
 		db_end(&q->db, DB_DEAD);

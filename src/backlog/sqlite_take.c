@@ -40,7 +40,7 @@ int sqlite_read_job(struct sqlite_backlog *q, struct db *db, struct url_parser *
 	size_t n = 0;
 	const char *spec = db_bytes(db, DB_JOB, 7, &n);
 
-	int err = job_parse(parser, spec ? spec : "", n, &job, &why);
+	int err = job_read(parser, spec ? spec : "", n, &job, &why);
 	if (err == -ENOMEM) {
 		err = db_fail(db, -ENOMEM, "out of memory");
 	} else if (err < 0) {

@@ -10,6 +10,10 @@
 #define FORGET_LOOK_NS  (10 * NS_PER_S)
 #define CROWDED_LOOK_NS NS_PER_S
 
+/* For readers to end.  Ours do; somebody else's may stay for hours, such as an audit's, and
+ * whoever waits for a commit waits for this. */
+enum { CHECKPOINT_PATIENCE_MS = 20 };
+
 /* --- verdicts and marks ------------------------------------------------------------------- */
 
 int64_t sqlite_due_us(const struct round *r, const struct verdict *v)
@@ -379,13 +383,15 @@ bool sqlite_checkpoint(struct sqlite_backlog *q)
 	    (!cut && q->wal_pages - q->copied_pages < q->checkpoint_pages))
 		return false;
 
+	(void) sqlite3_busy_timeout(db->handle, CHECKPOINT_PATIENCE_MS);
 	int code = sqlite3_wal_checkpoint_v2(
 		db->handle, "main", cut ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
 		NULL, NULL);
+	(void) sqlite3_busy_timeout(db->handle, DB_PATIENCE_MS);
 	bool busy = (code & 0xff) == SQLITE_BUSY;
 	int err = code == SQLITE_OK || busy ? 0 : db_error(db, code);
 	if (err < 0 || busy)
-		q->checkpoint_after_ns = now_ns + NS_PER_S;
+		q->checkpoint_after_ns = clock_now_ns() + NS_PER_S;
 	else
 		q->copied_pages = q->wal_pages;
 	sqlite_trouble(q, TROUBLE_CHECKPOINT, err, db->text);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,9 +95,10 @@ static char *beside(const struct audit_db *db, const char *suffix)
 /* The daemon holds an exclusive lock on PATH.lock for as long as it runs. */
 bool audit_db_is_in_use(const struct audit_db *db)
 {
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
 	char *path = beside(db, ".lock");
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
-	bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 
 	if (fd >= 0)
 		(void) close(fd);

@@ -5,11 +5,11 @@
 
 #include <errno.h>
 
-void body_add(struct body *b, const char *data, size_t n)
+void body_add(struct body *b, const char *data, size_t n, size_t max)
 {
 	if (b->error < 0)
 		return;
-	if (n > BODY_MAX_BYTES - b->text.len)
+	if (n > max - b->text.len)
 		b->error = -EMSGSIZE;
 	else
 		buf_add(&b->text, data, n);
@@ -19,11 +19,11 @@ void body_add(struct body *b, const char *data, size_t n)
 		buf_done(&b->text);
 }
 
-void body_refuse(const struct body *b, const char *what, struct reply *reply,
+void body_refuse(const struct body *b, const char *too_large, struct reply *reply,
                  struct engine *engine)
 {
 	if (b->error == -EMSGSIZE)
-		problem(reply, 413, "%s has at most 1 MiB", what);
+		problem(reply, 413, "%s", too_large);
 	else
 		problem_reply(reply, engine, b->error);
 }

@@ -7,19 +7,18 @@
 #include "base/buf.h"
 #include "control/reply.h"
 
-enum { BODY_MAX_BYTES = 1024 * 1024 };
-
 /* Zero-initialised is empty. */
 struct body {
 	struct buf text;
 	int error; /* -EMSGSIZE or -ENOMEM: nothing is held any more */
 };
 
-NONNULL(1) void body_add(struct body *b, const char *data, size_t n);
+/* All of it may have 'max' bytes. */
+NONNULL(1) void body_add(struct body *b, const char *data, size_t n, size_t max);
 
-/* Makes the empty 'reply' a problem of the error; 'what' it should have been is "a job". */
+/* Makes the empty 'reply' a problem of the error; the words are for a body that is too large. */
 NONNULL(1, 2, 3, 4)
-void body_refuse(const struct body *b, const char *what, struct reply *reply,
+void body_refuse(const struct body *b, const char *too_large, struct reply *reply,
                  struct engine *engine);
 
 /* Frees the memory.  Idempotent. */

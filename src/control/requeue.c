@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Room for any id, however it is escaped.  Every connection may have so much. */
+enum { MAX_BYTES = 4096 };
+
+static const char too_large[] = "this request has at most 4 KiB";
+
 struct requeue {
 	struct asker base;
 	struct body body;
@@ -18,7 +23,7 @@ static size_t take(struct task *t, const char *data, size_t n)
 {
 	struct requeue *r = (struct requeue *) t;
 
-	body_add(&r->body, data, n);
+	body_add(&r->body, data, n, MAX_BYTES);
 	return n;
 }
 
@@ -61,7 +66,7 @@ static void finish(struct task *t)
 	struct requeue *r = (struct requeue *) t;
 
 	if (r->body.error < 0)
-		body_refuse(&r->body, "this request", &t->reply, t->desk->engine);
+		body_refuse(&r->body, too_large, &t->reply, t->desk->engine);
 	else if (read_body(r))
 		asker_ask(&r->base, QUERY_REQUEUE);
 	body_done(&r->body);
@@ -107,8 +112,8 @@ struct task *requeue_begin(const struct view *view, const struct request *reques
 		.free = free_task,
 	};
 
-	if (request->body_bytes != BODY_UNKNOWN && request->body_bytes > BODY_MAX_BYTES) {
-		problem(reply, 413, "this request has at most 1 MiB");
+	if (request->body_bytes != BODY_UNKNOWN && request->body_bytes > MAX_BYTES) {
+		problem(reply, 413, "%s", too_large);
 		return NULL;
 	}
 	return asker_create(view, &ops, sizeof(struct requeue), NULL, reply);

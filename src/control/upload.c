@@ -54,7 +54,7 @@ struct task *upload_begin(const struct view *view, const struct request *request
 		return NULL;
 	if (!lines && request->body_bytes != BODY_UNKNOWN &&
 	    request->body_bytes > JOB_MAX_LINE_BYTES) {
-		problem(reply, 413, "a job has at most 1 MiB; send many as application/x-ndjson");
+		problem(reply, 413, UPLOAD_TOO_LARGE);
 		return NULL;
 	}
 

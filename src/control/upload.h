@@ -9,6 +9,8 @@
 /* Where jobs come from, in their records. */
 #define UPLOAD_SOURCE "socket"
 
+#define UPLOAD_TOO_LARGE "a job has at most 1 MiB; send many as application/x-ndjson"
+
 /* Each returns the task, empty but for its operations, or NULL if there is no memory. */
 NODISCARD struct submitter *upload_lines_create(void);
 NODISCARD struct submitter *upload_job_create(void);

@@ -22,7 +22,7 @@ static size_t take(struct task *t, const char *data, size_t n)
 {
 	struct upload_job *u = (struct upload_job *) t;
 
-	body_add(&u->body, data, n);
+	body_add(&u->body, data, n, JOB_MAX_LINE_BYTES);
 	return n;
 }
 
@@ -124,7 +124,7 @@ static void finish(struct task *t)
 	struct upload_job *u = (struct upload_job *) t;
 
 	if (u->body.error < 0) {
-		body_refuse(&u->body, "a job", &t->reply, t->desk->engine);
+		body_refuse(&u->body, UPLOAD_TOO_LARGE, &t->reply, t->desk->engine);
 		return;
 	}
 	bool is_job = parse(u);

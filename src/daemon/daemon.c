@@ -270,8 +270,6 @@ static int start_engine(struct daemon *d)
 	};
 
 	int r = engine_start(&options, &d->engine, &errors);
-	if (r == 0)
-		crash_pardon(); /* the database has taken note */
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);

@@ -17,15 +17,8 @@ struct complaints {
 	const char *source; /* its name, which tells it from others; immutable once threads run */
 };
 
-/* The request for the job that crashed too often. */
-struct poison {
-	struct query query;
-	struct engine *engine;
-};
-
 struct engine {
 	struct engine_options options;
-	struct poison poison;
 
 	/* In the order of their start. */
 	struct ledger *ledger;
@@ -66,7 +59,7 @@ int engine_start_parts(struct engine *e, const struct engine_options *options, s
 /* Opens the backlog and the ledger, and makes the log of results whole. */
 NODISCARD NONNULL(1, 2) int engine_open_store(struct engine *e, struct buf *errors);
 
-/* Records the job that crashed too often as dead. */
+/* Records the job that crashed too often as dead.  The recorder must be there, and idle. */
 NONNULL(1) void engine_set_aside_poisoned(struct engine *e);
 
 /* What an attempt keeps to, as the settings say. */

@@ -334,13 +334,13 @@ int engine_start_parts(struct engine *e, const struct engine_options *options, s
 	if (r == 0)
 		r = start_recorder(e);
 	if (r == 0)
+		engine_set_aside_poisoned(e);
+	if (r == 0)
 		r = start_workers(e, errors);
 	if (r == 0)
 		r = start_feeder(e);
-	if (r == 0) {
-		engine_set_aside_poisoned(e);
+	if (r == 0)
 		r = start_intake(e, options, errors);
-	}
 	atomic_store(&e->started, r == 0);
 	if (r < 0 && errors->len == 0)
 		buf_printf(errors, "cannot start: %s\n", strerror(-r));

@@ -6,6 +6,7 @@
 #include "backlog/memory.h"
 #include "backlog/sqlite.h"
 #include "base/clock.h"
+#include "base/crash.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -71,6 +72,8 @@ static int open_backlog(struct engine *e, struct buf *errors)
 	if (!e->options.database)
 		return memory_backlog_create(&memory, &e->backlog);
 	int r = sqlite_backlog_open(&sqlite, &e->backlog, errors);
+	if (r == 0)
+		crash_pardon(); /* the database has taken note, whatever becomes of this start */
 	return r == 0 || r == -ENOMEM ? r : -EBADFD;
 }
 
@@ -80,6 +83,8 @@ static int open_ledger(struct engine *e)
 	struct ledger_balance balance;
 
 	backlog_stats(e->backlog, &stats);
+	if (stats.held_jobs > 0)
+		log_info("%zu jobs of the last run go on", stats.held_jobs);
 	balance = (struct ledger_balance) {
 		.accepted = stats.accepted,
 		.jobs = {
@@ -108,7 +113,7 @@ static int keep_position(void *arg, uint64_t seq, const struct results_position 
 	return recorder_mark(e->backlog, seq, position);
 }
 
-static int recover_log(struct engine *e, uint64_t *ret_missing)
+static int recover_log(struct engine *e, struct results_recovery *ret_found)
 {
 	const struct results_store store = { .next = next_records, .keep = keep_position, .arg = e };
 	struct results_position position;
@@ -122,24 +127,30 @@ static int recover_log(struct engine *e, uint64_t *ret_missing)
 	bool known = r == 0 && results_position_read(text.data, &position) == 0;
 	if (r == 0)
 		r = results_recover(e->options.results, known ? &position : NULL, seq, &store,
-		                    ret_missing);
+		                    ret_found);
 	buf_done(&text);
 	return r;
 }
 
 static int make_log_whole(struct engine *e, struct buf *errors)
 {
-	uint64_t missing = 0;
+	struct results_recovery found;
 
-	int r = recover_log(e, &missing);
+	int r = recover_log(e, &found);
 	if (r < 0) {
 		buf_printf(errors, "the results cannot be brought up to the backlog: %s\n",
 		           strerror(-r));
 		return -EBADFD;
 	}
-	if (missing > 0)
+	if (found.lost)
+		log_warning("the results are not as the last run left them: the file was truncated, "
+		            "replaced or removed; penstock audit says what is missing");
+	if (found.cut_bytes > 0)
+		log_warning("%llu bytes at the end of the results were no records, and were cut off",
+		            (unsigned long long) found.cut_bytes);
+	if (found.missing > 0)
 		log_info("%llu records that the last run could not write were added to the results",
-		         (unsigned long long) missing);
+		         (unsigned long long) found.missing);
 	return 0;
 }
 
@@ -155,31 +166,17 @@ int engine_open_store(struct engine *e, struct buf *errors)
 
 /* --- poison ------------------------------------------------------------------------ */
 
-/* By the backlog's thread. */
-static void on_poisoned_taken(struct query *q, int error)
-{
-	struct poison *p = (struct poison *) q;
-	struct engine *e = p->engine;
-
-	if (error < 0)
-		return; /* it has been settled, or the disk fails: there is a next start */
-	log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .origin = q->job->origin.text },
-	          "job number %llu crashed the daemon %d times: it is dead now",
-	          (unsigned long long) q->job->number, SQLITE_BACKLOG_MAX_CRASHES);
-	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, 1);
-	if (!engine_record_unfetched(e, q->job, OUTCOME_DEAD,
-	                             "poison: the daemon crashed while fetching it", false))
-		abort(); /* the recorder has just been started, and is empty */
-}
-
 void engine_set_aside_poisoned(struct engine *e)
 {
 	uint64_t number = e->backlog->durable ? sqlite_backlog_poisoned(e->backlog) : 0;
+	struct query q = { .kind = QUERY_TAKE, .number = number };
 
-	e->poison = (struct poison) {
-		.query = { .kind = QUERY_TAKE, .number = number, .done = on_poisoned_taken },
-		.engine = e,
-	};
-	if (number > 0)
-		backlog_query(e->backlog, &e->poison.query);
+	if (number == 0 || backlog_query_and_wait(e->backlog, &q) < 0)
+		return; /* if the disk fails, there is a next start */
+	log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .origin = q.job->origin.text },
+	          "job number %llu crashed the daemon %d times: it is dead now",
+	          (unsigned long long) number, SQLITE_BACKLOG_MAX_CRASHES);
+	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, 1);
+	(void) engine_record_unfetched(e, q.job, OUTCOME_DEAD,
+	                               "poison: the daemon crashed while fetching it", true);
 }

@@ -83,6 +83,14 @@ int job_parse(struct url_parser *parser, const char *line, size_t len, struct jo
               struct buf *why);
 
 /*
+ * Makes the job again that job_write() was given.  Text of one's own only: it may be longer
+ * than a line and hold more values, above all once "requeued_from" was added.
+ */
+NODISCARD NONNULL(1, 2, 4, 5)
+int job_read(struct url_parser *parser, const char *text, size_t len, struct job **ret_job,
+             struct buf *why);
+
+/*
  * Appends the line, without a line end, that job_parse() makes the same job of: the URL
  * alone where that says it all, otherwise JSON.  Equal for two jobs if and only if they
  * ask for the same under the same id; headers and the members of "meta" in another

@@ -421,40 +421,29 @@ static int check_written(const struct job *job, size_t len, struct buf *why)
 	return r;
 }
 
-static int parse_json(struct url_parser *parser, json_t *json, size_t len, struct job **ret_job,
+static int parse_json(struct url_parser *parser, json_t *json, struct job **ret_job,
                       struct buf *why)
 {
 	struct draft d = { 0 };
-	struct job *job = NULL;
 
 	int r = read_object(json, &d, why);
 	if (r == 0)
-		r = draft_to_job(parser, &d, &job, why);
+		r = draft_to_job(parser, &d, ret_job, why);
 	draft_done(&d);
-	if (r == 0)
-		r = check_written(job, len, why);
-	if (r < 0) {
-		job_free(job);
-		return r;
-	}
-	*ret_job = job;
-	return 0;
+	return r;
 }
 
 static int parse_object(struct url_parser *parser, const char *line, size_t len,
                         struct job **ret_job, struct buf *why)
 {
 	json_error_t error;
-
-	if (count_values(line, len) > JOB_MAX_VALUES)
-		return refuse(why, "more than %d JSON values", JOB_MAX_VALUES);
 	json_auto_t *json =
 		json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	if (!json && error.text[0] == '\0')
 		return -ENOMEM; /* jansson has words for everything else */
 	if (!json)
 		return refuse(why, "not a JSON object: %s (column %d)", error.text, error.column);
-	return parse_json(parser, json, len, ret_job, why);
+	return parse_json(parser, json, ret_job, why);
 }
 
 static int parse_url(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
@@ -476,20 +465,39 @@ static int parse_url(struct url_parser *parser, const char *line, size_t len, st
 	return r;
 }
 
+int job_read(struct url_parser *parser, const char *text, size_t len, struct job **ret_job,
+             struct buf *why)
+{
+	if (len == 0)
+		return refuse(why, "an empty line is no job");
+	return *text == '{' ? parse_object(parser, text, len, ret_job, why)
+	                    : parse_url(parser, text, len, ret_job, why);
+}
+
 int job_parse(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
               struct buf *why)
 {
+	struct job *job = NULL;
+
 	while (len > 0 && is_blank(line[len - 1]))
 		len--;
 	while (len > 0 && is_blank(*line)) {
 		line++;
 		len--;
 	}
-	if (len == 0)
-		return refuse(why, "an empty line is no job");
 	if (len > JOB_MAX_LINE_BYTES)
 		return refuse(why, "longer than 1 MiB");
+	bool json = len > 0 && *line == '{';
+	if (json && count_values(line, len) > JOB_MAX_VALUES)
+		return refuse(why, "more than %d JSON values", JOB_MAX_VALUES);
 
-	return *line == '{' ? parse_object(parser, line, len, ret_job, why)
-	                    : parse_url(parser, line, len, ret_job, why);
+	int r = job_read(parser, line, len, &job, why);
+	if (r == 0 && json)
+		r = check_written(job, len, why);
+	if (r < 0) {
+		job_free(job);
+		return r;
+	}
+	*ret_job = job;
+	return 0;
 }

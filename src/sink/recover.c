@@ -211,7 +211,7 @@ static int is_marked(int fd, off_t size, uint64_t mark, bool *ret_marked)
 struct recovery {
 	struct stream stream;
 	uint64_t mark_seq;
-	uint64_t missing;
+	struct results_recovery found;
 };
 
 /* Writes the next 'len' bytes of the page. */
@@ -224,7 +224,7 @@ static int write_from_page(struct recovery *c, struct target *t, size_t len)
 	int err = target_write(t, data, len, &written);
 	if (err == 0) {
 		s->at += len;
-		c->missing += count_lines(data, len);
+		c->found.missing += count_lines(data, len);
 	}
 	return err;
 }
@@ -282,7 +282,10 @@ static int cut_garbage(struct recovery *c, struct target *t, off_t end, bool sur
 		return 0;
 	}
 	t->torn = false;
-	return ftruncate(t->fd, end) < 0 ? -errno : 0;
+	if (ftruncate(t->fd, end) < 0)
+		return -errno;
+	c->found.cut_bytes += (uint64_t) (t->end - end);
+	return 0;
 }
 
 /*
@@ -352,11 +355,13 @@ static int finish_rotated(struct recovery *c, const char *path, const struct res
 	struct target t = { .fd = find_rotated(path, mark->inode), .regular = true };
 	bool ours = false;
 
+	c->found.lost = t.fd == -ENOENT;
 	if (t.fd < 0)
 		return t.fd == -ENOENT ? 0 : t.fd;
 	int err = flock(t.fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 	if (err == 0)
 		err = resume(c, &t, mark, false, &ours);
+	c->found.lost = err == 0 && !ours;
 	if (err == 0 && ours)
 		err = write_line_rest(c, &t);
 	if (err == 0 && ours)
@@ -399,12 +404,14 @@ static int find_place(struct recovery *c, struct results *r, const struct result
 		err = finish_rotated(c, r->path, mark);
 	if (err < 0 || here)
 		return err;
+	if (mark && mark->inode == t->inode)
+		c->found.lost = true;
 	t->end = lseek(t->fd, 0, SEEK_END);
 	return t->end < 0 ? -errno : keep(c, r);
 }
 
 int results_recover(struct results *r, const struct results_position *mark, uint64_t mark_seq,
-                    const struct results_store *store, uint64_t *ret_missing)
+                    const struct results_store *store, struct results_recovery *ret_found)
 {
 	struct recovery c = { .stream.store = store, .mark_seq = mark_seq };
 	struct target *t = &r->target;
@@ -422,6 +429,6 @@ int results_recover(struct results *r, const struct results_position *mark, uint
 		return err;
 	r->begun = 0;
 	r->kept = true;
-	*ret_missing = c.missing;
+	*ret_found = c.found;
 	return 0;
 }

@@ -55,6 +55,13 @@ struct results_store {
 	void *arg;
 };
 
+/* What a recovery has found. */
+struct results_recovery {
+	uint64_t missing;   /* records that were not there whole, and are now */
+	uint64_t cut_bytes; /* that were no records, and stood where some belong */
+	bool lost;          /* the log is not as it was at the mark: cut short, replaced or gone */
+};
+
 /*
  * Makes the log whole after a crash: from 'mark' on, which is behind the record 'mark_seq',
  * it then holds exactly the records that follow that one in the store.
@@ -73,13 +80,13 @@ struct results_store {
  * For the appending thread, before its first append.  From then on lines that were begun stay
  * in the file when an append fails; see results_append().
  *
- * Returns 0 and how many records were not there whole; or what the store said, -ENOMEM,
+ * Returns 0 and what it has found; or what the store said, -ENOMEM,
  * -EACCES (the log may not be read), -ECANCELED, or what open(2), read(2), write(2) or
  * fdatasync(2) say.
  */
 NODISCARD NONNULL(1, 4, 5)
 int results_recover(struct results *r, const struct results_position *mark, uint64_t mark_seq,
-                    const struct results_store *store, uint64_t *ret_missing);
+                    const struct results_store *store, struct results_recovery *ret_found);
 
 /* Makes what was appended durable, and stores where the log stands now: behind the last
  * append that succeeded.  Returns 0 or what fdatasync(2) says.  For the appending thread. */

@@ -321,7 +321,7 @@ class Wait(Stub):
         self.assertEqual(stub.store.asked,
                          ["x-1"] + ["x-2"] * 5 + [f"x-{i}" for i in range(3, 51)])
         self.assertIn("50 accepted, 0 known, 0 refused; 50 done, 0 dead, 0 cancelled", ended.err)
-        self.assertEqual(stub.store.connections, 1)
+        self.assertLessEqual(stub.store.connections, 2)
         self.assertGreaterEqual(ended.seconds, 0.02 + 0.03 + 0.045 + 0.06)
 
     def test_known_jobs_are_waited_for_too(self):

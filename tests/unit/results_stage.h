@@ -106,6 +106,7 @@ struct place {
 	char path[64];  /* the log */
 	char other[64]; /* what it was renamed to */
 	struct store store;
+	struct results_recovery found; /* by the last recovery */
 };
 
 static inline void begin(struct place *p)
@@ -203,8 +204,11 @@ static inline int recover_open(struct place *p, struct results *r, uint64_t *ret
 	struct results_store store = { .next = next, .keep = keep, .arg = &p->store };
 	struct results_position from = p->store.mark; /* keep() writes to the other */
 
-	return results_recover(r, p->store.marked ? &from : NULL, p->store.seq, &store,
-	                       ret_missing);
+	int err = results_recover(r, p->store.marked ? &from : NULL, p->store.seq, &store,
+	                          &p->found);
+	if (err == 0)
+		*ret_missing = p->found.missing;
+	return err;
 }
 
 static inline int recover(struct place *p, uint64_t *ret_missing)

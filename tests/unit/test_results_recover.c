@@ -73,6 +73,7 @@ static void complete(size_t seq, size_t len, size_t page)
 	make_log(&p, seq, len);
 	p.store.page = page;
 	recover_well(&p, RECORDS - whole(len));
+	CU_ASSERT_TRUE(!p.found.lost && p.found.cut_bytes == 0);
 	CU_ASSERT_TRUE(holds(p.path, "", 0, begins[RECORDS]));
 	recover_well(&p, 0);
 	CU_ASSERT_TRUE(holds(p.path, "", 0, begins[RECORDS]));
@@ -101,6 +102,7 @@ static void cut_garbage(size_t seq, size_t len, size_t page)
 		put(p.path, garbage[i].data, garbage[i].len);
 		if (strncmp(all + len, garbage[i].data, 1) != 0) { /* it is wrong, not right */
 			recover_well(&p, RECORDS - whole(len));
+			CU_ASSERT_TRUE(!p.found.lost && p.found.cut_bytes > 0);
 			CU_ASSERT_TRUE(holds(p.path, "", 0, begins[RECORDS]));
 		}
 		leave(&p);
@@ -185,6 +187,7 @@ static void find_rotated(size_t seq, size_t len, size_t page)
 		if (before[i])
 			put_text(p.path, before[i]);
 		recover_well(&p, RECORDS - whole(len));
+		CU_ASSERT_TRUE(!p.found.lost && p.found.cut_bytes == 0);
 		size_t to = begins[line_end(len)];
 		CU_ASSERT_TRUE(holds(p.other, "", 0, to));
 		CU_ASSERT_TRUE(holds(p.path, before[i] ? before[i] : "", to, begins[RECORDS]));
@@ -221,6 +224,7 @@ static void replace_deleted(size_t seq, size_t len, size_t page)
 	p.store.page = page;
 	CU_ASSERT_EQUAL(unlink(p.path), 0); /* the reader holds the inode: it is not given again */
 	recover_well(&p, RECORDS - seq);
+	CU_ASSERT_TRUE(p.found.lost && p.found.cut_bytes == 0);
 	CU_ASSERT_TRUE(holds(p.path, "", begins[seq], begins[RECORDS]));
 	leave(&p);
 }
@@ -237,6 +241,7 @@ static void test_a_truncated_file_is_gone_on_with(void)
 			CU_ASSERT_EQUAL(truncate(p.path, (off_t) len), 0);
 			p.store.seen = len;
 			recover_well(&p, RECORDS - seq);
+			CU_ASSERT_TRUE(p.found.lost && p.found.cut_bytes == 0);
 			(void) snprintf(before, sizeof(before), "%.*s%s", (int) len, all,
 			                len == begins[whole(len)] ? "" : "\n");
 			CU_ASSERT_TRUE(holds(p.path, before, begins[seq], begins[RECORDS]));

@@ -10,10 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "pens": what file(1) and sqlite3(1) tell the database by. */
-#define APPLICATION_ID 0x70656e73
-#define SCHEMA_VERSION 1
-
 /* Numbers in the database outlive every release. */
 static_assert(OUTCOME_DONE == 0 && OUTCOME_DEAD == 1 && OUTCOME_CANCELLED == 2, "on disk");
 static_assert(ROW_WAITING == 0 && ROW_DELAYED == 1 && ROW_ASIDE == 2, "on disk");
@@ -247,7 +243,7 @@ static int make_schema(struct db *db)
 	char numbers[96];
 
 	(void) snprintf(numbers, sizeof(numbers), "PRAGMA application_id = %d; PRAGMA user_version = %d",
-	                APPLICATION_ID, SCHEMA_VERSION);
+	                DB_APPLICATION_ID, DB_SCHEMA_VERSION);
 	int r = execute(db, "BEGIN IMMEDIATE");
 	if (r == 0)
 		r = execute(db, schema);
@@ -273,12 +269,12 @@ static int check_schema(struct db *db)
 
 	if (application == 0 && version == 0 && tables == 0)
 		return make_schema(db);
-	if (application != APPLICATION_ID)
+	if (application != DB_APPLICATION_ID)
 		return db_fail(db, -EUCLEAN, "it is another program's database");
-	if (version > SCHEMA_VERSION)
+	if (version > DB_SCHEMA_VERSION)
 		return db_fail(db, -EPROTO, "it was made by a newer penstock (schema %lld, not %d)",
-		               (long long) version, SCHEMA_VERSION);
-	return version == SCHEMA_VERSION ? 0 : db_fail(db, -EUCLEAN, "it has no schema version");
+		               (long long) version, DB_SCHEMA_VERSION);
+	return version == DB_SCHEMA_VERSION ? 0 : db_fail(db, -EUCLEAN, "it has no schema version");
 }
 
 /* Where it cannot (no shared memory), SQLite stays with the old mode and says so. */

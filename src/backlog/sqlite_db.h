@@ -21,6 +21,8 @@
 #include <stdint.h>
 
 enum {
+	DB_APPLICATION_ID = 0x70656e73, /* "pens": what file(1) and sqlite3(1) tell the database by */
+	DB_SCHEMA_VERSION = 1,
 	DB_PAGE_BYTES = 4096,
 	DB_PATIENCE_MS = 1000, /* for somebody else's lock: a person with sqlite3(1) */
 };

@@ -6,8 +6,8 @@
  *     settle, mark  ─►   "                                             (no lock held)
  *     take ◄── the taker's own snapshot, minus claims, from 'next' on
  *
- * A round: gather() moves what waits to it (sqlite_round.c), commit_round() applies it
- * (sqlite_write.c), and finish_round() makes it known.
+ * A round: gather() moves what waits to it (sqlite_round.c), sqlite_commit() applies it
+ * (sqlite_write.c), and finish() makes it known (sqlite_writer.c).
  */
 #ifndef PENSTOCK_BACKLOG_SQLITE_PARTS_H
 #define PENSTOCK_BACKLOG_SQLITE_PARTS_H
@@ -16,10 +16,14 @@
 #include "backlog/sqlite.h"
 #include "backlog/sqlite_db.h"
 #include "backlog/submissions.h"
+#include "base/clock.h"
 #include "base/sync.h"
 #include "job/url.h"
 
 #include <pthread.h>
+
+/* How long a disk that fails is left alone. */
+#define RETRY_NS NS_PER_S
 
 /* Work for one transaction, so that whoever comes next does not wait for long. */
 enum {

@@ -9,7 +9,6 @@
 #include <sys/statvfs.h>
 
 #define LOOK_NS  (100 * NS_PER_MS) /* no look at the disk before this has passed */
-#define RETRY_NS NS_PER_S          /* submissions that wait for a disk look as often */
 #define IDLE_NS  (60 * NS_PER_S)   /* the wall clock may be set at any time */
 
 /* --- measuring -------------------------------------------------------------------------- */

@@ -7,8 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#define RETRY_NS NS_PER_S
-
 /* --- making a round known, under the lock ------------------------------------------------ */
 
 static void make_available(struct sqlite_backlog *q, struct round *r, struct place place)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/audit_db.h"
 
+#include "backlog/sqlite_db.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,9 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define APPLICATION_ID 0x70656e73
-#define SCHEMA_VERSION 1
 
 struct audit_db {
 	char *path;
@@ -166,11 +165,11 @@ static int begin(struct audit_db *db)
 		r = number_of(db, "PRAGMA user_version", &version);
 	if (r < 0)
 		return r;
-	if (application != APPLICATION_ID)
+	if (application != DB_APPLICATION_ID)
 		return fail_with(db, -EUCLEAN, "this is not a backlog's database");
-	if (version != SCHEMA_VERSION)
+	if (version != DB_SCHEMA_VERSION)
 		return fail_with(db, -EPROTO, "it was made by another version of penstock (schema %" PRIu64
-		                 ", not %d)", version, SCHEMA_VERSION);
+		                 ", not %d)", version, DB_SCHEMA_VERSION);
 	code = sqlite3_prepare_v2(db->handle, rows_sql, -1, &db->rows, NULL);
 	return code == SQLITE_OK ? 0 : fail(db, code);
 }

@@ -400,27 +400,6 @@ static size_t count_values(const char *line, size_t len)
 	return n;
 }
 
-/*
- * Makes sure that what job_write() makes of a job can be read again.  It writes some values
- * longer than they came, above all numbers in "meta": 0.1 as 0.10000000000000001.
- */
-static int check_written(const struct job *job, size_t len, struct buf *why)
-{
-	enum { GROWTH = 64 + 32 * JOB_MAX_VALUES };
-	struct buf text = { 0 };
-	int r = 0;
-
-	if (len <= JOB_MAX_LINE_BYTES - GROWTH)
-		return 0;
-	job_write(job, &text);
-	if (text.failed)
-		r = -ENOMEM;
-	else if (text.len > JOB_MAX_LINE_BYTES)
-		r = refuse(why, "longer than 1 MiB when its numbers are written out");
-	buf_done(&text);
-	return r;
-}
-
 static int parse_json(struct url_parser *parser, json_t *json, struct job **ret_job,
                       struct buf *why)
 {
@@ -477,8 +456,6 @@ int job_read(struct url_parser *parser, const char *text, size_t len, struct job
 int job_parse(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
               struct buf *why)
 {
-	struct job *job = NULL;
-
 	while (len > 0 && is_blank(line[len - 1]))
 		len--;
 	while (len > 0 && is_blank(*line)) {
@@ -487,17 +464,8 @@ int job_parse(struct url_parser *parser, const char *line, size_t len, struct jo
 	}
 	if (len > JOB_MAX_LINE_BYTES)
 		return refuse(why, "longer than 1 MiB");
-	bool json = len > 0 && *line == '{';
-	if (json && count_values(line, len) > JOB_MAX_VALUES)
+	if (len > 0 && *line == '{' && count_values(line, len) > JOB_MAX_VALUES)
 		return refuse(why, "more than %d JSON values", JOB_MAX_VALUES);
 
-	int r = job_read(parser, line, len, &job, why);
-	if (r == 0 && json)
-		r = check_written(job, len, why);
-	if (r < 0) {
-		job_free(job);
-		return r;
-	}
-	*ret_job = job;
-	return 0;
+	return job_read(parser, line, len, ret_job, why);
 }

@@ -346,43 +346,6 @@ static void test_a_job_has_a_bounded_number_of_values(void)
 	job_maker_done(&m);
 }
 
-/* A line of 'len' bytes with 'n' numbers that are short here and long as they are written:
- * each 1e9 as 1000000000.0. */
-static void add_numbers(struct buf *b, size_t n, size_t len)
-{
-	buf_clear(b);
-	buf_add_str(b, "{" URL ",\"meta\":[");
-	for (size_t i = 0; i < n; i++)
-		buf_add_str(b, "1e9,");
-	buf_add_char(b, '"');
-	while (b->len < len - strlen("\"]}"))
-		buf_add_char(b, 'x');
-	buf_add_str(b, "\"]}");
-}
-
-static void test_a_job_that_grows_beyond_a_line_is_refused(void)
-{
-	static const size_t counts[] = { 1, 9000 };
-	const size_t growth = strlen("1000000000.0") - strlen("1e9");
-	struct buf line = { 0 };
-	struct job_maker m;
-
-	job_maker_init(&m);
-	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-		size_t fitting = JOB_MAX_LINE_BYTES - counts[i] * growth;
-		struct job *job = NULL;
-
-		add_numbers(&line, counts[i], fitting);
-		CU_ASSERT_EQUAL(try_bytes(&m, line.data, line.len, &job), 0);
-		job_free(job);
-		add_numbers(&line, counts[i], fitting + 1);
-		refuse_bytes(&m, line.data, line.len, -EINVAL,
-		             "longer than 1 MiB when its numbers are written out");
-	}
-	buf_done(&line);
-	job_maker_done(&m);
-}
-
 /* --- random lines ------------------------------------------------------------------------ */
 
 static const char *const corpus[] = {
@@ -504,8 +467,6 @@ int main(void)
 		  test_meta_may_nest_deeply_but_not_without_end },
 		{ "a job has a bounded number of values",
 		  test_a_job_has_a_bounded_number_of_values },
-		{ "a job that grows beyond a line is refused",
-		  test_a_job_that_grows_beyond_a_line_is_refused },
 		{ "random lines give a job or a reason", test_random_lines_give_a_job_or_a_reason },
 		CU_TEST_INFO_NULL,
 	};

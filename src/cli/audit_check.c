@@ -7,12 +7,6 @@
 
 typedef unsigned long long ull; /* for %llu */
 
-static const char *const outcome_names[OUTCOMES] = {
-	[OUTCOME_DONE] = "done",
-	[OUTCOME_DEAD] = "dead",
-	[OUTCOME_CANCELLED] = "cancelled",
-};
-
 void audit_check_done(struct audit_check *c) { seq_set_done(&c->seqs); }
 
 /* --- the database's figures -------------------------------------------------------- */
@@ -21,7 +15,7 @@ static uint64_t sum(const uint64_t outcomes[OUTCOMES])
 {
 	uint64_t all = 0;
 
-	for (size_t i = 0; i < OUTCOMES; i++)
+	for (enum outcome i = 0; i < OUTCOMES; i++)
 		all += outcomes[i];
 	return all;
 }
@@ -63,10 +57,10 @@ static void check_rows(const struct audit_check *c)
 		              "database has a number %llu", (ull) t->last_seq, (ull) t->last_row);
 	if (t->first_row != 1)
 		return;
-	for (size_t i = 0; i < OUTCOMES; i++)
+	for (enum outcome i = 0; i < OUTCOMES; i++)
 		if (t->row_outcomes[i] != t->settled[i])
 			audit_problem(c->report, AUDIT_BOOKS, "books: %llu jobs are %s, but the database has "
-			              "%llu of them", (ull) t->settled[i], outcome_names[i],
+			              "%llu of them", (ull) t->settled[i], outcome_name(i),
 			              (ull) t->row_outcomes[i]);
 }
 
@@ -139,7 +133,7 @@ static const char *read_record(const json_t *json, struct record *ret_record)
 		return "has no seq";
 	if (!id)
 		return "has no id";
-	while (i < OUTCOMES && (!outcome || strcmp(outcome, outcome_names[i]) != 0))
+	while (i < OUTCOMES && (!outcome || strcmp(outcome, outcome_name(i)) != 0))
 		i++;
 	if (i == OUTCOMES)
 		return "has no outcome";
@@ -279,10 +273,10 @@ static void compare_outcomes(const struct audit_check *c)
 {
 	if (!audit_check_is_whole(c) || c->seqs.n == 0 || c->seqs.runs[0].first != 1)
 		return;
-	for (size_t i = 0; i < OUTCOMES; i++)
+	for (enum outcome i = 0; i < OUTCOMES; i++)
 		if (c->outcomes[i] != c->totals.settled[i])
 			audit_problem(c->report, AUDIT_BOOKS, "books: %llu jobs are %s, but the log has %llu of "
-			              "them", (ull) c->totals.settled[i], outcome_names[i],
+			              "them", (ull) c->totals.settled[i], outcome_name(i),
 			              (ull) c->outcomes[i]);
 }
 

@@ -91,15 +91,6 @@ static int read_options(struct requeue *q, int argc, char **argv)
 
 /* --- asking ------------------------------------------------------------------------ */
 
-static bool add_body(void *arg, const struct unix_http_answer *head, const char *data, size_t n)
-{
-	struct buf *body = arg;
-
-	(void) head;
-	buf_add(body, data, n);
-	return !body->failed;
-}
-
 /* 'about' is the id, or what stands for all. */
 static int say_problem(struct requeue *q, const char *about, long status, const struct buf *body)
 {
@@ -149,7 +140,7 @@ static int requeue(struct requeue *q, const char *id)
 		.type = "application/json",
 		.body = question.data,
 		.body_len = question.len,
-		.on_body = add_body,
+		.on_body = unix_http_collect,
 		.arg = &body,
 	};
 	int r = question.failed ? -ENOMEM : unix_http_perform(q->http, &request, &answer);

@@ -10,11 +10,17 @@
 #include "cli/submit.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define QUICK_NS (200 * NS_PER_MS)
 #define SLOW_NS  (1000 * NS_PER_MS)
+
+/* How long the daemon may wait for room, for each batch that it makes of a request; it puts at least so
+ * many lines, or bytes, into one. */
+#define WAIT_SECONDS UINT64_C(30)
+enum { BATCH_LINES = 512, BATCH_BYTES = 256 * 1024 };
 
 enum {
 	FIRST_LINES = 500,
@@ -109,14 +115,24 @@ static void adapt(struct submit *s, uint64_t took_ns)
 		s->max_lines = s->max_lines / 2 > FEWEST_LINES ? s->max_lines / 2 : FEWEST_LINES;
 }
 
+/* When a daemon that works must have answered. */
+static unsigned answer_ms(const struct submit *s)
+{
+	uint64_t batches = 1 + s->upload.n / BATCH_LINES + s->upload.text.len / BATCH_BYTES;
+	uint64_t ms = s->args.timeout_ns / NS_PER_MS + batches * WAIT_SECONDS * 1000;
+
+	return ms < INT_MAX ? (unsigned) ms : INT_MAX;
+}
+
 static int post(struct submit *s, struct answer *a)
 {
 	const struct unix_http_request request = {
 		.method = "POST",
-		.target = "/v1/jobs?wait=30s",
+		.target = "/v1/jobs?wait=30s" /* WAIT_SECONDS */,
 		.type = "application/x-ndjson",
 		.body = s->upload.text.data,
 		.body_len = s->upload.text.len,
+		.timeout_ms = answer_ms(s),
 		.on_body = on_body,
 		.arg = a,
 	};

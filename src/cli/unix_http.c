@@ -178,7 +178,7 @@ int unix_http_perform(struct unix_http *http, const struct unix_http_request *re
 	return r;
 }
 
-static bool add_to_buf(void *arg, const struct unix_http_answer *head, const char *data, size_t n)
+bool unix_http_collect(void *arg, const struct unix_http_answer *head, const char *data, size_t n)
 {
 	struct buf *body = arg;
 
@@ -192,7 +192,7 @@ int unix_http_ask(struct unix_http *http, const char *target, long *ret_status, 
 	const struct unix_http_request request = {
 		.target = target,
 		.timeout_ms = UNIX_HTTP_TIMEOUT_MS,
-		.on_body = add_to_buf,
+		.on_body = unix_http_collect,
 		.arg = body,
 	};
 	struct unix_http_answer answer;
@@ -271,8 +271,7 @@ int unix_http_log_error(const char *path, int error)
 		          "socket's group", path);
 		return EXIT_UNAVAILABLE;
 	case -ETIMEDOUT:
-		log_error("%s: the daemon does not answer within %d s; look at its log", path,
-		          UNIX_HTTP_TIMEOUT_MS / 1000);
+		log_error("%s: the daemon does not answer within its time; look at its log", path);
 		return EXIT_UNAVAILABLE;
 	case -ECONNRESET:
 		log_error("%s: the daemon broke off; if it is not stopping, look at its log", path);

@@ -42,6 +42,9 @@ struct unix_http_request {
 	void *arg;
 };
 
+/* For on_body: appends all of it to the struct buf 'arg'. */
+bool unix_http_collect(void *arg, const struct unix_http_answer *head, const char *data, size_t n);
+
 /*
  * Prepares requests over the UNIX socket 'path', without connecting.  Both are
  * borrowed.  curl_global_init() must have been called.  Returns NULL if memory is out.

@@ -62,16 +62,6 @@ static void say_out(struct asker *a)
 	}
 }
 
-static const char *name_of(enum outcome outcome)
-{
-	static const char *const names[] = {
-		[OUTCOME_DONE] = "done",
-		[OUTCOME_DEAD] = "dead",
-		[OUTCOME_CANCELLED] = "cancelled",
-	};
-	return names[outcome];
-}
-
 /* The record goes out as it is in the log; of a dead job also the reason in it. */
 static void say_settled(struct asker *a)
 {
@@ -81,7 +71,7 @@ static void say_settled(struct asker *a)
 
 	while (len > 0 && q->line.data[len - 1] == '\n')
 		len--;
-	begin_reply(a, 200, name_of(q->outcome));
+	begin_reply(a, 200, outcome_name(q->outcome));
 	add_history(b, q);
 	if (q->outcome == OUTCOME_DEAD) {
 		json_auto_t *record = json_loadb(q->line.data, len, 0, NULL);
@@ -129,7 +119,6 @@ struct task *lookup_begin(const struct view *view, const struct request *request
                           struct reply *reply)
 {
 	static const struct task_ops ops = {
-		.take = task_take_nothing,
 		.finish = lookup_finish,
 		.answered = lookup_answered,
 		.take_back = asker_take_back,
@@ -176,7 +165,8 @@ static void cancel_answered(struct task *t, int error)
 		cancel_queued(a);
 		break;
 	case -EALREADY:
-		problem(&t->reply, 409, "job %s is %s already", a->id, name_of(a->query.outcome));
+		problem(&t->reply, 409, "job %s is %s already", a->id,
+		        outcome_name(a->query.outcome));
 		break;
 	default:
 		asker_refuse(a, error);
@@ -193,7 +183,6 @@ struct task *cancel_begin(const struct view *view, const struct request *request
                           struct reply *reply)
 {
 	static const struct task_ops ops = {
-		.take = task_take_nothing,
 		.finish = cancel_finish,
 		.answered = cancel_answered,
 		.take_back = asker_take_back,

@@ -149,12 +149,6 @@ static void refuse_method(const struct request *request, struct reply *reply)
 		problem(reply, 405, "%s takes %s, not %s", request->path, reply->allow, request->method);
 }
 
-size_t task_take_nothing(struct task *t, const char *data, size_t n)
-{
-	(void) t, (void) data;
-	return n;
-}
-
 struct task *routes_answer(const struct view *view, const struct request *request,
                            struct reply *reply)
 {

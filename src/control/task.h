@@ -39,7 +39,8 @@ struct desk {
 struct task;
 
 struct task_ops {
-	/* Takes a part of the body.  Returns how many bytes of it; all, unless it waits now. */
+	/* Takes a part of the body.  Returns how many bytes of it; all, unless it waits now.
+	 * NULL where the route takes no body: there is none then. */
 	size_t (*take)(struct task *t, const char *data, size_t n);
 
 	/* The body is whole.  Called again after each wait, until there is a reply. */
@@ -78,9 +79,6 @@ NODISCARD NONNULL(1) static inline bool task_wait(struct task *t, uint64_t span_
 		inbox_put(&t->desk->inbox, t, -EPIPE);
 	return !t->desk->closing;
 }
-
-/* For task_ops.take of requests whose body does not matter any more. */
-size_t task_take_nothing(struct task *t, const char *data, size_t n);
 
 /* --- those that there are; each begins one, or makes the reply and returns NULL --------- */
 

@@ -116,17 +116,22 @@ static void add_response(struct buf *b, const struct response *r)
 	add_buf(b, ",\"errormsg\":", &r->error);
 }
 
-void result_add_members(const struct result *result, struct buf *b)
+const char *outcome_name(enum outcome outcome)
 {
-	static const char *const outcomes[] = {
+	static const char *const names[OUTCOMES] = {
 		[OUTCOME_DONE] = "done",
 		[OUTCOME_DEAD] = "dead",
 		[OUTCOME_CANCELLED] = "cancelled",
 	};
+	return names[outcome];
+}
+
+void result_add_members(const struct result *result, struct buf *b)
+{
 	const struct job *job = result->job;
 
 	add_id(b, job);
-	add_str(b, ",\"outcome\":", outcomes[result->outcome]);
+	add_str(b, ",\"outcome\":", outcome_name(result->outcome));
 	add_str(b, ",\"reason\":", result->reason);
 	add_str(b, ",\"url\":", job->url);
 	add_str(b, ",\"method\":", job_method(job));

@@ -46,6 +46,9 @@ enum outcome {
 	OUTCOMES,
 };
 
+/* As it is in records: "done", "dead", "cancelled". */
+const char *outcome_name(enum outcome outcome);
+
 struct result {
 	const struct job *job;
 	enum outcome outcome;

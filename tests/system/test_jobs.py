@@ -102,6 +102,8 @@ class Single(Case):
             answer = post(daemon, {"url": self.origin.url("/ok"), "id": job_id})
             self.assertEqual(answer.status, 202, answer.body)
             self.assertEqual(self.await_state(daemon, job_id, "done")["result"]["id"], job_id)
+        for method in "GET", "DELETE":
+            self.check_problem(ask(daemon, method, path_of("/") + "%00x"), 400, "NUL byte")
         daemon.stop()
 
     def test_an_id_is_known_also_after_a_restart(self):
@@ -366,6 +368,28 @@ class Lines(Case):
                 answer += client.recv(65536)
         daemon.await_records(40)
         daemon.stop()
+
+    def test_an_upload_without_an_end_does_not_hold_up_a_stop(self):
+        self.configure(sources=[])
+        daemon = self.daemon()
+        line = json.dumps({"url": self.origin.url("/ok"), "not_before": "2100-01-01T00:00:00Z"})
+        text = (line + "\n").encode() * 300
+        ended = threading.Event()
+
+        def pump(send):
+            with contextlib.suppress(OSError):
+                while not ended.is_set():
+                    send(text)
+        with self.upload_in_parts(daemon) as (_, send):
+            thread = threading.Thread(target=pump, args=(send,))
+            thread.start()
+            try:
+                daemon.await_status(lambda s: s["ledger"]["accepted"] > 1000, "it is under way")
+                daemon.stop()
+            finally:
+                ended.set()
+                daemon.kill()
+                thread.join()
 
     def test_many_uploads_at_once(self):
         n_clients, n_jobs = 32, 300 if harness.SANITIZED else 2000

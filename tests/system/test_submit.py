@@ -191,6 +191,10 @@ class Trouble(Stub):
         self.assertIn("the daemon has gone; trying again", ended.err)
         self.assertIn("the daemon answers again", ended.err)
 
+    def test_a_connection_that_was_kept_and_breaks_is_counted_too(self):
+        # Everything is taken, and not a byte of an answer comes.
+        self.broken(Fault(), Fault(take=self.N), Fault(), Fault(take=self.N))
+
     def test_only_lines_without_a_receipt_are_sent_again(self):
         store = Store()
         receipts = "".join(json.dumps({"line": i, "id": f"x-{i}", "status": "accepted"}) + "\n"

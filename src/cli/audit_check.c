@@ -133,7 +133,7 @@ static const char *read_record(const json_t *json, struct record *ret_record)
 		return "has no seq";
 	if (!id)
 		return "has no id";
-	while (i < OUTCOMES && (!outcome || strcmp(outcome, outcome_name(i)) != 0))
+	while (i < OUTCOMES && (!outcome || strcmp(outcome, outcome_name((enum outcome) i)) != 0))
 		i++;
 	if (i == OUTCOMES)
 		return "has no outcome";

@@ -21,7 +21,9 @@
 #include <unistd.h>
 
 /* How long a daemon that runs has for writing what it has settled. */
-#define LAG_NS   (10 * NS_PER_S)
+enum { LAG_S = 10 };
+#define LAG_NS   (LAG_S * NS_PER_S)
+#define SOON_NS  NS_PER_S
 #define PAUSE_NS (20 * NS_PER_MS)
 
 enum { OPT_DATABASE = 256, OPT_RESULTS };
@@ -85,6 +87,10 @@ static int take_option(struct audit *a, int option)
 		a->given_database = optarg;
 		return 0;
 	case OPT_RESULTS:
+		if (strcmp(optarg, "-") == 0) {
+			log_error("--results -: standard input cannot be read; name the file");
+			return -EINVAL;
+		}
 		a->given_results[a->n_results++] = optarg;
 		return 0;
 	case 's':
@@ -185,7 +191,12 @@ static int say_unreadable(const char *path, int error)
 		log_error("out of memory");
 		return EXIT_INTERNAL;
 	}
-	log_error("%s: cannot be read: %s", path ? path : "?", strerror(-error));
+	if (error == -EISDIR)
+		log_error("%s: is a directory; name a file of the results log", path ? path : "?");
+	else if (error == -EINVAL)
+		log_error("%s: is not a regular file", path ? path : "?");
+	else
+		log_error("%s: cannot be read: %s", path ? path : "?", strerror(-error));
 	return error == -ENOENT ? EXIT_NO_INPUT : EXIT_IO;
 }
 
@@ -233,15 +244,41 @@ static int read_log(struct audit *a)
 	return EXIT_OK;
 }
 
+static void say_no_log(const struct audit *a)
+{
+	const char *results = a->results;
+
+	if (a->was_in_use)
+		log_warning("%s: there is no such file, and no rotated one, %s.* or %s-*; waiting up to "
+		            "%d s for penstockd to write there", results, results, results, LAG_S);
+	else
+		log_warning("%s: there is no such file, and no rotated one, %s.* or %s-*", results, results,
+		            results);
+}
+
+/* Says what takes so long, once. */
+static void say_waiting(const struct audit *a, bool *said)
+{
+	if (!*said && !a->quiet)
+		log_info("waiting up to %d s for penstockd to write its records, up to seq %llu, to the "
+		         "log", LAG_S, (unsigned long long) a->check.totals.last_seq);
+	*said = true;
+}
+
 /* A daemon that runs will have written the last record of the snapshot soon. */
 static int read_on(struct audit *a)
 {
 	const struct timespec pause = clock_timespec(PAUSE_NS);
-	uint64_t until_ns = clock_after(clock_now_ns(), LAG_NS);
+	uint64_t start_ns = clock_now_ns(), now_ns = start_ns;
+	bool said = a->log.n == 0;
 	int code = EXIT_OK;
 
+	if (said && !audit_check_is_whole(&a->check))
+		say_no_log(a);
 	while (code == EXIT_OK && a->was_in_use && !audit_check_is_whole(&a->check) &&
-	       clock_now_ns() < until_ns) {
+	       (now_ns = clock_now_ns()) - start_ns < LAG_NS) {
+		if (now_ns - start_ns >= SOON_NS)
+			say_waiting(a, &said);
 		(void) nanosleep(&pause, NULL);
 		code = open_log(a);
 		if (code == EXIT_OK)
@@ -250,15 +287,30 @@ static int read_on(struct audit *a)
 	return code;
 }
 
-/* What is left behind the last line end: the daemon may be writing it just now. */
-static void check_ends(struct audit *a)
+/* What is left behind the last line end: the daemon may be writing it just now, or was killed
+ * when it did. */
+static int check_ends(struct audit *a)
 {
+	bool begun = false; /* one file at most ends so */
+
 	for (size_t i = 0; i < a->log.n; i++) {
 		const struct audit_file *file = &a->log.files[i];
-		if (file->rest.len > 0 && !(a->was_in_use && audit_check_is_whole(&a->check)))
+		unsigned long long number = file->lines + 1;
+		if (file->rest.len == 0 || (a->was_in_use && audit_check_is_whole(&a->check)))
+			continue;
+		int r = begun ? 0 : audit_check_is_begun(&a->check, file);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			audit_say(&a->report, "log       %s:%llu: the beginning of seq %llu, which that start "
+			          "completes", file->path, number,
+			          (unsigned long long) a->check.pending.first);
+		else
 			audit_problem(&a->report, AUDIT_LINE, "%s:%llu: torn: the line has no end", file->path,
-			              (unsigned long long) file->lines + 1);
+			              number);
+		begun |= r > 0;
 	}
+	return 0;
 }
 
 /* --- the command ------------------------------------------------------------------- */
@@ -282,7 +334,8 @@ static void say_files(struct audit *a)
 		audit_say(&a->report, "log       %s", a->log.files[i].path);
 	if (a->log.n == 0)
 		audit_say(&a->report, "log       %s: %s", a->results,
-		          a->is_stream ? "no file: only the database is checked" : "there is none");
+		          a->is_stream ? "no file: only the database is checked"
+		                       : "there is no such file");
 	if (a->log.unread.len > 0)
 		audit_say(&a->report, "log       compressed, and not read: %.*s", (int) a->log.unread.len,
 		          a->log.unread.data);
@@ -296,8 +349,13 @@ static int check_log(struct audit *a)
 		code = read_on(a);
 	if (code != EXIT_OK)
 		return code;
-	check_ends(a);
-	return audit_check_log(&a->check) < 0 ? say_database_failed(a) : EXIT_OK;
+	int r = audit_check_log(&a->check);
+	if (r == 0)
+		r = check_ends(a);
+	if (r < 0)
+		return *audit_db_error(a->db) != '\0' ? say_database_failed(a)
+		                                      : say_unreadable(a->database, r);
+	return EXIT_OK;
 }
 
 static int conclude(struct audit *a)
@@ -308,8 +366,11 @@ static int conclude(struct audit *a)
 		log_error("penstockd was started meanwhile, and what was found means nothing: audit again");
 		return EXIT_IO;
 	}
-	audit_say(&a->report, problems == 0 ? "balanced" : "NOT BALANCED: %llu problems",
-	          (unsigned long long) problems);
+	if (problems == 0)
+		audit_say(&a->report, "balanced");
+	else
+		audit_say(&a->report, "NOT BALANCED: %llu problem%s", (unsigned long long) problems,
+		          problems == 1 ? "" : "s");
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		log_error("standard output cannot be written: %s", strerror(errno));
 		return EXIT_IO;
@@ -329,7 +390,8 @@ static int perform(struct audit *a)
 	a->check = (struct audit_check) {
 		.report = &a->report, .db = a->db, .in_use = a->was_in_use };
 	a->is_stream = a->results && (strcmp(a->results, "-") == 0 ||
-	                              (stat(a->results, &st) == 0 && !S_ISREG(st.st_mode)));
+	                              (stat(a->results, &st) == 0 && !S_ISREG(st.st_mode) &&
+	                               !S_ISDIR(st.st_mode)));
 	code = open_log(a);
 	if (code != EXIT_OK)
 		return code;

@@ -3,11 +3,18 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef unsigned long long ull; /* for %llu */
 
-void audit_check_done(struct audit_check *c) { seq_set_done(&c->seqs); }
+void audit_check_done(struct audit_check *c)
+{
+	seq_set_done(&c->seqs);
+	audit_range_done(&c->pending);
+	audit_range_done(&c->twice);
+}
 
 /* --- the database's figures -------------------------------------------------------- */
 
@@ -174,6 +181,33 @@ static int compare(struct audit_check *c, const struct audit_file *file,
 	return 0;
 }
 
+/* Says which records came twice, up to now. */
+static void end_twice(struct audit_check *c)
+{
+	ull first_line = (ull) (c->twice_line + 1 - c->twice.n), last_line = (ull) c->twice_line;
+	char *where = NULL;
+
+	if (c->twice.n == 0)
+		return;
+	int n = first_line == last_line
+	                ? asprintf(&where, "%s:%llu: ", c->twice_path, last_line)
+	                : asprintf(&where, "%s:%llu to %llu: ", c->twice_path, first_line, last_line);
+	audit_problem_range(c->report, AUDIT_TWICE, &c->twice, n < 0 ? "" : where, ": once more");
+	if (n >= 0)
+		free(where);
+}
+
+static void take_twice(struct audit_check *c, const struct audit_file *file,
+                       const struct record *record)
+{
+	if (file->path != c->twice_path || file->lines != c->twice_line + 1 ||
+	    record->seq != c->twice.last + 1)
+		end_twice(c);
+	audit_range_add(&c->twice, record->seq, record->id);
+	c->twice_path = file->path;
+	c->twice_line = file->lines;
+}
+
 static int take_record(struct audit_check *c, const struct audit_file *file,
                        const struct record *record, const char *text, size_t len)
 {
@@ -190,8 +224,7 @@ static int take_record(struct audit_check *c, const struct audit_file *file,
 	if (r < 0)
 		return r;
 	if (r == 0)
-		audit_problem(c->report, AUDIT_TWICE, "%s:%llu: seq %llu (%s): once more", file->path,
-		              (ull) file->lines, (ull) record->seq, record->id);
+		take_twice(c, file, record);
 	else
 		c->outcomes[record->outcome]++;
 	return compare(c, file, record, text, len);
@@ -207,8 +240,10 @@ int audit_check_line(void *check, struct audit_file *file, const char *text, siz
 
 	if (text && !json && error.text[0] == '\0')
 		return -ENOMEM; /* jansson has words for everything else */
-	if (!wrong)
+	if (!wrong) {
+		file->last_seq = record.seq;
 		return take_record(c, file, &record, text, len);
+	}
 	audit_problem(c->report, AUDIT_LINE, "%s:%llu: torn or malformed: %s", file->path,
 	              (ull) file->lines, wrong);
 	return 0;
@@ -224,32 +259,104 @@ bool audit_check_is_whole(const struct audit_check *c)
 
 static void say_lost(const struct audit_check *c, uint64_t first, uint64_t last)
 {
-	if (first == last)
-		audit_problem(c->report, AUDIT_MISSING, "missing: seq %llu: not in the log, and no longer "
-		              "in the database", (ull) first);
-	else
-		audit_problem(c->report, AUDIT_MISSING, "missing: seq %llu to %llu: not in the log, and no "
-		              "longer in the database", (ull) first, (ull) last);
+	struct audit_range lost = { .n = last - first + 1, .first = first, .last = last };
+
+	audit_problem_range(c->report, AUDIT_MISSING, &lost, "missing: ",
+	                    ": not in the log, and no longer in the database");
+}
+
+static void add_row(struct audit_range *range, const struct audit_row *row)
+{
+	struct buf id = { 0 };
+
+	audit_row_add_id(row, &id);
+	buf_add_char(&id, '\0');
+	audit_range_add(range, row->seq, id.failed ? NULL : id.data);
+	buf_done(&id);
+}
+
+static void say_unwritten(const struct audit_check *c, struct audit_range *range)
+{
+	audit_problem_range(c->report, AUDIT_MISSING, range, "missing: ", range->n == 1
+	                    ? ": not in the log; the database has its record"
+	                    : ": not in the log; the database has them");
 }
 
 /* Names what is missing from 'first' to 'last'. */
 static int name_gap(struct audit_check *c, uint64_t first, uint64_t last)
 {
+	struct audit_range unwritten = { 0 };
 	struct audit_row row;
+	int r = 0;
 
 	while (first <= last) {
-		int r = audit_db_row_from(c->db, first, &row);
+		r = audit_db_row_from(c->db, first, &row);
 		if (r < 0)
-			return r;
+			break;
 		uint64_t next = r > 0 && row.seq <= last ? row.seq : last + 1;
-		if (next > first)
+		if (next > first) {
+			say_unwritten(c, &unwritten);
 			say_lost(c, first, next - 1);
+		}
 		if (next <= last)
-			say_row(c, AUDIT_MISSING, &row, "missing: ",
-			        ": not in the log; the database has its record");
+			add_row(&unwritten, &row);
 		first = next + 1;
 	}
+	say_unwritten(c, &unwritten);
+	return r < 0 ? r : 0;
+}
+
+/* What a row is written to the log as. */
+static int check_unwritten_row(const struct audit_check *c, const struct audit_row *row)
+{
+	struct record record;
+	json_error_t error = { .text = "" };
+	size_t len = row->line_len > 0 && row->line[row->line_len - 1] == '\n' ? row->line_len - 1 : 0;
+	json_auto_t *json = json_loadb(len > 0 ? row->line : "", len, JSON_ALLOW_NUL, &error);
+
+	if (!json && error.text[0] == '\0')
+		return -ENOMEM;
+	if (!json || read_record(json, &record) != NULL || record.seq != row->seq)
+		say_row(c, AUDIT_ROW, row, "database: ", ": the row has no record with this number");
+	else if (record.outcome != row->outcome || !is_same_id(row, record.id))
+		say_row(c, AUDIT_ROW, row, "database: ", ": the row's id or outcome is not its record's");
 	return 0;
+}
+
+/* The end of the log that the next start writes: from 'first' to 'last', unless the database
+ * lacks something itself. */
+static int take_pending(struct audit_check *c, uint64_t first, uint64_t last)
+{
+	struct audit_row row;
+
+	for (uint64_t seq = first; seq <= last; seq++) {
+		int r = audit_db_row_from(c->db, seq, &row);
+		if (r < 0)
+			return r;
+		if (r == 0 || row.seq != seq)
+			return name_gap(c, seq, last);
+		add_row(&c->pending, &row);
+		if (row.outcome >= 0 && row.outcome < OUTCOMES)
+			c->outcomes[row.outcome]++;
+		r = check_unwritten_row(c, &row);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The log lacks everything from 'next' on. */
+static int name_end(struct audit_check *c, uint64_t next)
+{
+	uint64_t last = c->totals.last_seq;
+	uint64_t promised = c->in_use || c->totals.mark_seq > last ? last : c->totals.mark_seq;
+	int r = 0;
+
+	if (next <= promised) {
+		r = name_gap(c, next, promised);
+		next = promised + 1;
+	}
+	return r == 0 && next <= last ? take_pending(c, next, last) : r;
 }
 
 static int name_gaps(struct audit_check *c)
@@ -263,15 +370,15 @@ static int name_gaps(struct audit_check *c)
 			r = name_gap(c, next, run.first - 1);
 		next = run.last + 1;
 	}
-	if (r == 0 && next <= c->totals.last_seq)
-		r = name_gap(c, next, c->totals.last_seq);
-	return r;
+	return r == 0 ? name_end(c, next) : r;
 }
 
 /* The figures are about all records, so the log must begin with the first. */
 static void compare_outcomes(const struct audit_check *c)
 {
-	if (!audit_check_is_whole(c) || c->seqs.n == 0 || c->seqs.runs[0].first != 1)
+	uint64_t first = c->seqs.n > 0 ? c->seqs.runs[0].first : c->pending.first;
+
+	if (c->report->found[AUDIT_MISSING] > 0 || first != 1)
 		return;
 	for (enum outcome i = 0; i < OUTCOMES; i++)
 		if (c->outcomes[i] != c->totals.settled[i])
@@ -295,13 +402,43 @@ static void say_range(const struct audit_check *c)
 		          (ull) c->ahead);
 }
 
+static void say_pending(const struct audit_check *c)
+{
+	const struct audit_range *p = &c->pending;
+
+	if (p->n == 1)
+		audit_say(c->report, "log       1 record, seq %llu, is in the database only; the next "
+		          "start of penstockd appends it to the log", (ull) p->first);
+	else if (p->n > 1)
+		audit_say(c->report, "log       %llu records, seq %llu to %llu, are in the database only; "
+		          "the next start of penstockd appends them to the log", (ull) p->n,
+		          (ull) p->first, (ull) p->last);
+}
+
 int audit_check_log(struct audit_check *c)
 {
+	end_twice(c);
 	say_range(c);
-	if (c->seqs.n == 0 && c->totals.last_seq > 0)
+	if (c->seqs.n == 0 && c->totals.last_seq > 0 && (c->in_use || c->totals.mark_seq > 0))
 		audit_problem(c->report, AUDIT_MISSING, "missing: the log has no record at all; the last one "
 		              "is seq %llu", (ull) c->totals.last_seq);
 	int r = name_gaps(c);
+	say_pending(c);
 	compare_outcomes(c);
 	return r;
+}
+
+int audit_check_is_begun(const struct audit_check *c, const struct audit_file *file)
+{
+	const struct buf *rest = &file->rest;
+	bool at_end = file->last_seq == 0 || file->last_seq + 1 == c->pending.first;
+	struct audit_row row;
+
+	if (c->pending.n == 0 || !at_end)
+		return 0;
+	int r = audit_db_row_from(c->db, c->pending.first, &row);
+	if (r <= 0)
+		return r;
+	return row.seq == c->pending.first && rest->len < row.line_len &&
+	       memcmp(row.line, rest->data, rest->len) == 0;
 }

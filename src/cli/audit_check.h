@@ -24,6 +24,11 @@ struct audit_check {
 
 	struct seq_set seqs;         /* of the log's records, those ahead left out */
 	uint64_t outcomes[OUTCOMES]; /* of the same */
+	struct audit_range pending;  /* records that are in the database only, and may be */
+
+	struct audit_range twice;    /* on successive lines, and not said yet: where, */
+	const char *twice_path;      /* in which file, */
+	uint64_t twice_line;         /* and up to which line */
 	uint64_t ahead;
 	uint64_t matched;            /* records that the database has too */
 };
@@ -44,7 +49,14 @@ int audit_check_line(void *check, struct audit_file *file, const char *text, siz
 NONNULL(1) bool audit_check_is_whole(const struct audit_check *c);
 
 /* After all lines: names what the log lacks, and compares its outcomes with the figures.
- * Returns 0 or what the database says. */
+ * Records that a daemon has had no time to write before it was killed are no fault: its next
+ * start does.  Returns 0 or what the database says. */
 NODISCARD NONNULL(1) int audit_check_log(struct audit_check *c);
+
+/* After that: whether what stands behind the last line of a file is the beginning of the
+ * first of those records, which the next start completes.  Returns 1, 0 or what the database
+ * says. */
+NODISCARD NONNULL(1, 2)
+int audit_check_is_begun(const struct audit_check *c, const struct audit_file *file);
 
 #endif

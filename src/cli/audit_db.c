@@ -198,6 +198,10 @@ static int connect_to(struct audit_db *db)
 
 static int check_file(struct audit_db *db)
 {
+	struct stat st;
+
+	if (stat(db->path, &st) == 0 && S_ISDIR(st.st_mode))
+		return fail_with(db, -EISDIR, "is a directory; name the database in it");
 	if (access(db->path, R_OK) == 0)
 		return 0;
 	int err = errno;
@@ -255,6 +259,7 @@ int audit_db_totals(struct audit_db *db, struct audit_totals *ret_totals)
 		{ "SELECT dead FROM state", &t.settled[OUTCOME_DEAD] },
 		{ "SELECT cancelled FROM state", &t.settled[OUTCOME_CANCELLED] },
 		{ "SELECT last_seq FROM state", &t.last_seq },
+		{ "SELECT mark_seq FROM state", &t.mark_seq },
 		{ "SELECT count(*) FROM job", &t.jobs },
 		{ "SELECT max(coalesce((SELECT max(number) FROM job), 0), "
 		  "coalesce((SELECT max(number) FROM settled), 0))", &t.greatest_number },

@@ -22,6 +22,7 @@ struct audit_totals {
 	uint64_t accepted;
 	uint64_t settled[OUTCOMES];
 	uint64_t last_seq;
+	uint64_t mark_seq;          /* the log has all up to here for good; a start adds the others */
 
 	/* As its rows are counted. */
 	uint64_t jobs;              /* waiting */
@@ -48,7 +49,8 @@ NONNULL(1, 2) void audit_row_add_id(const struct audit_row *row, struct buf *b);
  * Opens it and takes the snapshot.  Close with audit_db_close().
  *
  * Returns 0; or, with one line for a person appended to 'errors', -ENOENT, -EPROTO (made by a
- * newer penstock), -EUCLEAN (damaged, or no backlog's database), -ENOMEM, -EACCES or -EIO.
+ * newer penstock), -EUCLEAN (damaged, or no backlog's database), -EISDIR, -ENOMEM, -EACCES or
+ * -EIO.
  */
 NODISCARD NONNULL(1, 2, 3)
 int audit_db_open(const char *path, struct audit_db **ret_db, struct buf *errors);

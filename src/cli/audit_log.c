@@ -80,7 +80,7 @@ static int open_file(struct audit_log *log, char *path, bool *ret_taken)
 		return errno == ENOENT ? 0 : -errno;
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 	if (r == 0 && !S_ISREG(st.st_mode))
-		r = -EINVAL;
+		r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	if (r == 0 && !is_open(log, &st)) {
 		r = add_file(log, path, fd, &st);
 		*ret_taken = r == 0;
@@ -126,7 +126,7 @@ static int open_sibling(struct audit_log *log, const char *folder, const char *n
 	if (n < 0)
 		return -ENOMEM;
 	int r = open_file(log, path, &taken);
-	if (r == -EINVAL)
+	if (r == -EINVAL || r == -EISDIR)
 		r = 0; /* a folder, or whatever else bears such a name */
 	if (r < 0)
 		*ret_failed = path;

@@ -19,6 +19,7 @@ struct audit_file {
 	uint64_t device, inode;
 	uint64_t lines;      /* whole ones so far */
 	struct buf rest;     /* what is read of the line behind them */
+	uint64_t last_seq;   /* whoever takes the lines may keep the last record's here */
 	bool skips;          /* that line is too long, and is dropped as it comes */
 	uint64_t first_seq;  /* what its first line begins with; UINT64_MAX if that is no number */
 };
@@ -38,9 +39,9 @@ enum { AUDIT_LOG_MAX_LINE_BYTES = 32 * 1024 * 1024 };
  * are open already are left as they are, so it may be called again for what a rotation has
  * brought.  '*log' is zero-initialised before the first call.
  *
- * Returns 0, also if there is no file at all unless 'alone'; -EINVAL if 'path' is no regular
- * file; -ENOMEM, or what open(2) or opendir(3) say about '*ret_failed' (owned by the
- * caller, NULL if memory is out).
+ * Returns 0, also if there is no file at all unless 'alone'; -EISDIR, or -EINVAL if 'path' is
+ * another thing than a regular file; -ENOMEM, or what open(2) or opendir(3) say about
+ * '*ret_failed' (owned by the caller, NULL if memory is out).
  */
 NODISCARD NONNULL(1, 2, 4)
 int audit_log_open(struct audit_log *log, const char *path, bool alone, char **ret_failed);

@@ -4,6 +4,7 @@
 #define PENSTOCK_CLI_AUDIT_REPORT_H
 
 #include "base/attr.h"
+#include "base/buf.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,13 +20,21 @@ enum audit_kind {
 	AUDIT_KINDS,
 };
 
-/* Of each kind so many are written; the others are counted. */
-enum { AUDIT_MAX_SHOWN = 1000 };
+/* Of each kind so many lines are written; the others are counted. */
+enum { AUDIT_MAX_SHOWN = 20 };
 
 struct audit_report {
 	FILE *out;
 	bool quiet;                   /* only problems */
-	uint64_t found[AUDIT_KINDS];
+	uint64_t found[AUDIT_KINDS];  /* lines, whether written or not */
+	uint64_t hidden[AUDIT_KINDS]; /* problems on lines that were not written */
+};
+
+/* Records with successive numbers, which are named on one line; zero is none. */
+struct audit_range {
+	uint64_t n;
+	uint64_t first, last;
+	struct buf ids;               /* of the first ones, ", " between them */
 };
 
 /* Writes a line, unless quiet; characters that could play with a terminal come out as "?". */
@@ -35,7 +44,19 @@ NONNULL(1) PRINTF_LIKE(2, 3) void audit_say(struct audit_report *r, const char *
 NONNULL(1) PRINTF_LIKE(3, 4)
 void audit_problem(struct audit_report *r, enum audit_kind kind, const char *format, ...);
 
-/* Writes how many were not written, and returns the number of problems. */
+/* Adds the next one, 'last' + 1 unless it is the first; 'id' is NULL if nobody knows it. */
+NONNULL(1) void audit_range_add(struct audit_range *range, uint64_t seq, const char *id);
+
+NONNULL(1) void audit_range_done(struct audit_range *range);
+
+/* Writes and counts a range, unless it is none, as a problem: "WHEREseq 3 to 1803, 1801 records
+ * (ids a, b, c, …)WHAT".  It is none then. */
+NONNULL(1, 3, 4, 5)
+void audit_problem_range(struct audit_report *r, enum audit_kind kind, struct audit_range *range,
+                         const char *where, const char *what);
+
+/* Writes how many were not written, and returns the number of problems: lines, had all been
+ * written. */
 NONNULL(1) uint64_t audit_report_end(struct audit_report *r);
 
 #endif

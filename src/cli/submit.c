@@ -58,7 +58,8 @@ static void print_help(void)
 		"  -h, --help             print this and exit\n\n"
 		"Exit status: 0 all accepted or known (--wait: and done), 1 some lines refused\n"
 		"(--wait: or some jobs dead or cancelled), 7 interrupted, 64 usage, 66 no input,\n"
-		"69 no daemon answers, 70 internal, 74 cannot read or write.\n",
+		"69 no daemon answers, 70 internal, 73 no temporary file for --wait, 74 cannot read or\n"
+		"write.\n",
 		PENSTOCK_RUNSTATEDIR "/penstock/control.sock");
 }
 
@@ -228,6 +229,8 @@ static void say_unfinished(const struct submit *s)
 	if (s->waiting) {
 		log_info("stopped: %llu of %llu jobs are settled; all of them are the daemon's",
 		         (ull) settled(&s->totals), (ull) (s->totals.accepted + s->totals.known));
+		log_info("to go on waiting, and do nothing twice, give the same lines again with --wait "
+		         "--id-prefix %s", s->args.prefix);
 		return;
 	}
 	if (u->n > 0)

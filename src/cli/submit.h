@@ -43,7 +43,7 @@ struct submit {
 	size_t max_lines;           /* of the next request; follows how fast they are answered */
 	struct patience patience;
 	struct submit_totals totals;
-	FILE *wait_for;             /* the ids to wait for, a line each; unlinked */
+	FILE *wait_for;             /* "FILE LINE ID" of the jobs to wait for; unlinked */
 	bool waiting;               /* everything is submitted */
 	bool output_failed;         /* of --ids or 'wait_for'; was said */
 

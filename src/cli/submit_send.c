@@ -52,20 +52,22 @@ static void say_refused(struct submit *s, const struct upload_place *place, cons
 		            (unsigned long long) place->number, why);
 }
 
-static void put_id(struct submit *s, FILE *file, const char *what, const char *id)
+static void check_written(struct submit *s, const char *what, int n)
 {
-	if (s->output_failed || (fputs(id, file) >= 0 && putc('\n', file) != EOF))
+	if (n >= 0)
 		return;
 	log_error("%s cannot be written: %s", what, strerror(errno));
 	s->output_failed = true;
 }
 
-static void take_id(struct submit *s, const char *id)
+static void take_id(struct submit *s, const struct upload_place *place, const char *id)
 {
-	if (s->args.ids)
-		put_id(s, stdout, "standard output", id);
-	if (s->wait_for)
-		put_id(s, s->wait_for, "the temporary file of ids", id);
+	if (s->args.ids && !s->output_failed)
+		check_written(s, "standard output", printf("%s\n", id));
+	if (s->wait_for && !s->output_failed)
+		check_written(s, "the temporary file of ids",
+		              fprintf(s->wait_for, "%zu %llu %s\n", place->file,
+		                      (unsigned long long) place->number, id));
 }
 
 /* A line whose receipt was lost is known when it is sent again, though nobody knew the id that
@@ -86,7 +88,7 @@ static void on_receipt(void *arg, const struct upload_line *line,
 		bool ours = line->made_id && line->repeated;
 		s->totals.accepted += receipt->status == UPLOAD_ACCEPTED || ours;
 		s->totals.known += receipt->status == UPLOAD_KNOWN && !ours;
-		take_id(s, receipt->id);
+		take_id(s, &line->place, receipt->id);
 	}
 }
 

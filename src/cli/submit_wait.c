@@ -23,10 +23,18 @@ enum { MAX_UNSETTLED_SHOWN = 20 };
 /* Where a job is, as far as it matters here. */
 enum whereabouts { UNKNOWN, UNSETTLED, DONE, DEAD, CANCELLED, FORGOTTEN };
 
-static enum whereabouts read_state(const struct buf *body)
+/* A job that is waited for. */
+struct awaited {
+	const char *id;
+	size_t file;        /* where its line is */
+	uint64_t number;
+	const char *target; /* what to ask for */
+	json_t *answer;     /* about it, once there is a good one; owned */
+};
+
+static enum whereabouts read_state(const json_t *answer)
 {
-	json_auto_t *job = body->data ? json_loadb(body->data, body->len, 0, NULL) : NULL;
-	const char *state = json_string_value(json_object_get(job, "state"));
+	const char *state = json_string_value(json_object_get(answer, "state"));
 
 	if (!state)
 		return UNKNOWN;
@@ -37,21 +45,23 @@ static enum whereabouts read_state(const struct buf *body)
 }
 
 /* Asks once.  Returns EXIT_OK with UNKNOWN if it is to be asked again. */
-static int ask(struct submit *s, const char *target, enum whereabouts *ret_where)
+static int ask(struct submit *s, struct awaited *job, enum whereabouts *ret_where)
 {
 	struct buf body = { 0 }, text = { 0 };
 	long status = 0;
 	int code = EXIT_OK;
 
 	*ret_where = UNKNOWN;
-	int r = unix_http_ask(s->http, target, &status, &body);
+	int r = unix_http_ask(s->http, job->target, &status, &body);
 	if (r < 0) {
 		code = patience_failed(&s->patience, r);
 		goto done;
 	}
 	patience_answered(&s->patience);
+	json_decref(job->answer);
+	job->answer = status == 200 && body.data ? json_loadb(body.data, body.len, 0, NULL) : NULL;
 	if (status == 200)
-		*ret_where = read_state(&body);
+		*ret_where = read_state(job->answer);
 	else if (status == 404)
 		*ret_where = FORGOTTEN;
 	if (*ret_where != UNKNOWN)
@@ -63,7 +73,7 @@ static int ask(struct submit *s, const char *target, enum whereabouts *ret_where
 	if (status == 503 || status == 500) {
 		code = patience_refused(&s->patience, why, 0);
 	} else {
-		log_error("%s: cannot be waited for: %s", target, why);
+		log_error("%s: cannot be waited for: %s", job->target, why);
 		code = EXIT_UNAVAILABLE;
 	}
 done:
@@ -72,7 +82,43 @@ done:
 	return code;
 }
 
-static void count(struct submit *s, const char *id, enum whereabouts where)
+/* Of a URL only the origin: more could be long, or secret. */
+static void add_origin(struct buf *b, const char *url)
+{
+	char *scheme = NULL, *host = NULL, *port = NULL;
+	CURLU *parts = curl_url();
+
+	if (url && parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+	    curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+		(void) curl_url_get(parts, CURLUPART_PORT, &port, 0);
+		buf_printf(b, " (%s://%s%s%s)", scheme, host, port ? ":" : "", port ? port : "");
+	}
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(parts);
+}
+
+static void say_not_done(const struct submit *s, const struct awaited *job, enum whereabouts where)
+{
+	const json_t *result = json_object_get(job->answer, "result");
+	const char *reason = json_string_value(json_object_get(job->answer, "reason"));
+	struct buf b = { 0 };
+
+	buf_add_str(&b, where == DEAD        ? "dead"
+	                : where == CANCELLED ? "cancelled"
+	                                     : "settled, and forgotten since");
+	if (where == DEAD && reason)
+		buf_printf(&b, ": %s", reason);
+	add_origin(&b, json_string_value(json_object_get(result, "url")));
+	buf_add_char(&b, '\0');
+	log_warning("%s:%llu: %s: %s", job_lines_name(&s->lines, job->file),
+	            (unsigned long long) job->number, job->id, b.failed ? "not done" : b.data);
+	buf_done(&b);
+}
+
+static void count(struct submit *s, const struct awaited *job, enum whereabouts where)
 {
 	struct submit_totals *t = &s->totals;
 
@@ -80,20 +126,17 @@ static void count(struct submit *s, const char *id, enum whereabouts where)
 	t->dead += where == DEAD;
 	t->cancelled += where == CANCELLED;
 	t->forgotten += where == FORGOTTEN;
-	if (where == DONE || t->dead + t->cancelled + t->forgotten > MAX_UNSETTLED_SHOWN)
-		return;
-	log_warning("%s: %s", id, where == DEAD        ? "dead"
-	                          : where == CANCELLED ? "cancelled"
-	                                               : "settled, and forgotten since");
+	if (where != DONE && t->dead + t->cancelled + t->forgotten <= MAX_UNSETTLED_SHOWN)
+		say_not_done(s, job, where);
 }
 
-static int await_job(struct submit *s, const char *id, const char *target)
+static int await_job(struct submit *s, struct awaited *job)
 {
 	enum whereabouts where = UNKNOWN;
 	uint64_t pause_ns = FIRST_PAUSE_NS;
 
 	for (;;) {
-		int code = ask(s, target, &where);
+		int code = ask(s, job, &where);
 		if (code != EXIT_OK)
 			return code;
 		if (where > UNSETTLED)
@@ -105,21 +148,28 @@ static int await_job(struct submit *s, const char *id, const char *target)
 		}
 	}
 	patience_rewarded(&s->patience);
-	count(s, id, where);
+	count(s, job, where);
 	return EXIT_OK;
 }
 
-static int await_id(struct submit *s, const char *id)
+/* 'text' is as submit_send() has written it. */
+static int await_line(struct submit *s, const char *text)
 {
-	char *escaped = curl_easy_escape(NULL, id, 0);
-	char *target = NULL;
+	char *end = NULL;
+	struct awaited job = { .file = strtoull(text, &end, 10) };
 
+	job.number = strtoull(end, &end, 10);
+	job.id = end + 1;
+	char *escaped = curl_easy_escape(NULL, job.id, 0);
+	char *target = NULL;
 	if (!escaped || asprintf(&target, "/v1/jobs/%s", escaped) < 0) {
 		curl_free(escaped);
 		log_error("out of memory");
 		return EXIT_INTERNAL;
 	}
-	int code = await_job(s, id, target);
+	job.target = target;
+	int code = await_job(s, &job);
+	json_decref(job.answer);
 	free(target);
 	curl_free(escaped);
 	return code;
@@ -127,7 +177,7 @@ static int await_id(struct submit *s, const char *id)
 
 int submit_wait(struct submit *s)
 {
-	char *id = NULL;
+	char *line = NULL;
 	size_t size = 0;
 	ssize_t len = 0;
 	int code = EXIT_OK;
@@ -135,14 +185,14 @@ int submit_wait(struct submit *s)
 	s->waiting = true;
 	s->drawn_lines = 0;
 	rewind(s->wait_for);
-	while (code == EXIT_OK && (len = getline(&id, &size, s->wait_for)) > 0) {
-		id[len - 1] = '\0';
-		code = await_id(s, id);
+	while (code == EXIT_OK && (len = getline(&line, &size, s->wait_for)) > 0) {
+		line[len - 1] = '\0';
+		code = await_line(s, line);
 	}
 	if (code == EXIT_OK && ferror(s->wait_for)) {
 		log_error("the temporary file of ids cannot be read: %s", strerror(errno));
 		code = EXIT_IO;
 	}
-	free(id);
+	free(line);
 	return code;
 }

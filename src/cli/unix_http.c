@@ -6,12 +6,15 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <grp.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 enum { TICK_MS = 200 };
 
@@ -56,7 +59,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	return goes_on ? size * n : 0;
 }
 
-static int error_of(CURL *easy, CURLcode code)
+/* Not every libcurl says why a UNIX socket could not be connected to. */
+static int error_of(CURL *easy, const char *path, CURLcode code)
 {
 	long os_error = 0;
 
@@ -65,7 +69,7 @@ static int error_of(CURL *easy, CURLcode code)
 		return 0;
 	case CURLE_COULDNT_CONNECT:
 		(void) curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
-		return os_error > 0 ? (int) -os_error : -ECONNREFUSED;
+		return os_error > 0 ? (int) -os_error : access(path, W_OK) < 0 ? -errno : -ECONNREFUSED;
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
 	case CURLE_GOT_NOTHING:
@@ -114,7 +118,7 @@ static int transfer(struct unix_http *http)
 			return -EIO;
 		const CURLMsg *message = curl_multi_info_read(http->multi, &left);
 		if (message && message->msg == CURLMSG_DONE)
-			return error_of(http->easy, message->data.result);
+			return error_of(http->easy, http->path, message->data.result);
 
 		if (http->watch.tick)
 			http->watch.tick(http->watch.arg);
@@ -258,6 +262,16 @@ struct unix_http *unix_http_close(struct unix_http *http)
 
 /* --- words ------------------------------------------------------------------------- */
 
+static void say_no_permission(const char *path)
+{
+	struct stat st;
+	bool may_join = stat(path, &st) == 0 && (st.st_mode & S_IWGRP);
+	const struct group *group = may_join ? getgrgid(st.st_gid) : NULL;
+
+	log_error("%s: permission denied: you may not talk to the daemon; join the socket's group%s%s, "
+	          "or ask as root", path, group ? ", " : "", group ? group->gr_name : "");
+}
+
 int unix_http_log_error(const char *path, int error)
 {
 	switch (error) {
@@ -267,8 +281,8 @@ int unix_http_log_error(const char *path, int error)
 		          "--socket PATH", path);
 		return EXIT_UNAVAILABLE;
 	case -EACCES:
-		log_error("%s: you may not talk to the daemon; ask as root, or as a member of the "
-		          "socket's group", path);
+	case -EPERM:
+		say_no_permission(path);
 		return EXIT_UNAVAILABLE;
 	case -ETIMEDOUT:
 		log_error("%s: the daemon does not answer within its time; look at its log", path);

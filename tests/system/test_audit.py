@@ -125,18 +125,158 @@ class Books(Case):
     def test_lost_lines_that_are_forgotten_are_numbered(self):
         self.sql("DELETE FROM settled WHERE seq <= 9")
         self.change("results.jsonl.1", lambda lines: lines.__delitem__(slice(3, 6)))
-        self.problems("missing: seq 4 to 6: not in the log, and no longer in the database")
+        self.problems("missing: seq 4 to 6, 3 records: not in the log, and no longer in the "
+                      "database")
+
+    def test_lost_lines_are_named_as_ranges(self):
+        lines = self.lines("results.jsonl")
+        first = json.loads(lines[0])["seq"]
+        names = [json.loads(line)["id"] for line in lines[2:8]]
+        self.change("results.jsonl", lambda lines: lines.__delitem__(slice(2, 8)))
+        self.problems(f"missing: seq {first + 2} to {first + 7}, 6 records (ids {names[0]}, "
+                      f"{names[1]}, {names[2]}, …): not in the log; the database has them")
+        self.sql(f"DELETE FROM settled WHERE seq <= {first + 4}")
+        self.problems(f"missing: seq {first + 2} to {first + 4}, 3 records: not in the log, and no "
+                      "longer in the database",
+                      f"missing: seq {first + 5} to {first + 7}, 3 records (ids {names[3]}, "
+                      f"{names[4]}, {names[5]}): not in the log; the database has them")
+
+    def widen(self, seqs):
+        """Gives the books a log of `seqs`, of 100 records, which the database has forgotten."""
+        last = 100
+        self.sql(f"DELETE FROM settled; UPDATE state SET done = {last}, dead = 0, cancelled = 0, "
+                 f"accepted = {last + WAITING}, last_number = {last + WAITING}, last_seq = {last}, "
+                 f"mark_seq = {last}")
+        self.write("results.jsonl.1", "")
+        self.write("results.jsonl", "".join(f'{{"seq":{n},"id":"a","outcome":"done"}}\n'
+                                            for n in seqs))
+
+    def test_a_long_list_ends_with_a_count(self):
+        gaps = [n for n in range(2, 90) if n % 4 > 1]  # 22 gaps of two records each
+        self.widen(n for n in range(1, 101) if n not in gaps)
+        ended = self.audit(code=SOME_FAILED)
+        self.assertEqual(ended.out.count("missing: seq "), 20)
+        self.assertIn("and 4 more missing records\n", ended.out)
+        self.assertIn("NOT BALANCED: 22 problems", ended.out)
+        self.widen([*range(1, 101), *range(1, 90, 2)])
+        ended = self.audit(code=SOME_FAILED)
+        self.assertEqual(ended.out.count(": once more\n"), 20)
+        self.assertIn("and 25 more records that come twice\n", ended.out)
 
     def test_a_lost_end_and_a_lost_log(self):
         self.change("results.jsonl", lambda lines: lines.__delitem__(slice(-2, None)))
-        self.problems(*[f"missing: seq {26 + i} (late-{i}): not in the log; the database has its "
-                        "record" for i in range(CANCELLED)])
+        self.problems("missing: seq 26 to 27, 2 records (ids late-0, late-1): not in the log; the "
+                      "database has them")
         os.unlink(self.path("results.jsonl"))
         os.unlink(self.path("results.jsonl.1"))
         ended = self.audit(code=SOME_FAILED)
-        self.assertIn("results.jsonl: there is none", ended.out)
+        self.assertIn("results.jsonl: there is no such file", ended.out)
+        self.assertIn("results.jsonl: there is no such file, and no rotated one, results.jsonl.* "
+                      "or results.jsonl-*\n", ended.err)
         self.assertIn("the log has no record at all; the last one is seq 27", ended.out)
-        self.assertEqual(ended.out.count("not in the log; the database has its record"), 27)
+        self.assertRegex(ended.out, r"missing: seq 1 to 27, 27 records \(ids .*, …\): not in the log"
+                                    "; the database has them\n")
+
+    # --- what a daemon that was killed has left ---
+
+    def cut_short(self, n, torn=0, marked=0):
+        """The daemon was killed before it had written the last `n` records, and of the first of
+        these the last bytes but `torn`; `marked` more lines are promised to be in the log."""
+        shutil.copy(os.path.join(self.master, "results.jsonl"), self.dir)
+        lines = self.lines("results.jsonl")
+        size = sum(len(line.encode()) for line in lines[:len(lines) - n - 1 + marked])
+        with open(self.path("results.jsonl"), "r+b") as file:
+            file.truncate(sum(len(line.encode()) for line in lines[:len(lines) - n]) + torn)
+        stat = os.stat(self.path("results.jsonl"))
+        self.sql(f"UPDATE state SET mark_seq = {27 - n - 1 + marked}, "
+                 f"mark_text = 'file {stat.st_dev} {stat.st_ino} {size}'")
+
+    def check_completed(self):
+        """The next start makes it whole."""
+        before = self.read("results.jsonl")
+        daemon = self.daemon()
+        daemon.stop()
+        self.assertTrue(self.read("results.jsonl").startswith(before))
+        self.assertIn("27 records: seq 1 to 27; 27 of them compared", self.audit().out)
+
+    def test_records_that_the_next_start_writes_are_no_fault(self):
+        for n, text in (1, "1 record, seq 27, is in the database only; the next start of penstockd "
+                           "appends it to the log\n"), \
+                       (4, "4 records, seq 24 to 27, are in the database only; the next start of "
+                           "penstockd appends them to the log\n"):
+            with self.subTest(n=n):
+                self.cut_short(n)
+                ended = self.audit()
+                self.assertIn(text, ended.out)
+                self.assertIn(f"{27 - n} records: seq 1 to {27 - n}; ", ended.out)
+                self.assertTrue(ended.out.endswith("\nbalanced\n"))
+                self.assertEqual(self.audit("-c", "penstock.conf", "--quiet").out, "")
+                self.check_completed()
+
+    def test_a_torn_line_that_the_next_start_completes_is_no_fault(self):
+        for torn in 1, 5, 200, len(self.lines("results.jsonl")[-3].encode()) - 1:
+            with self.subTest(torn=torn):
+                self.cut_short(3, torn=torn)
+                ended = self.audit()
+                self.assertIn("3 records, seq 25 to 27, are in the database only", ended.out)
+                self.assertIn("results.jsonl:15: the beginning of seq 25, which that start "
+                              "completes", ended.out)
+                self.check_completed()
+
+    def test_a_torn_line_that_is_not_the_next_one_is_a_fault(self):
+        self.cut_short(3, torn=100)
+        with open(self.path("results.jsonl"), "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\0")
+        self.problems("results.jsonl:15: torn: the line has no end")
+        self.cut_short(3)
+        self.change("results.jsonl.1", lambda lines: lines.append('{"seq":25'))
+        self.problems("results.jsonl.1:11: torn: the line has no end")
+
+    def test_a_log_that_was_not_begun_is_no_fault_before_the_first_mark(self):
+        os.unlink(self.path("results.jsonl"))
+        os.unlink(self.path("results.jsonl.1"))
+        self.sql("UPDATE state SET mark_seq = 0, mark_text = ''")
+        self.assertIn("27 records, seq 1 to 27, are in the database only", self.audit().out)
+        self.write("results.jsonl", '{"seq":1,')
+        self.assertIn("results.jsonl:1: the beginning of seq 1, which", self.audit().out)
+
+    def test_records_that_were_promised_are_missed(self):
+        self.cut_short(4, marked=3)
+        ended = self.audit(code=SOME_FAILED)
+        self.assertIn("missing: seq 24 to 25, 2 records (ids ", ended.out)
+        self.assertIn("2 records, seq 26 to 27, are in the database only", ended.out)
+        self.assertIn("NOT BALANCED: 1 problem\n", ended.out)
+
+    def test_records_that_are_missing_elsewhere_are_a_fault(self):
+        self.cut_short(2)
+        self.change("results.jsonl", lambda lines: lines.pop(5))
+        self.sql("UPDATE state SET mark_seq = 10")
+        ended = self.audit(code=SOME_FAILED)
+        self.assertIn("missing: seq 16 (", ended.out)
+        self.assertIn("2 records, seq 26 to 27, are in the database only", ended.out)
+        self.assertIn("NOT BALANCED: 1 problem\n", ended.out)
+
+    def test_what_the_next_start_cannot_write_is_a_fault(self):
+        self.cut_short(4)
+        self.sql("DELETE FROM settled WHERE seq = 26")
+        ended = self.audit(code=SOME_FAILED)
+        self.assertIn("2 records, seq 24 to 25, are in the database only", ended.out)
+        self.assertIn("missing: seq 26: not in the log, and no longer in the database", ended.out)
+        self.assertIn("missing: seq 27 (late-1): not in the log; the database has", ended.out)
+
+    def test_rows_that_the_next_start_would_write_are_checked(self):
+        self.cut_short(4)
+        self.sql("UPDATE settled SET id = 'other' WHERE seq = 27; "
+                 "UPDATE settled SET line = x'6e6f' WHERE seq = 26; "
+                 "UPDATE settled SET line = (SELECT line FROM settled WHERE seq = 27) "
+                 "WHERE seq = 25")
+        ended = self.audit(code=SOME_FAILED)
+        self.assertIn("database: seq 27 (other): the row's id or outcome is not its record's",
+                      ended.out)
+        for seq in 25, 26:
+            self.assertRegex(ended.out, rf"database: seq {seq} \(.*\): the row has no record with")
+        self.assertIn("NOT BALANCED: 3 problems", ended.out)
 
     def test_a_record_that_comes_twice(self):
         self.change("results.jsonl", lambda lines: lines.insert(3, self.lines("results.jsonl.1")[4]))
@@ -146,16 +286,18 @@ class Books(Case):
     def test_a_copy_of_a_whole_file(self):
         shutil.copy(self.path("results.jsonl"), self.path("results.jsonl-old"))
         ended = self.audit(code=SOME_FAILED)
-        self.assertEqual(ended.out.count(": once more\n"), 17)
+        names = [json.loads(line)["id"] for line in self.lines("results.jsonl")[:3]]
+        self.assertRegex(ended.out, rf"results.jsonl(-old)?:1 to 17: seq 11 to 27, 17 records "
+                                    rf"\(ids {', '.join(names)}, …\): once more\n")
+        self.assertIn("NOT BALANCED: 1 problem\n", ended.out)
 
     def test_torn_lines(self):
         lines = self.lines("results.jsonl")
         self.write("results.jsonl", "".join(lines[:2]) + lines[2][:200] + "".join(lines[3:]))
         ended = self.audit(code=SOME_FAILED)
         self.assertIn("results.jsonl:3: torn or malformed: ", ended.out)
-        for seq in 13, 14:
-            self.assertIn(f"missing: seq {seq} (", ended.out)
-        self.assertIn("NOT BALANCED: 3 problems", ended.out)
+        self.assertIn("missing: seq 13 to 14, 2 records (ids ", ended.out)
+        self.assertIn("NOT BALANCED: 2 problems", ended.out)
         self.write("results.jsonl", "".join(lines)[:-20])
         self.problems("results.jsonl:17: torn: the line has no end",
                       "missing: seq 27 (late-1): not in the log; the database has its record")
@@ -262,6 +404,17 @@ class Books(Case):
         for args in ["--nonsense"], ["argument"]:
             self.audit(*args, code=USAGE)
 
+    def test_a_directory_or_standard_input_is_no_file(self):
+        os.mkdir(self.path("folder"))
+        for args in ("--database", "backlog.db", "--results", "folder"), \
+                ("--database", "folder", "--results", "results.jsonl"):
+            ended = self.audit(*args, code=IO_ERROR)
+            self.assertIn("error: folder: is a directory; name ", ended.err)
+        ended = self.audit("--results", "-", code=USAGE)
+        self.assertIn("--results -: standard input cannot be read; name the file", ended.err)
+        self.configure('results: { path = "folder"; };')
+        self.assertIn("error: folder: is a directory; name ", self.audit(code=IO_ERROR).err)
+
     def test_a_damaged_database_is_an_error(self):
         size = os.path.getsize(self.path("backlog.db"))
         with open(self.path("backlog.db"), "r+b") as file:
@@ -271,6 +424,32 @@ class Books(Case):
 
 
 class Alive(Case):
+    def test_it_says_at_once_that_it_waits_for_a_log(self):
+        self.configure()
+        daemon = self.daemon()
+        self.submit(self.urls("/ok"), "--wait")
+        daemon.await_records(1)
+        os.rename(self.path("results.jsonl"), self.path("elsewhere"))
+        audit = self.start("-c", "penstock.conf", command="audit", cwd=self.dir,
+                           env=daemon_harness.environment())
+        audit.await_message("results.jsonl: there is no such file, and no rotated one")
+        self.assertIn("; waiting up to 10 s for penstockd to write there", audit.err.text)
+        os.rename(self.path("elsewhere"), self.path("results.jsonl"))
+        self.assertEqual(audit.wait().code, OK)
+
+    def test_it_says_what_record_it_waits_for(self):
+        self.configure()
+        daemon = self.daemon()
+        self.submit(self.urls("/ok", "/ok"), "--wait")
+        daemon.await_records(2)
+        text = self.read("results.jsonl")
+        self.write("results.jsonl", text.splitlines(keepends=True)[0])
+        audit = self.start("-c", "penstock.conf", command="audit", cwd=self.dir,
+                           env=daemon_harness.environment())
+        audit.await_message("waiting up to 10 s for penstockd to write its records, up to seq 2")
+        self.write("results.jsonl", text)
+        self.assertEqual(audit.wait().code, OK)
+
     def test_the_books_balance_at_every_moment(self):
         self.configure("queue: { capacity = 50; };", workers=8)
         daemon = self.daemon()
@@ -301,8 +480,7 @@ class Alive(Case):
                             env=daemon_harness.environment())
         daemon.await_records(300)
         daemon.kill()
-        self.assertIn("accepted  ", harness.run("audit", "-c", "penstock.conf", cwd=self.dir,
-                                                env=daemon_harness.environment()).out)
+        self.assertTrue(self.audit().out.endswith("\nbalanced\n"))
         daemon = self.daemon()
         ended = submit.wait()
         self.assertEqual(ended.code, OK, ended.err)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`penstock submit` and `penstock requeue`: against a stub that breaks on demand, and against
 penstockd."""
+import grp
 import json
 import os
 import re
@@ -314,7 +315,18 @@ class Interrupts(Stub):
         submit.signal()
         ended = submit.wait()
         self.assertEqual(ended.code, UNFINISHED)
+        self.check_can_go_on(ended)
+
+    def check_can_go_on(self, ended):
         self.assertIn("stopped: 1 of 3 jobs are settled; all of them are the daemon's", ended.err)
+        self.assertIn("to go on waiting, and do nothing twice, give the same lines again with "
+                      "--wait --id-prefix x\n", ended.err)
+
+    def test_a_daemon_that_stays_away_stops_waiting_for_jobs(self):
+        stub = self.stub()
+        stub.store.states["x-2"] = ["break"]
+        self.check_can_go_on(self.submit("--id-prefix", "x", "--wait", "--timeout", "300ms",
+                                         stdin=urls(3), code=UNAVAILABLE))
 
 
 class Wait(Stub):
@@ -336,12 +348,13 @@ class Wait(Stub):
         self.assertEqual(stub.store.asked, ["a/b?c d"] * 2)
 
     def test_what_is_not_done_is_named(self):
-        for state, message in ("dead", "x-2: dead"), ("cancelled", "x-2: cancelled"), \
-                (404, "x-2: settled, and forgotten since"):
+        for state, message in ("dead", "x-3: dead"), ("cancelled", "x-3: cancelled"), \
+                (404, "x-3: settled, and forgotten since"):
             stub = self.stub()
-            stub.store.states["x-2"] = [state]
-            ended = self.submit("--id-prefix", "x", "--wait", stdin=urls(3), code=SOME_FAILED)
-            self.assertIn(message, ended.err)
+            stub.store.states["x-3"] = [state]
+            ended = self.submit("--id-prefix", "x", "--wait", self.write("a", "http://h/1\n"), "-",
+                                stdin="#\n" + urls(2), code=SOME_FAILED)
+            self.assertIn(f"warning: standard input:2: {message}\n", ended.err)
             self.assertIn("; 2 done, ", ended.err)
             stub.stop()
 
@@ -413,6 +426,18 @@ class Requeue(Stub):
         self.stub().store.requeued = {"a": (501, "the backlog is in memory")}
         self.assertIn("a: the backlog is in memory", self.requeue("a", code=UNAVAILABLE).err)
 
+    def test_a_socket_that_may_not_be_used_is_no_missing_daemon(self):
+        self.stub()
+        os.chmod(self.path("sock"), 0o060)
+        os.chown(self.path("sock"), -1, os.getgid())
+        group = grp.getgrgid(os.getgid()).gr_name
+        for command, args in ("status", []), ("submit", []), ("requeue", ["a"]):
+            ended = self.submit(*args, command=command, stdin=urls(1), code=UNAVAILABLE,
+                                preexec_fn=harness.obey_file_modes)
+            self.assertIn("sock: permission denied: you may not talk to the daemon; join the "
+                          f"socket's group, {group}, or ask as root\n", ended.err)
+            self.assertNotIn("no daemon answers", ended.err)
+
     def test_wrong_usage_and_no_daemon(self):
         for args in [], ["--all", "a"], ["--nonsense"]:
             self.requeue(*args, code=USAGE)
@@ -464,7 +489,11 @@ class Daemon(daemon_harness.Case):
         self.configure("retry: { max_attempts = 1; };")
         daemon = self.daemon()
         dead = [f"dead-{i}" for i in range(4)]
-        self.call("submit", "--wait", stdin=self.jobs("/status/404", dead), code=SOME_FAILED)
+        ended = self.call("submit", "--wait", stdin=self.jobs("/status/404", dead),
+                          code=SOME_FAILED)
+        origin = self.origin.url("/").rstrip("/")
+        self.assertIn(f"warning: standard input:2: {dead[1]}: dead: http 404 ({origin})\n",
+                      ended.err)
         self.call("submit", "--wait", stdin=self.jobs("/ok", ["good"]))
         ended = self.call("requeue", dead[0], "good", "nobody", dead[0], code=SOME_FAILED)
         self.assertRegex(ended.out, rf"^{dead[0]} requeued as p-\d+\n$")

@@ -240,6 +240,7 @@ static void free_backlog(struct backlog *b)
 	cond_signal(&q->work);
 	mutex_unlock(&q->lock);
 	thread_join(q->writer);
+	db_trust(&q->db); /* not before: it makes SQLite prepare every statement anew */
 	sqlite_release(q);
 }
 

@@ -33,7 +33,7 @@ static int lock_file(struct sqlite_backlog *q, struct buf *errors)
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char *path = NULL;
 	if (asprintf(&path, "%s.lock", q->options.path) < 0)
-		return -ENOMEM;
+		return complain(errors, q->options.path, -ENOMEM, "%s", strerror(ENOMEM));
 
 	int r = 0;
 	q->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
@@ -94,7 +94,7 @@ static int blame(struct sqlite_backlog *q)
 		return 0;
 	db_bind_u64(&q->db, DB_BLAME, 1, q->options.blamed);
 	db_bind_i64(&q->db, DB_BLAME, 2, SQLITE_BACKLOG_MAX_CRASHES);
-	return db_run(&q->db, DB_BLAME); /* a transaction of its own */
+	return db_run(&q->db, DB_BLAME);
 }
 
 static int count_rows(struct sqlite_backlog *q, enum db_statement which, size_t *ret_n)
@@ -159,6 +159,18 @@ static int read_totals(struct sqlite_backlog *q)
 	return 0;
 }
 
+/* All or nothing, and nothing after it but the thread can fail: whoever could not open tries
+ * again, and that shall not blame a job twice. */
+static int take_stock(struct sqlite_backlog *q)
+{
+	int r = db_run(&q->db, DB_BEGIN);
+	if (r == 0)
+		r = blame(q);
+	if (r == 0)
+		r = read_totals(q);
+	return r < 0 ? r : db_run(&q->db, DB_COMMIT); /* or closing rolls back */
+}
+
 static int open_databases(struct sqlite_backlog *q, struct buf *errors)
 {
 	const char *path = q->options.path;
@@ -171,15 +183,13 @@ static int open_databases(struct sqlite_backlog *q, struct buf *errors)
 		return r;
 	r = db_open(db, path, DB_WRITER);
 	if (r == 0)
-		r = blame(q);
-	if (r == 0)
-		r = read_totals(q);
-	if (r == 0)
-		db_trust(db);
-	if (r == 0)
 		r = db_open(db = &q->taker, path, DB_TAKER);
 	if (r == 0)
 		r = db_open(db = &q->asker, path, DB_ASKER);
+	if (r == 0) {
+		db = &q->db;
+		r = take_stock(q);
+	}
 	return r < 0 ? complain(errors, path, r, "%s", db->text) : 0;
 }
 

@@ -52,11 +52,16 @@ int sqlite_read_job(struct sqlite_backlog *q, struct db *db, struct url_parser *
 	if (err < 0)
 		return err;
 
+	const char *source = db_text(db, DB_JOB, 6);
+	job->source = sqlite_intern(q, source);
+	if (source && !job->source) {
+		job_free(job);
+		return db_fail(db, -ENOMEM, "out of memory");
+	}
 	job->number = number;
 	job->accepted_wall_us = db_i64(db, DB_JOB, 3);
 	job->attempts = (uint32_t) db_u64(db, DB_JOB, 4);
 	job->ready_ns = to_monotonic(db_i64(db, DB_JOB, 2));
-	job->source = sqlite_intern(q, db_text(db, DB_JOB, 6));
 	*ret_job = job;
 	return 0;
 }

@@ -13,11 +13,14 @@ bool batch_is_full(const struct batch *b)
 	return b->n_lines == BATCH_MAX_LINES || b->bytes >= BATCH_MAX_BYTES;
 }
 
-static int add_line(struct batch *b, uint64_t number, unsigned status, const char *text, size_t len)
+static int add_line(struct batch *b, uint64_t number, unsigned status, const char *id,
+                    const char *why, size_t len)
 {
 	assert(!batch_is_full(b));
 	size_t at = b->texts.len;
-	buf_add(&b->texts, text, len);
+	buf_add_str(&b->texts, id ? id : "");
+	size_t id_len = b->texts.len - at;
+	buf_add(&b->texts, why, len);
 	if (b->texts.failed)
 		return -ENOMEM;
 
@@ -27,16 +30,17 @@ static int add_line(struct batch *b, uint64_t number, unsigned status, const cha
 		.number = number,
 		.status = status,
 		.text_at = (uint32_t) at,
-		.text_len = (uint32_t) len,
+		.id_len = (uint32_t) id_len,
+		.why_len = (uint32_t) len,
 	};
-	b->bytes += len;
+	b->bytes += id_len + len;
 	return 0;
 }
 
 int batch_add_job(struct batch *b, uint64_t line, struct job *job)
 {
 	/* The id is kept apart, for an accepted job may be gone before its receipt is written. */
-	int r = add_line(b, line, 0, job->id ? job->id : "", job->id ? strlen(job->id) : 0);
+	int r = add_line(b, line, 0, job->id, "", 0);
 	if (r < 0)
 		return r;
 	b->jobs[b->n_jobs++] = job;
@@ -44,9 +48,10 @@ int batch_add_job(struct batch *b, uint64_t line, struct job *job)
 	return 0;
 }
 
-int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *why, size_t len)
+int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *id, const char *why,
+                 size_t len)
 {
-	return add_line(b, line, status, why, len);
+	return add_line(b, line, status, id, why, len);
 }
 
 void batch_settle(struct batch *b, size_t n, int error)
@@ -84,11 +89,12 @@ static void add_refused(struct buf *out, unsigned status, const char *why, size_
 	buf_add_json(out, why, len);
 }
 
-static void add_id(struct buf *out, const char *id, size_t len, uint64_t number)
+static void add_id(struct buf *out, const struct batch *b, const struct batch_line *line,
+                   uint64_t number)
 {
 	buf_add_str(out, ",\"id\":");
-	if (len > 0)
-		buf_add_json(out, id, len);
+	if (line->id_len > 0)
+		buf_add_json(out, b->texts.data + line->text_at, line->id_len);
 	else if (number > 0)
 		buf_printf(out, "\"p-%llu\"", (unsigned long long) number);
 	else
@@ -108,10 +114,9 @@ static void answer_job(struct batch *b, size_t at, const struct batch_line *line
 {
 	static const char conflict[] = PROBLEM_CONFLICT;
 	const struct receipt *receipt = &b->receipts[at];
-	const char *id = line->text_len > 0 ? b->texts.data + line->text_at : NULL;
 	bool accepted = !refusal && receipt->kind != RECEIPT_CONFLICT;
 
-	add_id(out, id, line->text_len, accepted ? receipt->number : 0);
+	add_id(out, b, line, accepted ? receipt->number : 0);
 	if (refusal)
 		add_refused(out, refusal->status, refusal->why.data, refusal->why.len);
 	else if (!accepted)
@@ -138,9 +143,9 @@ void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
 				b->errors[at] < 0 ? refusal_of(engine, b->errors[at], &known) : NULL;
 			answer_job(b, at++, line, refusal, receipts, tally);
 		} else {
-			add_id(receipts, NULL, 0, 0);
-			add_refused(receipts, line->status, b->texts.data + line->text_at,
-			            line->text_len);
+			add_id(receipts, b, line, 0);
+			add_refused(receipts, line->status,
+			            b->texts.data + line->text_at + line->id_len, line->why_len);
 			count(tally, line->status);
 		}
 		buf_add_str(receipts, "}\n");

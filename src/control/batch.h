@@ -20,8 +20,9 @@ enum {
 struct batch_line {
 	uint64_t number;
 	unsigned status;    /* of one that is refused; 0: it is a job */
-	uint32_t text_at;   /* in 'texts': why it is refused, or the job's id */
-	uint32_t text_len;  /* 0: the job has no id of its own */
+	uint32_t text_at;   /* in 'texts': its id, and why it is refused */
+	uint32_t id_len;    /* 0: it has no id of its own */
+	uint32_t why_len;
 };
 
 /* Zero-initialised is empty. */
@@ -46,11 +47,12 @@ struct batch_tally {
 
 NONNULL(1) bool batch_is_full(const struct batch *b);
 
-/* Appends a job, which the batch owns then, or a line that is refused; the batch must not
- * be full.  Returns 0 or -ENOMEM. */
+/* Appends a job, which the batch owns then, or a line that is refused, with its id if it has
+ * one; the batch must not be full.  Returns 0 or -ENOMEM. */
 NODISCARD NONNULL(1, 3) int batch_add_job(struct batch *b, uint64_t line, struct job *job);
-NODISCARD NONNULL(1, 4)
-int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *why, size_t len);
+NODISCARD NONNULL(1, 5)
+int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *id, const char *why,
+                 size_t len);
 
 /* Says what became of the next 'n' jobs: 0, and the receipts are filled in, or the
  * backlog's error.  Frees them if they are still ours. */

@@ -5,7 +5,8 @@
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
  *     GET /healthz     200 as long as the daemon is alive and its threads are
- *     GET /readyz      200 while it takes jobs, 503 while it starts or stops
+ *     GET /readyz      200 while it takes jobs, 503 while it starts or stops, or its
+ *                      database cannot be written; a full backlog is no reason
  *
  *     POST /v1/jobs[?wait=TIME]  takes jobs: one, or as application/x-ndjson any number,
  *                                with a receipt for each line.  A job is acknowledged once

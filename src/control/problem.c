@@ -67,6 +67,32 @@ static void add_disk(const struct backlog_stats *b, struct buf *why)
 	buf_add_str(why, ", are not for new jobs");
 }
 
+static void add_jobs(const struct backlog_stats *b, struct buf *why)
+{
+	buf_printf(why, "%zu jobs of backlog.max_jobs, %zu, are not settled", b->held_jobs, b->max_jobs);
+}
+
+static void add_bytes(const struct backlog_stats *b, struct buf *why)
+{
+	if (b->submitters_blocked > 0) {
+		units_add_size_rough(why, b->held_bytes);
+		buf_add_str(why, " of ");
+	}
+	buf_add_str(why, "backlog.max_bytes, ");
+	units_add_size_rough(why, b->max_bytes);
+	buf_add_str(why, ", are taken");
+}
+
+/* What others wait for is not there for who comes later, though it may be enough for him. */
+static void add_full(const struct backlog_stats *b, struct buf *why)
+{
+	if (b->submitters_blocked > 0)
+		buf_printf(why, "%u submissions wait for room in the backlog before this one: ",
+		           b->submitters_blocked);
+	else
+		buf_add_str(why, "the backlog is full: ");
+}
+
 unsigned problem_of(struct engine *engine, int error, struct buf *why)
 {
 	struct engine_stats stats;
@@ -74,13 +100,12 @@ unsigned problem_of(struct engine *engine, int error, struct buf *why)
 	engine_stats(engine, &stats);
 	switch (error) {
 	case -EAGAIN:
-		buf_printf(why, "the backlog is full: %zu jobs of backlog.max_jobs, %zu, are not settled",
-		           stats.backlog.held_jobs, stats.backlog.max_jobs);
+		add_full(&stats.backlog, why);
+		add_jobs(&stats.backlog, why);
 		return 429;
 	case -EDQUOT:
-		buf_add_str(why, "the backlog is full: backlog.max_bytes, ");
-		units_add_size_rough(why, stats.backlog.max_bytes);
-		buf_add_str(why, ", are taken");
+		add_full(&stats.backlog, why);
+		add_bytes(&stats.backlog, why);
 		return 429;
 	case -EMSGSIZE:
 		buf_add_str(why, "the job is larger than backlog.max_bytes, ");
@@ -90,7 +115,8 @@ unsigned problem_of(struct engine *engine, int error, struct buf *why)
 		add_disk(&stats.backlog, why);
 		return 507;
 	case -EOPNOTSUPP:
-		buf_printf(why, "the %s backlog cannot do this; set backlog.type", stats.backlog_type);
+		buf_printf(why, "the %s backlog cannot do this; set backlog.type to \"sqlite\"",
+		           stats.backlog_type);
 		return 501;
 	case -EPIPE:
 		buf_add_str(why, "the daemon is stopping and takes no more jobs");

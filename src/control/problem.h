@@ -17,7 +17,7 @@ void problem(struct reply *reply, unsigned status, const char *detail, ...);
 
 /* Appends why the backlog has refused a job, with its figures; 'error' is as in struct
  * submission and struct query, or -ETIMEDOUT.  Returns the status for it. */
-NODISCARD NONNULL(1, 3)
+NONNULL(1, 3)
 unsigned problem_of(struct engine *engine, int error, struct buf *why);
 
 /* Makes the empty 'reply' a problem of that. */

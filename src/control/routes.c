@@ -5,6 +5,7 @@
 #include "control/problem.h"
 #include "control/status.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,12 +31,42 @@ static void get_health(const struct view *view, const struct request *request, s
 		problem(reply, 503, "%s", why[0] != '\0' ? why : "a thread is stuck; see the log");
 }
 
+/* Why the backlog takes no jobs; 0 if it does, also if it is merely full. */
+static int backlog_trouble(struct engine *engine)
+{
+	struct engine_stats stats;
+	const struct backlog_stats *b = &stats.backlog;
+
+	engine_stats(engine, &stats);
+	if (b->error < 0)
+		return b->error;
+	return b->free_bytes < b->min_free_bytes ? -ENOSPC : 0;
+}
+
+static void say_ready(const struct view *view, struct reply *reply)
+{
+	struct engine *engine = view->options->engine;
+	struct buf why = { 0 };
+	int error = backlog_trouble(engine);
+
+	if (error == 0) {
+		say(reply, "ready\n");
+		return;
+	}
+	(void) problem_of(engine, error, &why); /* 507 for some: it is about a request's jobs */
+	if (why.failed)
+		reply->body.failed = true;
+	else
+		problem(reply, 503, "%.*s", (int) why.len, why.data);
+	buf_done(&why);
+}
+
 static void get_ready(const struct view *view, const struct request *request, struct reply *reply)
 {
 	(void) request;
 	switch (view->phase) {
 	case CONTROL_READY:
-		say(reply, "ready\n");
+		say_ready(view, reply);
 		break;
 	case CONTROL_STARTING:
 		problem(reply, 503, "the daemon is starting; ask again in a moment");

@@ -32,7 +32,7 @@ void submitter_submit(struct submitter *s, struct job *const *jobs, size_t n,
 		.receipts = receipts,
 		.done = on_done,
 	};
-	submit(s, s->wait_ns > 0);
+	submit(s, s->wait_ns > 0 && !s->is_late);
 }
 
 void submitter_done(struct submitter *s)
@@ -51,6 +51,7 @@ bool submitter_tries_again(struct submitter *s, int error)
 {
 	if (error != -ETIMEDOUT || !s->submission.waits)
 		return false;
+	s->is_late = true;
 	submit(s, false);
 	return true;
 }

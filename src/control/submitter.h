@@ -15,6 +15,7 @@ struct submitter {
 	struct task task;
 	struct submission submission;
 	uint64_t wait_ns; /* for room, for each submission; 0: not at all */
+	bool is_late;     /* it has waited in vain: what is submitted now does not wait */
 	bool is_counted;  /* among desk->uploads */
 };
 

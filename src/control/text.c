@@ -2,6 +2,10 @@
 #include "control/text.h"
 
 #include "base/buf.h"
+#include "job/job.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 json_t *text_json(const char *text)
 {
@@ -14,4 +18,27 @@ json_t *text_json(const char *text)
 		json = json_loadb(b.data, b.len, JSON_DECODE_ANY, NULL);
 	buf_done(&b);
 	return json;
+}
+
+/* Each value takes memory, of which job_parse() bounds the number too. */
+static bool has_few_values(const char *line, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += line[i] == ',' || line[i] == '[' || line[i] == '{';
+	return n <= JOB_MAX_VALUES;
+}
+
+char *text_find_id(const char *line, size_t len)
+{
+	enum { MAX_ID_BYTES = 256 };
+
+	if (*line != '{' || !has_few_values(line, len))
+		return NULL;
+	json_auto_t *json = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *id = json_object_get(json, "id");
+	return json_string_length(id) <= MAX_ID_BYTES && json_is_string(id)
+	               ? strdup(json_string_value(id))
+	               : NULL;
 }

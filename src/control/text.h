@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names from outside, such as paths, in formats that hold nothing but UTF-8. */
+/* Names from outside: paths in formats that hold nothing but UTF-8, ids in what is no job. */
 #ifndef PENSTOCK_CONTROL_TEXT_H
 #define PENSTOCK_CONTROL_TEXT_H
 
 #include "base/attr.h"
 
 #include <jansson.h>
+#include <stddef.h>
 
 /* A JSON string of 'text', in which bytes that are not UTF-8 are replaced by U+FFFD;
  * null for NULL.  Returns NULL if there is no memory. */
 NODISCARD json_t *text_json(const char *text);
+
+/* The id that a line names which is no job: the string "id" of a JSON object, if it is no
+ * longer than a job's may be; otherwise NULL.  The caller frees it. */
+NODISCARD NONNULL(1) char *text_find_id(const char *line, size_t len);
 
 #endif

@@ -86,16 +86,41 @@ static void answered(struct task *t, int error)
 
 /* --- the body ---------------------------------------------------------------------- */
 
+/* Returns what follows the beginning of the first URL in the text; NULL if there is none. */
+static const char *skip_scheme(const char *text, const char *end)
+{
+	while ((text = memmem(text, (size_t) (end - text), "http", 4))) {
+		text += 4;
+		const char *rest = text + (text < end && *text == 's');
+		if (end - rest >= 3 && memcmp(rest, "://", 3) == 0)
+			return rest + 3;
+	}
+	return NULL;
+}
+
+/* Lines, or what curl's -d, which drops line ends, has made of them. */
+static bool is_many(const struct buf *body)
+{
+	const char *end = body->data + body->len;
+
+	if (body->len == 0)
+		return false;
+	if (*body->data != '{' && memchr(body->data, '\n', body->len - 1))
+		return true;
+	const char *next = skip_scheme(body->data, end);
+	return next && skip_scheme(next, end);
+}
+
 static void refuse(struct upload_job *u, int error, const struct buf *why)
 {
-	const struct buf *body = &u->body.text;
-	bool is_lines = body->len > 0 && *body->data != '{' && memchr(body->data, '\n', body->len - 1);
+	static const char hint[] = "; many jobs go as application/x-ndjson, with curl by "
+	                           "--data-binary (-d drops the line ends)";
 
 	if (error == -ENOMEM || why->failed)
 		problem_reply(&u->base.task.reply, u->base.task.desk->engine, -ENOMEM);
 	else
 		problem(&u->base.task.reply, 400, "%.*s%s", (int) why->len, why->data,
-		        is_lines ? "; send many jobs as application/x-ndjson" : "");
+		        is_many(&u->body.text) ? hint : "");
 }
 
 /* Returns whether it is a job; otherwise the reply says why not. */

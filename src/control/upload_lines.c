@@ -14,6 +14,7 @@
 #include "control/batch.h"
 #include "control/problem.h"
 #include "control/receipts.h"
+#include "control/text.h"
 #include "job/job.h"
 #include "source/lines.h"
 
@@ -27,6 +28,8 @@ struct upload {
 	struct batch batch;
 	size_t n_sent;     /* jobs of the batch that are at the backlog */
 	size_t most;       /* jobs that can be submitted together, as far as is known */
+	size_t next;       /* so many are tried next */
+	size_t stuck;      /* the first so many of what is left have no room together; 0: unknown */
 	bool is_last;      /* the body is whole, and its last line taken */
 	struct receipts receipts;
 	struct batch_tally tally;
@@ -45,6 +48,7 @@ static void fail(struct upload *u, int error)
 
 static void answer_batch(struct upload *u)
 {
+	u->base.is_late = false; /* each batch has its own time */
 	batch_answer(&u->batch, u->base.task.desk->engine, &u->receipts.memory, &u->tally);
 	int r = receipts_spill(&u->receipts, u->base.task.desk->work_folder);
 	if (r < 0)
@@ -62,8 +66,56 @@ static void submit(struct upload *u)
 		answer_batch(u);
 		return;
 	}
-	u->n_sent = left < u->most ? left : u->most;
+	u->n_sent = left < u->next ? left : u->next;
 	submitter_submit(&u->base, b->jobs + at, u->n_sent, b->receipts + at);
+}
+
+static bool is_full(int error) { return error == -EAGAIN || error == -EDQUOT; }
+
+static size_t half_of(size_t n) { return n > 1 ? n / 2 : 1; }
+
+/* Halves until the last job is found that has room: what is taken has no gap. */
+static void accept(struct upload *u)
+{
+	batch_settle(&u->batch, u->n_sent, 0);
+	if (u->stuck > 0) {
+		u->stuck -= u->n_sent;
+		u->next = half_of(u->stuck);
+	} else {
+		u->next = u->next < u->most / 2 ? 2 * u->next : u->most;
+	}
+}
+
+static void try_fewer(struct upload *u, int error)
+{
+	u->next = u->n_sent / 2;
+	if (error == -EMSGSIZE)
+		u->most = u->next;
+	else
+		u->stuck = u->n_sent;
+}
+
+/* How many of the jobs that are left an error concerns that the first of them has. */
+static size_t count_refused(const struct upload *u, int error)
+{
+	const struct batch *b = &u->batch;
+	struct job *const *jobs = b->jobs + b->n_settled;
+	size_t left = b->n_jobs - b->n_settled, n = 1;
+
+	if (error == -EMSGSIZE)
+		return 1;
+	if (error != -EDQUOT)
+		return left;
+	while (n < left && jobs[n]->bytes >= jobs[0]->bytes)
+		n++;
+	return n;
+}
+
+/* After halving, a full backlog is asked about no more than a job, until that has room. */
+static void give_up(struct upload *u, int error)
+{
+	batch_settle(&u->batch, count_refused(u, error), error);
+	u->stuck = 0;
 }
 
 static void answered(struct task *t, int error)
@@ -72,18 +124,20 @@ static void answered(struct task *t, int error)
 
 	if (submitter_tries_again(&u->base, error))
 		return;
-	if (error == -EMSGSIZE && u->n_sent > 1)
-		u->most = u->n_sent / 2;
+	if (error == 0)
+		accept(u);
+	else if (u->n_sent > 1 && (error == -EMSGSIZE || is_full(error)))
+		try_fewer(u, error);
 	else
-		batch_settle(&u->batch, u->n_sent, error);
+		give_up(u, error);
 	submit(u);
 }
 
 /* --- lines ------------------------------------------------------------------------- */
 
-static void refuse(struct upload *u, unsigned status, const char *why, size_t len)
+static void refuse(struct upload *u, unsigned status, const char *id, const char *why, size_t len)
 {
-	int r = batch_refuse(&u->batch, u->lines.number, status, why, len);
+	int r = batch_refuse(&u->batch, u->lines.number, status, id, why, len);
 	if (r < 0)
 		fail(u, r);
 }
@@ -117,7 +171,9 @@ static void take_text(struct upload *u, const char *text, size_t len)
 		if (r < 0)
 			job_free(job);
 	} else if (r != -ENOMEM) {
-		refuse(u, 400, u->why.data, u->why.len);
+		char *id = text_find_id(text, len);
+		refuse(u, 400, id, u->why.data, u->why.len);
+		free(id);
 		return;
 	}
 	if (r < 0)
@@ -131,7 +187,7 @@ static void take_line(struct upload *u, enum line_kind kind, const char *text, s
 	if (kind == LINE_WHOLE)
 		take_text(u, text, len);
 	else if (kind == LINE_TOO_LONG)
-		refuse(u, 413, too_long, sizeof(too_long) - 1);
+		refuse(u, 413, NULL, too_long, sizeof(too_long) - 1);
 }
 
 /* Jobs that come slowly are not held until there are many: it also keeps the clock of
@@ -259,6 +315,6 @@ struct submitter *upload_lines_create(void)
 		return NULL;
 	}
 	u->base.task.ops = &ops;
-	u->most = BATCH_MAX_LINES;
+	u->most = u->next = BATCH_MAX_LINES;
 	return &u->base;
 }

@@ -53,6 +53,9 @@ class Case(daemon_harness.Case):
     def end_trouble(self):
         os.unlink(self.trouble)
 
+    def await_fetched(self, daemon, n):
+        daemon.await_status(lambda s: s["fetch"]["attempts"] == n, f"{n} fetches have ended")
+
     def start_faulty(self, paths, **variables):
         """A daemon whose disk fails as long as there is trouble."""
         variables.setdefault("WHILE", self.trouble)
@@ -94,7 +97,7 @@ class Database(Case):
         self.check_refusal(daemon, "refused too", error)
         daemon.await_message("the backlog cannot be written")
         self.assertEqual(daemon.get("/healthz").status, 200)  # no reason to restart it
-        self.await_in_flight(0)  # what ran has ended, and cannot be settled yet
+        self.await_fetched(daemon, 2)  # what ran has ended, and cannot be settled yet
         self.assertEqual(request(daemon.socket, "GET", "/v1/jobs/before").status, 200)
         self.assertEqual(len(daemon.records()), 1)
 
@@ -156,7 +159,7 @@ class Database(Case):
         self.submit(daemon, "before", "/delay/0.2")
         self.begin_trouble()
         self.submit(daemon, "refused", code=503)
-        self.await_in_flight(0)
+        self.await_fetched(daemon, 1)
         began = time.monotonic()
         daemon.signal(signal.SIGTERM)
         if twice:
@@ -183,7 +186,7 @@ class Database(Case):
         self.submit(daemon, "before", "/delay/0.1")
         self.begin_trouble()
         self.submit(daemon, "refused", code=503)
-        self.await_in_flight(0)
+        self.await_fetched(daemon, 1)
         durable_harness.kill(daemon)
         self.end_trouble()
         self.check_all(self.daemon())

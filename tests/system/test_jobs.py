@@ -140,7 +140,8 @@ class Single(Case):
         self.await_state(daemon, "w7", "waiting")
 
         self.check_problem(ask(daemon, "DELETE", path_of("busy")), 409, "job busy is running")
-        self.check_problem(ask(daemon, "DELETE", path_of("none")), 404, "there is no job none")
+        self.check_problem(ask(daemon, "DELETE", path_of("none")), 404,
+                           "there is no job none; none was settled so far")
         for job_id in "queued", "later", "w7":
             answer = ask(daemon, "DELETE", path_of(job_id))
             self.assertEqual((answer.status, answer.json),
@@ -168,7 +169,8 @@ class Single(Case):
         self.assertEqual(again["result"]["requeued_from"], "dead0")
         self.check_problem(ask(daemon, "POST", target, b'{"id": "dead0"}'), 409,
                            "job dead0 is not dead, or was requeued before")
-        self.check_problem(ask(daemon, "POST", target, b'{"id": "none"}'), 404, "no job none")
+        self.check_problem(ask(daemon, "POST", target, b'{"id": "none"}'), 404,
+                           "no job none; settled jobs are remembered back to record 1")
         answer = ask(daemon, "POST", target, b'{"all": true}')
         self.assertEqual((answer.status, answer.json), (200, {"requeued": 3}))
         daemon.await_status(lambda s: s["ledger"]["dead"] == 7, "all are dead again")
@@ -181,7 +183,8 @@ class Single(Case):
         daemon.await_records(1)
         for method, target, body in (("GET", "/v1/jobs/p-1", None), ("DELETE", "/v1/jobs/p-1", None),
                                      ("POST", "/v1/control/requeue", b'{"all": true}')):
-            self.check_problem(ask(daemon, method, target, body), 501, "the memory backlog cannot")
+            self.check_problem(ask(daemon, method, target, body), 501,
+                               'the memory backlog cannot do this; set backlog.type to "sqlite"')
         daemon.stop()
 
     def test_requests_in_one_piece_are_answered_in_order(self):
@@ -216,7 +219,43 @@ class Full(Case):
                          [(1, "x", "refused", 429), (2, "y", "refused", 429)])
         self.check_problem(post(daemon, self.stall("x"), "?wait=50ms"), 429, "backlog.max_jobs")
         self.assertEqual(daemon.status()["ledger"]["accepted"], 5)
+        self.assertEqual(daemon.get("/readyz").status, 200)
         daemon.stop()
+
+    def test_as_many_lines_are_taken_as_there_is_room_for(self):
+        daemon = self.start_stalled("backlog: { max_jobs = 200; };")
+        answer, receipts = upload(daemon, [self.stall(f"job-{i}") for i in range(1500)])
+        self.assertEqual(answer.status, 202)
+        self.assertEqual([r.get("code") for r in receipts], [None] * 199 + [429] * 1301)
+        self.assertEqual(daemon.status()["ledger"]["accepted"], 200)
+        daemon.kill()
+
+    def test_large_lines_are_taken_until_the_bytes_are_used_up(self):
+        self.configure('backlog: { type = "memory"; max_jobs = 1000; max_bytes = "4M"; };',
+                       "queue: { capacity = 1; };", 'stop_timeout = "0s";', workers=1)
+        daemon = self.daemon()
+        large, small = "l" * 100000, "s"
+        answer, receipts = upload(daemon, [self.stall(f"job-{i}", meta=small if i == 49 else large)
+                                           for i in range(50)])
+        self.assertEqual(answer.status, 202)
+        codes = [r.get("code") for r in receipts]
+        taken = codes.index(429)
+        self.assertGreaterEqual(taken, 4 * 1024 * 1024 // 101000)
+        self.assertEqual(codes, [None] * taken + [429] * (49 - taken) + [None])
+        daemon.kill()
+
+    def test_who_comes_after_who_waits_is_told_so(self):
+        daemon = self.start_stalled("backlog: { max_jobs = 5; };")
+        self.fill(daemon, 3)
+        thread = threading.Thread(
+            target=lambda: upload(daemon, [self.stall("x"), self.stall("y")], "?wait=1h"))
+        thread.start()
+        daemon.await_status(lambda s: s["backlog"]["submitters_blocked"] == 1, "they wait")
+        self.check_problem(post(daemon, self.stall("z")), 429,
+                           "1 submissions wait for room in the backlog before this one: "
+                           "4 jobs of backlog.max_jobs, 5, are not settled")
+        daemon.stop()
+        thread.join()
 
     def test_who_waits_gets_the_room_that_comes(self):
         daemon = self.start_stalled("backlog: { max_jobs = 5; };")
@@ -262,13 +301,18 @@ class Full(Case):
 
     def test_a_disk_that_is_too_full_takes_no_jobs(self):
         self.configure('backlog: { min_free = "1T"; };')
-        daemon = self.daemon()
+        daemon = self.launch()
+        harness.eventually(lambda: os.path.exists(daemon.socket), "it serves")
+        daemon.await_status(lambda s: s["state"] == "running", "it runs")
         backlog = daemon.status()["backlog"]
         if backlog["free_bytes"] >= backlog["min_free_bytes"]:
             self.skipTest("so much room is there")
         self.check_problem(post(daemon, self.origin.url("/ok")), 507, "backlog.min_free, 1.0 TiB")
         answer, receipts = upload(daemon, [self.stall("x")])
         self.assertEqual((answer.status, receipts[0]["code"]), (507, 507))
+        answer = daemon.get("/readyz")
+        self.assertEqual(answer.status, 503)
+        self.assertIn("backlog.min_free, 1.0 TiB", answer.json["detail"])
         text = harness.run("status", "--socket", daemon.socket).out
         self.assertIn("TAKES NO JOBS: its disk has ", text)
         daemon.stop()
@@ -279,7 +323,7 @@ class Lines(Case):
         self.configure()
         daemon = self.daemon()
         ok = self.origin.url("/ok")
-        body = f'{ok}\n\n# nothing\n{{"url":"{ok}","id":"a"}}\r\nno job\n{{"url":"{ok}","id":"a"}}\n' \
+        body = f'{ok}\n\n# nothing\n{{"url":"{ok}","id":"a"}}\r\n{{"id":"b"}}\n{{"url":"{ok}","id":"a"}}\n' \
                f'{{"url":"{ok}?","id":"a"}}\n' + "x" * 1048577 + f"\n  {ok}"
         answer = ask(daemon, "POST", "/v1/jobs", body.encode(), NDJSON)
         self.assertEqual(answer.status, 202)
@@ -288,6 +332,7 @@ class Lines(Case):
                          [(1, "accepted", None), (4, "accepted", None), (5, "refused", 400),
                           (6, "known", None), (7, "refused", 409), (8, "refused", 413),
                           (9, "accepted", None)])
+        self.assertEqual([r["id"] for r in receipts if r["status"] == "refused"], ["b", "a", None])
         ids = [r["id"] for r in receipts if r["status"] == "accepted"]
         self.check_records(daemon.await_records(3), ids)
         daemon.stop()

@@ -28,6 +28,9 @@ static struct {
 	unsigned withdrawn; /* times that a submission was asked back for */
 	bool withdraws;     /* whether it is given */
 	uint64_t last_number; /* that was given out */
+	bool limited;       /* it answers by itself: it has room for so many jobs */
+	size_t room;
+	unsigned asked;     /* submissions that it answered so */
 	struct query *query;
 
 	struct engine_whereabouts at;
@@ -58,12 +61,45 @@ static inline bool mock_is_on(void)
 	return on;
 }
 
+/* Answers a submission with 0: every job is accepted unless a receipt says something else. */
+static inline void mock_accept(struct submission *s, const struct receipt *receipts)
+{
+	mutex_lock(&mock.lock);
+	uint64_t number = mock.last_number;
+	mock.last_number += s->n;
+	mutex_unlock(&mock.lock);
+	for (size_t i = 0; i < s->n; i++) {
+		s->receipts[i] = receipts ? receipts[i]
+		                          : (struct receipt) { .kind = RECEIPT_ACCEPTED,
+		                                               .number = ++number };
+		job_free(s->jobs[i]); /* fetched already: nobody may look at it any more */
+	}
+	s->done(s, 0);
+}
+
+/* Answers it if it is to answer by itself. */
+static inline bool mock_answers(struct submission *s)
+{
+	mutex_lock(&mock.lock);
+	bool limited = mock.limited, fits = s->n <= mock.room;
+	mock.asked += limited;
+	mock.room -= limited && fits ? s->n : 0;
+	mutex_unlock(&mock.lock);
+	if (limited && fits)
+		mock_accept(s, NULL);
+	else if (limited)
+		s->done(s, -EAGAIN);
+	return limited;
+}
+
 void __wrap_engine_submit(struct engine *e, struct submission *s)
 {
 	if (!mock_is_on()) {
 		__real_engine_submit(e, s);
 		return;
 	}
+	if (mock_answers(s))
+		return;
 	mutex_lock(&mock.lock);
 	if (mock.n_held == MOCK_MAX)
 		abort();
@@ -161,6 +197,7 @@ static inline void mock_begin(void)
 	mock.withdrawn = mock.cancelled = mock.cancelled_unqueued = 0;
 	mock.cancel_error = 0;
 	mock.last_number = 0;
+	mock.limited = false;
 	mock.at = (struct engine_whereabouts) { 0 };
 	mock.figures = (struct backlog_stats) {
 		.held_jobs = 12, .max_jobs = 12, .max_bytes = 4096,
@@ -193,6 +230,24 @@ static inline void mock_wait(const char *what) REQUIRES(mock.lock)
 	}
 }
 
+/* From now on it answers by itself, with room for so many jobs. */
+static inline void mock_limit(size_t room)
+{
+	mutex_lock(&mock.lock);
+	mock.limited = true;
+	mock.room = room;
+	mock.asked = 0;
+	mutex_unlock(&mock.lock);
+}
+
+static inline unsigned mock_count_asked(void)
+{
+	mutex_lock(&mock.lock);
+	unsigned n = mock.asked;
+	mutex_unlock(&mock.lock);
+	return n;
+}
+
 /* Waits until so many submissions are at the backlog. */
 static inline void mock_await_held(size_t n)
 {
@@ -220,22 +275,6 @@ static inline struct submission *mock_take(void)
 	memmove(mock.held, mock.held + 1, mock.n_held * sizeof(mock.held[0]));
 	mutex_unlock(&mock.lock);
 	return s;
-}
-
-/* Answers it with 0: every job is accepted unless a receipt says something else. */
-static inline void mock_accept(struct submission *s, const struct receipt *receipts)
-{
-	mutex_lock(&mock.lock);
-	uint64_t number = mock.last_number;
-	mock.last_number += s->n;
-	mutex_unlock(&mock.lock);
-	for (size_t i = 0; i < s->n; i++) {
-		s->receipts[i] = receipts ? receipts[i]
-		                          : (struct receipt) { .kind = RECEIPT_ACCEPTED,
-		                                               .number = ++number };
-		job_free(s->jobs[i]); /* fetched already: nobody may look at it any more */
-	}
-	s->done(s, 0);
 }
 
 static inline struct query *mock_take_query(void)

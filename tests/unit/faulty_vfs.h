@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VFS of SQLite's (sqlite.org/vfs.html) around the usual one, whose writes, syncs and
- * truncations fail when told to. */
+ * truncations fail when faults.h says. */
 #ifndef PENSTOCK_TESTS_FAULTY_VFS_H
 #define PENSTOCK_TESTS_FAULTY_VFS_H
 
+#include "faults.h"
 #include "unit.h"
 
 #include <sqlite3.h>
-#include <stdatomic.h>
 #include <string.h>
 
 struct faulty_file {
@@ -17,32 +17,7 @@ struct faulty_file {
 
 static struct {
 	sqlite3_vfs vfs, *real;
-	atomic_long left;   /* calls that still succeed */
-	atomic_long broken; /* calls after them that fail */
-	atomic_int code;    /* with this */
-	atomic_long failed; /* how many have */
-} faults;
-
-/* The calls from the n-th on fail, 'times' of them. */
-static inline void faults_arm(long n, long times, int code)
-{
-	faults.failed = 0;
-	faults.code = code;
-	faults.broken = times;
-	faults.left = n - 1;
-}
-
-static inline void faults_end(void) { faults.broken = 0; }
-
-static inline int faults_next(void)
-{
-	if (atomic_fetch_sub(&faults.left, 1) > 0)
-		return SQLITE_OK;
-	if (atomic_fetch_sub(&faults.broken, 1) <= 0)
-		return SQLITE_OK;
-	faults.failed++;
-	return faults.code;
-}
+} faulty;
 
 static inline sqlite3_file *faulty_real(sqlite3_file *f) { return ((struct faulty_file *) f)->real; }
 
@@ -101,7 +76,7 @@ static inline int faulty_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_f
 
 	(void) vfs;
 	mine->real = (sqlite3_file *) (mine + 1);
-	int code = faults.real->xOpen(faults.real, name, mine->real, flags, ret_flags);
+	int code = faulty.real->xOpen(faulty.real, name, mine->real, flags, ret_flags);
 	mine->base.pMethods = mine->real->pMethods ? &methods : NULL;
 	return code;
 }
@@ -109,12 +84,12 @@ static inline int faulty_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_f
 /* From now on every database is opened through it. */
 static inline void faults_install(void)
 {
-	faults.real = sqlite3_vfs_find(NULL);
-	faults.vfs = *faults.real;
-	faults.vfs.zName = "faulty";
-	faults.vfs.szOsFile += (int) sizeof(struct faulty_file);
-	faults.vfs.xOpen = faulty_open;
-	if (sqlite3_vfs_register(&faults.vfs, 1) != SQLITE_OK)
+	faulty.real = sqlite3_vfs_find(NULL);
+	faulty.vfs = *faulty.real;
+	faulty.vfs.zName = "faulty";
+	faulty.vfs.szOsFile += (int) sizeof(struct faulty_file);
+	faulty.vfs.xOpen = faulty_open;
+	if (sqlite3_vfs_register(&faulty.vfs, 1) != SQLITE_OK)
 		abort();
 }
 

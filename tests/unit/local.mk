@@ -8,6 +8,8 @@ EXTRA_DIST += \
 	tests/unit/directory_stage.h \
 	tests/unit/dns_server.h \
 	tests/unit/engine_stage.h \
+	tests/unit/failing_malloc.h \
+	tests/unit/faults.h \
 	tests/unit/faulty_vfs.h \
 	tests/unit/fetch_stage.h \
 	tests/unit/job_maker.h \
@@ -16,6 +18,7 @@ EXTRA_DIST += \
 	tests/unit/seed.h \
 	tests/unit/source_stage.h \
 	tests/unit/sqlite_stage.h \
+	tests/unit/sqlite_steps.h \
 	tests/unit/stub_jobs.h \
 	tests/unit/unit.h \
 	tests/unit/wire_server.h
@@ -270,6 +273,11 @@ TESTS += tests/unit/test_sqlite_files
 tests_unit_test_sqlite_files_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_files_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_memory
+TESTS += tests/unit/test_sqlite_memory
+tests_unit_test_sqlite_memory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_memory_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_order
 TESTS += tests/unit/test_sqlite_order
 tests_unit_test_sqlite_order_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -334,5 +342,8 @@ tests_unit_test_control_upload_LDFLAGS = $(CONTROL_MOCK)
 tests_unit_test_control_waits_LDFLAGS = $(CONTROL_MOCK)
 
 # Fails each allocation in turn.
-tests_unit_test_no_memory_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray
+FAILING_MALLOC = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray \
+	-Wl,--wrap=strdup,--wrap=strndup,--wrap=asprintf,--wrap=__asprintf_chk
+tests_unit_test_no_memory_LDFLAGS = $(FAILING_MALLOC)
+tests_unit_test_sqlite_memory_LDFLAGS = $(FAILING_MALLOC)

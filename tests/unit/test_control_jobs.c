@@ -86,6 +86,42 @@ static void test_the_status_has_what_the_database_says(void)
 	end();
 }
 
+/* What /readyz says of a backlog like this. */
+static void expect_ready(struct backlog_stats figures, int status, const char *words)
+{
+	mutex_lock(&mock.lock);
+	mock.figures = figures;
+	mutex_unlock(&mock.lock);
+	struct wire w = send_request("GET", "/readyz");
+	expect_heard(&w, status, words);
+	wire_close(&w);
+}
+
+static void test_it_is_ready_while_jobs_can_be_taken(void)
+{
+	struct backlog_stats b = { .held_jobs = 12, .max_jobs = 12, .held_bytes = 4096,
+		                   .max_bytes = 4096, .submitters_blocked = 5,
+		                   .free_bytes = 2048, .min_free_bytes = 2048 };
+
+	begin();
+	control_set_phase(stage.control, CONTROL_READY);
+	expect_ready(b, 200, "ready\n"); /* only full */
+	b.free_bytes--;
+	expect_ready(b, 503, "has 2.0 KiB free, of which backlog.min_free, 2.0 KiB, are not for new");
+	b.error = -EROFS;
+	expect_ready(b, 503, "\"status\": 503, \"detail\": \"the backlog's database cannot be used: "
+	                     "Read-only file system\"");
+	b.free_bytes = 2048;
+	b.error = -ENOSPC;
+	expect_ready(b, 503, "the disk of the backlog is full");
+	b.error = 0;
+	expect_ready(b, 200, "ready\n");
+	control_set_phase(stage.control, CONTROL_STOPPING);
+	b.error = -EROFS;
+	expect_ready(b, 503, "stopping");
+	end();
+}
+
 /* --- GET ------------------------------------------------------------------------------ */
 
 static void expect_state(struct query answer, const char *body)
@@ -180,8 +216,8 @@ static void test_what_cannot_be_said_has_its_reason(void)
 		int status;
 		const char *words;
 	} cases[] = {
-		{ -ENOENT, 404, "there is no job x\"" },
-		{ -EOPNOTSUPP, 501, "the sqlite backlog cannot do this" },
+		{ -ENOENT, 404, "there is no job x; none was settled so far\"" },
+		{ -EOPNOTSUPP, 501, "cannot do this; set backlog.type to \\\"sqlite\\\"" },
 		{ -EPIPE, 503, "the daemon is stopping" },
 		{ -EIO, 503, "the backlog's database cannot be used: Input/output error" },
 		{ -EUCLEAN, 503, "Retry-After: 1\r\n" },
@@ -195,9 +231,15 @@ static void test_what_cannot_be_said_has_its_reason(void)
 		               cases[i].status, cases[i].words);
 	}
 	mutex_lock(&mock.lock);
+	mock.figures.last_seq = 200;
+	mutex_unlock(&mock.lock);
+	expect_refusal("GET", "/v1/jobs/x", QUERY_FIND, "x", -ENOENT, 404,
+	               "there is no job x; no settled job is remembered any more\"");
+	mutex_lock(&mock.lock);
 	mock.figures.remembered_seq = 123;
 	mutex_unlock(&mock.lock);
-	expect_refusal("GET", "/v1/jobs/x", QUERY_FIND, "x", -ENOENT, 404, "records from 123 on are");
+	expect_refusal("GET", "/v1/jobs/x", QUERY_FIND, "x", -ENOENT, 404,
+	               "there is no job x; settled jobs are remembered back to record 123\"");
 	end();
 }
 
@@ -358,6 +400,7 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "the status has what the database says",
 		  test_the_status_has_what_the_database_says },
+		{ "it is ready while jobs can be taken", test_it_is_ready_while_jobs_can_be_taken },
 		{ "a job that waits says so", test_a_job_that_waits_says_so },
 		{ "a job that is out is looked for", test_a_job_that_is_out_is_looked_for },
 		{ "a settled job has its record", test_a_settled_job_has_its_record },

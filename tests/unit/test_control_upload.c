@@ -104,6 +104,35 @@ static void test_each_refusal_has_its_status_and_its_words(void)
 	end();
 }
 
+static void test_who_comes_after_others_that_wait_is_told_so(void)
+{
+	static const struct {
+		int error;
+		const char *words;
+	} cases[] = {
+		{ -EAGAIN, "\"3 submissions wait for room in the backlog before this one: "
+		           "7 jobs of backlog.max_jobs, 12, are not settled\"" },
+		{ -EDQUOT, "\"3 submissions wait for room in the backlog before this one: "
+		           "1.0 KiB of backlog.max_bytes, 4.0 KiB, are taken\"" },
+	};
+
+	begin();
+	mutex_lock(&mock.lock);
+	mock.figures.submitters_blocked = 3;
+	mock.figures.held_jobs = 7;
+	mock.figures.held_bytes = 1024;
+	mutex_unlock(&mock.lock);
+	struct wire w = wire_open();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		wire_post(&w, "/v1/jobs", ONE, LINE("x"));
+		struct submission *s = mock_take();
+		s->done(s, cases[i].error);
+		expect_heard(&w, 429, cases[i].words);
+	}
+	wire_close(&w);
+	end();
+}
+
 static void test_what_is_no_job_is_refused(void)
 {
 	static const struct {
@@ -116,7 +145,11 @@ static void test_what_is_no_job_is_refused(void)
 		{ "/v1/jobs", ONE, "{\"url\": \"ftp://x/\"}", 400, "only http and https" },
 		{ "/v1/jobs", ONE, "{\"urn\": \"x\"}", 400, "unknown key \\\"urn\\\"" },
 		{ "/v1/jobs", ONE, "no url", 400, "not an absolute http or https URL" },
-		{ "/v1/jobs", "", NOBODY "\n" NOBODY "\n", 400, "send many jobs as application/x-ndjson" },
+		{ "/v1/jobs", "", NOBODY "\n" NOBODY "\n", 400, "many jobs go as application/x-ndjson" },
+		{ "/v1/jobs", "", NOBODY "#a" NOBODY "b c", 400, "with curl by --data-binary" },
+		{ "/v1/jobs", "", "{\"url\":\"https://x/\"}{\"url\":\"http://x/\"}", 400,
+		  "with curl by --data-binary" },
+		{ "/v1/jobs", "", NOBODY "a b", 400, "Bad path: " NOBODY "a b\"" },
 		{ "/v1/jobs?wait=2h", ONE, "x", 400, "wait=2h must be a time of up to 1h" },
 		{ "/v1/jobs?wait=", ONE, "x", 400, "wait= must be a time" },
 		{ "/v1/jobs", NDJSON, "", 400, "there is no job in the body" },
@@ -205,20 +238,15 @@ static void test_the_status_is_of_the_first_refusal_if_nothing_was_taken(void)
 	end();
 }
 
-static void test_a_batch_that_never_fits_is_split(void)
-{
-	static const struct {
-		size_t n;
-		int error;
-	} steps[] = {
-		{ 5, -EMSGSIZE }, { 2, -EMSGSIZE }, { 1, 0 }, { 1, -EMSGSIZE }, { 1, -EAGAIN },
-		{ 1, 0 },         { 1, 0 },
-	};
+/* So many jobs are asked about, and this is said of them. */
+struct step {
+	size_t n;
+	int error;
+};
 
-	begin();
-	struct wire w = wire_open();
-	wire_post(&w, "/v1/jobs", NDJSON, LINE("a") LINE("b") LINE("c") LINE("d") NOBODY);
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+static void go_through(const struct step *steps, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
 		struct submission *s = mock_take();
 		CU_ASSERT_EQUAL_FATAL(s->n, steps[i].n);
 		if (steps[i].error == 0)
@@ -226,16 +254,197 @@ static void test_a_batch_that_never_fits_is_split(void)
 		else
 			s->done(s, steps[i].error);
 	}
+}
+
+static void test_a_batch_that_never_fits_is_split(void)
+{
+	static const struct step steps[] = {
+		{ 5, -EMSGSIZE }, { 2, -EMSGSIZE }, { 1, 0 }, { 1, -EMSGSIZE },
+		{ 1, -EMSGSIZE }, { 1, 0 },         { 1, 0 },
+	};
+
+	begin();
+	struct wire w = wire_open();
+	wire_post(&w, "/v1/jobs", NDJSON, LINE("a") LINE("b") LINE("c") LINE("d") NOBODY);
+	go_through(steps, ARRAY_LEN(steps));
 	struct heard h = wire_hear(&w);
 	CU_ASSERT_EQUAL(h.status, 202);
 	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "{\"line\":1,\"id\":\"a\",\"status\":\"accepted\"}"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "\"id\":\"b\",\"status\":\"refused\",\"code\":413"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "\"id\":\"c\",\"status\":\"refused\",\"code\":429"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "\"id\":\"c\",\"status\":\"refused\",\"code\":413"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "{\"line\":4,\"id\":\"d\",\"status\":\"accepted\"}"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "{\"line\":5,\"id\":\"p-3\",\"status\":\"accepted\"}"));
 	heard_done(&h);
 	wire_close(&w);
 	end();
+}
+
+/* The upload has these receipts: '+' for one that was taken, otherwise its code's last digit. */
+static void expect_receipts(struct wire *w, int status, const char *codes)
+{
+	struct heard h = wire_hear(w);
+	const char *at = h.body;
+	struct buf seen = { 0 };
+
+	CU_ASSERT_EQUAL_FATAL(h.status, status);
+	for (unsigned line = 1; *at != '\0'; line++) {
+		json_t *receipt = json_loads(at, JSON_DISABLE_EOF_CHECK, NULL);
+		json_int_t code = json_integer_value(json_object_get(receipt, "code"));
+		CU_ASSERT_EQUAL(json_integer_value(json_object_get(receipt, "line")), line);
+		buf_add_char(&seen, code == 0 ? '+' : "0123456789"[code % 10]);
+		json_decref(receipt);
+		at = strchr(at, '\n') + 1;
+	}
+	buf_add_char(&seen, '\0');
+	CU_ASSERT_STRING_EQUAL(seen.data, codes);
+	buf_done(&seen);
+	heard_done(&h);
+}
+
+static void test_what_has_room_is_taken_and_the_rest_refused(void)
+{
+	enum { LINES = 1500, BATCHES = 3 };
+	static const size_t rooms[] = { 0, 1, 2, 199, 511, 512, 513, 1024, 1400, 1499, 1500, 2000 };
+	struct buf lines = { 0 };
+	char codes[LINES + 1] = "";
+
+	for (int i = 0; i < LINES; i++)
+		buf_add_str(&lines, NOBODY "\n");
+	buf_add_char(&lines, '\0');
+	begin();
+	for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
+		struct wire w = wire_open();
+		size_t taken = rooms[i] < LINES ? rooms[i] : LINES;
+		memset(codes, '+', taken);
+		memset(codes + taken, '9', LINES - taken);
+		mock_limit(rooms[i]);
+		wire_post(&w, "/v1/jobs", NDJSON, lines.data);
+		expect_receipts(&w, taken > 0 ? 202 : 429, codes);
+		CU_ASSERT_TRUE(mock_count_asked() <= BATCHES + 10);
+		wire_close(&w);
+	}
+	end();
+	buf_done(&lines);
+}
+
+static void test_a_full_backlog_is_asked_about_one_job_until_there_is_room(void)
+{
+	static const struct step steps[] = {
+		{ 512, -EAGAIN }, { 256, -EAGAIN }, { 128, -EAGAIN }, { 64, -EAGAIN },
+		{ 32, -EAGAIN },  { 16, -EAGAIN },  { 8, -EAGAIN },   { 4, -EAGAIN },
+		{ 2, -EAGAIN },   { 1, -EAGAIN },   { 1, -EAGAIN },   { 1, 0 },
+		{ 2, 0 },         { 4, 0 },         { 8, -EAGAIN },   { 4, 0 },
+		{ 2, -EAGAIN },   { 1, 0 },         { 1, 0 },         { 1, 0 },
+		{ 2, 0 },         { 4, 0 },         { 1, 0 },
+	};
+	char codes[512 + 512 + 21 + 1] = "";
+	struct buf lines = { 0 };
+
+	for (size_t i = 0; i < sizeof(codes) - 1; i++)
+		buf_add_str(&lines, NOBODY "\n");
+	buf_add_char(&lines, '\0');
+	memset(codes, '9', 1024);
+	memset(codes + 1024, '+', sizeof(codes) - 1 - 1024);
+	begin();
+	struct wire w = wire_open();
+	wire_post(&w, "/v1/jobs", NDJSON, lines.data);
+	go_through(steps, ARRAY_LEN(steps));
+	expect_receipts(&w, 202, codes);
+	wire_close(&w);
+	end();
+	buf_done(&lines);
+}
+
+static void test_a_smaller_job_may_have_room_behind_a_larger_one(void)
+{
+	static const struct step steps[] = {
+		{ 6, -EDQUOT }, { 3, -EDQUOT }, { 1, 0 }, { 1, -EDQUOT }, { 1, -EDQUOT }, { 1, 0 },
+	};
+
+	begin();
+	struct wire w = wire_open();
+	wire_post(&w, "/v1/jobs", NDJSON,
+	          NOBODY "\n" NOBODY "long\n" NOBODY "longer\n" NOBODY "long\n" NOBODY "a\n" NOBODY);
+	go_through(steps, ARRAY_LEN(steps));
+	expect_receipts(&w, 202, "+9999+");
+	wire_close(&w);
+	end();
+}
+
+static void test_what_is_wrong_with_the_disk_is_so_for_a_whole_batch(void)
+{
+	static const struct step steps[] = { { 5, -EAGAIN }, { 2, 0 }, { 1, -EIO } };
+	static const struct step next[] = { { 2, -EIO } };
+
+	begin();
+	struct wire w = wire_open();
+	wire_post(&w, "/v1/jobs", NDJSON, LINE("a") LINE("b") LINE("c") LINE("d") NOBODY);
+	go_through(steps, ARRAY_LEN(steps));
+	expect_receipts(&w, 202, "++333");
+	wire_post(&w, "/v1/jobs", NDJSON, LINE("a") LINE("b"));
+	go_through(next, ARRAY_LEN(next));
+	expect_receipts(&w, 503, "33");
+	wire_close(&w);
+	end();
+}
+
+static void test_a_refused_line_keeps_its_id(void)
+{
+	static const struct {
+		const char *line;
+		const char *id; /* as in the receipt */
+	} cases[] = {
+		{ "{\"id\":\"x\"}", "\"x\"" },
+		{ "  {\"urn\": [1,2], \"id\": \"\u00fc\\\"\" }\r", "\"\u00fc\\\"\"" },
+		{ "{\"url\":\"" NOBODY "\",\"id\":\"p-1\"}", "\"p-1\"" },
+		{ "{\"id\":5}", "null" },
+		{ "{\"id\":\"\"}", "null" },
+		{ "{\"id\":\"x\",\"id\":\"y\"}", "null" },
+		{ "{\"id\":\"a\\u0000b\"}", "null" },
+		{ "{\"id\":\"x\"", "null" },
+		{ "[\"id\",\"x\"]", "null" },
+	};
+
+	begin();
+	struct wire w = wire_open();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char receipt[64];
+		(void) snprintf(receipt, sizeof(receipt),
+		                "{\"line\":1,\"id\":%s,\"status\":\"refused\",\"code\":400,", cases[i].id);
+		wire_post(&w, "/v1/jobs", NDJSON, cases[i].line);
+		expect_heard(&w, 400, receipt);
+	}
+	wire_close(&w);
+	end();
+}
+
+static void test_ids_that_take_much_memory_are_left_out(void)
+{
+	struct buf b = { 0 };
+
+	for (int i = 0; i < 2; i++) {
+		buf_add_str(&b, "{\"id\":\"");
+		for (int k = 0; k < 256 + i; k++)
+			buf_add_char(&b, 'x');
+		buf_add_str(&b, "\"}\n");
+	}
+	buf_add_str(&b, "{\"id\":\"x\",\"meta\":[0");
+	for (int i = 0; i < JOB_MAX_VALUES; i++)
+		buf_add_str(&b, ",0");
+	buf_add_str(&b, "]}");
+	buf_add_char(&b, '\0');
+	begin();
+	struct wire w = wire_open();
+	wire_post(&w, "/v1/jobs", NDJSON, b.data);
+	struct heard h = wire_hear(&w);
+	CU_ASSERT_EQUAL_FATAL(h.status, 400);
+	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "{\"line\":1,\"id\":\"xxx"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "{\"line\":2,\"id\":null"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(h.body, "{\"line\":3,\"id\":null"));
+	heard_done(&h);
+	wire_close(&w);
+	end();
+	buf_done(&b);
 }
 
 /* Sends as much as goes without waiting; returns how much of it that is. */
@@ -457,12 +666,24 @@ int main(void)
 		{ "a known id is said to be known", test_a_known_id_is_said_to_be_known },
 		{ "each refusal has its status and its words",
 		  test_each_refusal_has_its_status_and_its_words },
+		{ "who comes after others that wait is told so",
+		  test_who_comes_after_others_that_wait_is_told_so },
 		{ "what is no job is refused", test_what_is_no_job_is_refused },
 		{ "a large body is not a job", test_a_large_body_is_not_a_job },
 		{ "each line has its receipt, in order", test_each_line_has_its_receipt_in_order },
 		{ "the status is of the first refusal if nothing was taken",
 		  test_the_status_is_of_the_first_refusal_if_nothing_was_taken },
 		{ "a batch that never fits is split", test_a_batch_that_never_fits_is_split },
+		{ "what has room is taken and the rest refused",
+		  test_what_has_room_is_taken_and_the_rest_refused },
+		{ "a full backlog is asked about one job until there is room",
+		  test_a_full_backlog_is_asked_about_one_job_until_there_is_room },
+		{ "a smaller job may have room behind a larger one",
+		  test_a_smaller_job_may_have_room_behind_a_larger_one },
+		{ "what is wrong with the disk is so for a whole batch",
+		  test_what_is_wrong_with_the_disk_is_so_for_a_whole_batch },
+		{ "a refused line keeps its id", test_a_refused_line_keeps_its_id },
+		{ "ids that take much memory are left out", test_ids_that_take_much_memory_are_left_out },
 		{ "nothing is read while a batch is at the backlog",
 		  test_nothing_is_read_while_a_batch_is_at_the_backlog },
 		{ "chunks may be as small as they like", test_chunks_may_be_as_small_as_they_like },

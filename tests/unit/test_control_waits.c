@@ -51,9 +51,40 @@ static void test_a_wait_in_vain_ends_with_a_last_attempt(void)
 	s = mock_take();
 	CU_ASSERT_FALSE(s->waits);
 	s->done(s, -EAGAIN);
+	s = mock_take(); /* half of it, for which there is no time left */
+	CU_ASSERT_EQUAL(s->n, 1);
+	CU_ASSERT_FALSE(s->waits);
+	s->done(s, -EAGAIN);
 	expect_heard(&w, 429, "{\"line\":2,\"id\":null,\"status\":\"refused\",\"code\":429,");
 	wire_close(&w);
 	end();
+}
+
+static void test_each_batch_waits_anew(void)
+{
+	struct buf body = { 0 };
+
+	for (int i = 0; i < 513; i++)
+		buf_add_str(&body, NOBODY "\n");
+	buf_add_char(&body, '\0');
+	begin_with(usual);
+	struct wire w = wire_open();
+	wire_post(&w, "/v1/jobs?wait=1ms", NDJSON, body.data);
+	mock_await_withdrawn(1);
+	for (size_t n = 512; n > 0; n /= 2) {
+		struct submission *s = mock_take();
+		CU_ASSERT_EQUAL(s->n, n);
+		CU_ASSERT_FALSE(s->waits);
+		s->done(s, -EAGAIN);
+	}
+	mock_await_withdrawn(2);
+	struct submission *s = mock_take();
+	CU_ASSERT_FALSE(s->waits);
+	mock_accept(s, NULL);
+	expect_heard(&w, 202, "{\"line\":513,\"id\":\"p-1\",\"status\":\"accepted\"}");
+	wire_close(&w);
+	end();
+	buf_done(&body);
 }
 
 static void test_what_cannot_be_withdrawn_is_waited_for(void)
@@ -324,6 +355,7 @@ int main(void)
 {
 	static CU_TestInfo tests[] = {
 		{ "a wait in vain ends with a last attempt", test_a_wait_in_vain_ends_with_a_last_attempt },
+		{ "each batch waits anew", test_each_batch_waits_anew },
 		{ "what cannot be withdrawn is waited for", test_what_cannot_be_withdrawn_is_waited_for },
 		{ "a backlog that does not answer is not waited for",
 		  test_a_backlog_that_does_not_answer_is_not_waited_for },

@@ -2,77 +2,17 @@
 /*
  * Fails each allocation in turn, ours and then the libraries', until a call gets by
  * without a failure: it must report each one, leave nothing behind and work the next time.
- *
- * To be linked with -Wl,--wrap= for malloc, calloc, realloc and reallocarray; without
- * that the test is skipped.
  */
 #include "backlog_calls.h"
 #include "base/buf.h"
+#include "failing_malloc.h"
 #include "job/job.h"
 #include "queue/queue.h"
 #include "stub_jobs.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-
-/* The linker's names: calls of malloc() go to the first, and this is the real one. */
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-void *__real_malloc(size_t size) __attribute__((weak));
-void *__real_calloc(size_t n, size_t size) __attribute__((weak));
-void *__real_realloc(void *p, size_t size) __attribute__((weak));
-void *__real_reallocarray(void *p, size_t n, size_t size) __attribute__((weak));
-
-/* Allocations until the one that fails; 0: none does. */
-static unsigned until_failure;
-static bool has_failed;
-
-/* Whether those of the libraries count, too. */
-static bool in_libraries;
-
-static bool fails_now(void)
-{
-	if (until_failure == 0 || --until_failure > 0)
-		return false;
-	has_failed = true;
-	return true;
-}
-
-void *__wrap_malloc(size_t size) { return fails_now() ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t n, size_t size) { return fails_now() ? NULL : __real_calloc(n, size); }
-void *__wrap_realloc(void *p, size_t size) { return fails_now() ? NULL : __real_realloc(p, size); }
-
-void *__wrap_reallocarray(void *p, size_t n, size_t size)
-{
-	return fails_now() ? NULL : __real_reallocarray(p, n, size);
-}
-
-/* What the libraries are given instead of malloc() and the others. */
-static void *library_malloc(size_t size)
-{
-	return in_libraries ? malloc(size) : __real_malloc(size);
-}
-
-static void *library_calloc(size_t n, size_t size)
-{
-	return in_libraries ? calloc(n, size) : __real_calloc(n, size);
-}
-
-static void *library_realloc(void *p, size_t size)
-{
-	return in_libraries ? realloc(p, size) : __real_realloc(p, size);
-}
-
-static char *library_strdup(const char *text)
-{
-	char *copy = library_malloc(strlen(text) + 1);
-	return copy ? strcpy(copy, text) : NULL;
-}
 
 /* Runs 'attempt' with its first allocation failing, then its second, and so on, until
  * no more is made.  Returns how many there were. */
@@ -81,15 +21,14 @@ static unsigned fail_each(int (*attempt)(void *arg), void *arg, bool other_error
 	unsigned n = 0;
 
 	do {
-		has_failed = false;
-		until_failure = ++n;
+		faults_arm(++n, 1, 1);
 		int r = attempt(arg);
-		until_failure = 0;
-		bool right = has_failed ? r == -ENOMEM || (other_errors && r == -EINVAL) : r == 0;
+		faults_end();
+		bool right = faults.failed > 0 ? r == -ENOMEM || (other_errors && r == -EINVAL) : r == 0;
 		if (!right)
 			(void) printf("\nallocation %u: %d ", n, r);
 		CU_ASSERT_TRUE(right);
-	} while (has_failed);
+	} while (faults.failed > 0);
 	return n - 1;
 }
 
@@ -109,12 +48,12 @@ static int make_backlog(void *arg)
 {
 	struct job *jobs[100]; /* more than a first allocation has room for */
 	struct backlog *b = NULL;
-	unsigned planned = until_failure;
+	long planned = faults.broken;
 
 	(void) arg;
-	until_failure = 0;
+	faults_end();
 	stub_jobs(jobs, ARRAY_LEN(jobs), 1);
-	until_failure = planned;
+	faults.broken = planned;
 	int r = create_memory_backlog(1000, 1000, &b);
 	if (r == 0)
 		r = submit_jobs(b, jobs, ARRAY_LEN(jobs));
@@ -197,9 +136,9 @@ static void test_jobs_with_a_library_that_fails(void)
 		CU_ASSERT_TRUE(fail_each(parse_line, &line, lines[i].vague) > 5);
 
 		/* The first failure of all is always called by its name. */
-		until_failure = 1;
+		faults_arm(1, 1, 1);
 		CU_ASSERT_EQUAL(parse_line(&line), -ENOMEM);
-		until_failure = 0;
+		faults_end();
 		url_parser_free(line.parser);
 	}
 	in_libraries = false;
@@ -247,9 +186,9 @@ static void test_a_plain_url_takes_one_allocation(void)
 	url_parser_free(line.parser);
 
 	CU_ASSERT_EQUAL_FATAL(buf_reserve(&b, strlen(line.text)), 0);
-	until_failure = 1;
+	faults_arm(1, 1, 1);
 	job_write(&job, &b);
-	until_failure = 0;
+	faults_end();
 	CU_ASSERT_EQUAL(b.len, strlen(line.text));
 	buf_done(&b);
 }
@@ -285,12 +224,8 @@ int main(void)
 		CU_TEST_INFO_NULL,
 	};
 
-	if (!__real_malloc)
+	if (!failing_malloc_install())
 		return 77; /* skipped: not linked as it must be */
-	json_set_alloc_funcs(library_malloc, free);
-	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, library_malloc, free, library_realloc,
-	                         library_strdup, library_calloc) != CURLE_OK)
-		return EXIT_FAILURE;
 	int status = unit_run("no_memory", tests);
 	curl_global_cleanup();
 	return status;

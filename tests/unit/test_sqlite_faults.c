@@ -3,87 +3,29 @@
  * sqlite.h on a disk that fails: at every single write, sync and truncation of a life of
  * the backlog in turn.  What fails has changed nothing and succeeds when it is repeated.
  */
-#include "sqlite_stage.h"
+#include "sqlite_steps.h"
 
 #include "faulty_vfs.h"
 
-static void expect_disk_error(int r)
-{
-	CU_ASSERT_TRUE(r == -ENOSPC || r == -EIO);
-}
+static bool is_disk_error(int r) { return r == -ENOSPC || r == -EIO; }
 
-/* Any commit ends the second that submissions are refused for after a failure. */
-static void mend(struct stage *s)
-{
-	int r;
-
-	while ((r = backlog_mark(s->b, 0, "mended")) < 0)
-		expect_disk_error(r);
-	CU_ASSERT_EQUAL(stage_stats(s).error, 0);
-}
-
-static void open_in_the_end(struct stage *s)
-{
-	struct buf why = { 0 };
-	int r;
-
-	while ((r = sqlite_backlog_open(&s->options, &s->b, &why)) < 0) {
-		expect_disk_error(r);
-		CU_ASSERT_TRUE(why.len > 0);
-		CU_ASSERT_TRUE_FATAL(faults.failed > 0);
-	}
-	buf_done(&why);
-}
-
-static void submit_in_the_end(struct stage *s, const char *cursor, size_t held)
+static void submit_three(struct stage *s, const char *cursor, enum receipt_kind first)
 {
 	static const char *const lines[] = { "{\"url\":\"http://a/\",\"id\":\"x\"}", "http://b/",
 		                             ("{\"url\":\"http://c/\",\"not_before\":"
 		                              "\"2099-01-01T00:00:00Z\"}") };
-	struct job *jobs[3];
 	struct receipt receipts[3];
-	struct submission sub = { .jobs = jobs, .n = 3, .receipts = receipts, .source = "s",
-		                  .cursor = cursor };
-	int r;
 
-	for (size_t i = 0; i < 3; i++)
-		jobs[i] = make_job(&s->maker, lines[i]);
-	while ((r = backlog_submit_and_wait(s->b, &sub)) < 0) {
-		expect_disk_error(r);
-		CU_ASSERT_EQUAL(stage_stats(s).held_jobs, held);
-		mend(s);
-	}
-	CU_ASSERT_EQUAL(receipts[0].kind, held > 0 ? RECEIPT_KNOWN : RECEIPT_ACCEPTED);
+	step_submit(s, lines, 3, cursor, receipts);
+	CU_ASSERT_EQUAL(receipts[0].kind, first);
 	CU_ASSERT_EQUAL(receipts[1].kind, RECEIPT_ACCEPTED);
 }
 
-static void settle_in_the_end(struct stage *s, const struct verdict *v, size_t n)
-{
-	struct backlog_stats before = stage_stats(s);
-	int r;
-
-	while ((r = backlog_settle(s->b, v, n)) < 0) {
-		struct backlog_stats now = stage_stats(s);
-		expect_disk_error(r);
-		CU_ASSERT_EQUAL(now.error, r);
-		CU_ASSERT_EQUAL(now.last_seq, before.last_seq);
-		CU_ASSERT_EQUAL(now.held_jobs, before.held_jobs);
-		CU_ASSERT_EQUAL(now.waiting, before.waiting);
-		CU_ASSERT_EQUAL(now.delayed, before.delayed);
-	}
-}
-
-static void requeue_in_the_end(struct stage *s)
+static void requeue_the_dead(struct stage *s)
 {
 	struct asked a;
-	int r;
 
-	while ((r = stage_ask(s, &a, QUERY_REQUEUE, NULL)) < 0) {
-		expect_disk_error(r);
-		CU_ASSERT_EQUAL(a.query.requeued, 0);
-		asked_free(&a);
-		mend(s);
-	}
+	step_ask(s, &a, QUERY_REQUEUE, NULL, 0);
 	CU_ASSERT_EQUAL(a.query.requeued, 1);
 	asked_free(&a);
 }
@@ -104,9 +46,10 @@ static void live(struct stage *s)
 {
 	struct job *jobs[2];
 
-	open_in_the_end(s);
-	submit_in_the_end(s, "1", 0);
-	submit_in_the_end(s, "2", 3);
+	steps_begin_life();
+	step_open(s);
+	submit_three(s, "1", RECEIPT_ACCEPTED);
+	submit_three(s, "2", RECEIPT_KNOWN);
 	stage_expect(s, 3, 2, 5);
 	CU_ASSERT_EQUAL_FATAL(stage_take(s, jobs, 2), 2);
 	struct verdict v[2] = {
@@ -114,23 +57,23 @@ static void live(struct stage *s)
 		  .line_len = 2 },
 		{ .job = jobs[1], .kind = VERDICT_RETRY, .due_ns = clock_now_ns() + 3600 * NS_PER_S },
 	};
-	settle_in_the_end(s, v, 2);
+	step_settle(s, v, 2);
 	stage_expect(s, 1, 3, 4);
-	requeue_in_the_end(s);
+	requeue_the_dead(s);
 	stage_expect(s, 2, 3, 5);
 	stage_close(s); /* which may fail to shorten the log, and cannot say so */
 
-	open_in_the_end(s);
+	step_open(s);
 	stage_expect(s, 2, 3, 5);
 	expect_history(s, 1);
 	CU_ASSERT_EQUAL_FATAL(stage_take(s, jobs, 2), 2);
 	for (size_t i = 0; i < 2; i++)
 		v[i] = (struct verdict) { .job = jobs[i], .kind = VERDICT_FINAL, .seq = 2 + i,
 			                  .line = "2\n", .line_len = 2 };
-	settle_in_the_end(s, v, 2);
+	step_settle(s, v, 2);
 	stage_close(s);
 
-	open_in_the_end(s);
+	step_open(s);
 	stage_expect(s, 0, 3, 3);
 	expect_history(s, 3);
 	CU_ASSERT_EQUAL(stage_stats(s).accepted, 6);
@@ -212,7 +155,7 @@ struct patient {
 static void count_answer(struct submission *sub, int error)
 {
 	((struct patient *) sub)->answers++;
-	expect_disk_error(error);
+	CU_ASSERT_TRUE(is_disk_error(error));
 }
 
 static void test_a_withdrawal_holds_though_the_disk_fails(void)
@@ -239,7 +182,7 @@ static void test_a_withdrawal_holds_though_the_disk_fails(void)
 			CU_ASSERT_EQUAL(p.answers, 0);
 		job_free(p.job);
 		faults_end();
-		mend(&s);
+		step_mend(&s);
 	}
 	stage_expect(&s, 0, 0, 0);
 	stage_done(&s);
@@ -287,5 +230,7 @@ int main(void)
 
 	(void) alarm(600); /* a hang is a failure */
 	faults_install();
+	steps.may_be = is_disk_error;
+	steps_begin_life();
 	return unit_run("sqlite_faults", tests);
 }

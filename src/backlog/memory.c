@@ -43,14 +43,14 @@ struct news {
 	bool ready;
 };
 
-static void tell(const struct backlog *b, struct news *news, int error)
+static void tell(const struct backlog *b, struct news *news)
 {
 	const struct backlog_listener *l = &b->listener;
 
 	if (news->accepted > 0 && l->accepted)
 		l->accepted(l->arg, news->accepted);
 	for (struct submission *s; (s = submission_list_take(&news->ended));)
-		s->done(s, error);
+		s->done(s, s->error);
 	if (news->ready && l->ready)
 		l->ready(l->arg);
 }
@@ -147,17 +147,19 @@ static void submit(struct backlog *b, struct submission *s)
 	}
 	if (r == -EINPROGRESS)
 		return;
+	s->error = r;
 	submission_list_append(&news.ended, s);
-	tell(b, &news, r);
+	tell(b, &news);
 }
 
-/* Takes in those that fit now, in their order.  One that cannot be taken in for want of memory
- * waits on. */
+/* Takes in those that fit now, in their order.  For one that memory is wanting for, the wait
+ * is over, too: nobody might come to try again. */
 static void admit_waiting(struct memory_backlog *m, struct news *news) REQUIRES(m->lock)
 {
-	while (m->submissions.first && look_for_room(m, m->submissions.first) == 0 &&
-	       accept_jobs(m, m->submissions.first, news) == 0) {
-		submission_list_append(&news->ended, submission_list_take(&m->submissions));
+	while (m->submissions.first && look_for_room(m, m->submissions.first) == 0) {
+		struct submission *s = submission_list_take(&m->submissions);
+		s->error = accept_jobs(m, s, news);
+		submission_list_append(&news->ended, s);
 		end_wait(m);
 	}
 }
@@ -174,7 +176,7 @@ static bool withdraw(struct backlog *b, struct submission *s)
 		admit_waiting(m, &news); /* a smaller one may have stood behind it */
 	}
 	mutex_unlock(&m->lock);
-	tell(b, &news, 0);
+	tell(b, &news);
 	return found;
 }
 
@@ -279,7 +281,7 @@ static int settle(struct backlog *b, const struct verdict *verdicts, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (verdicts[i].kind == VERDICT_FINAL)
 			job_free(verdicts[i].job);
-	tell(b, &news, 0);
+	tell(b, &news);
 	return 0;
 }
 
@@ -292,10 +294,12 @@ static void close_backlog(struct backlog *b)
 
 	mutex_lock(&m->lock);
 	m->closed = true;
-	for (; m->submissions.first; end_wait(m))
-		submission_list_append(&news.ended, submission_list_take(&m->submissions));
+	for (struct submission *s; (s = submission_list_take(&m->submissions)); end_wait(m)) {
+		s->error = -EPIPE;
+		submission_list_append(&news.ended, s);
+	}
 	mutex_unlock(&m->lock);
-	tell(b, &news, -EPIPE);
+	tell(b, &news);
 }
 
 static void stats(struct backlog *b, struct backlog_stats *ret_stats)

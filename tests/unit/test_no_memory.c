@@ -65,6 +65,40 @@ static int make_backlog(void *arg)
 
 static void test_backlogs(void) { CU_ASSERT_TRUE(fail_each(make_backlog, NULL, false) > 1); }
 
+static int told; /* what the submission was told; 1: nothing yet */
+
+static void on_done(struct submission *s, int error)
+{
+	(void) s;
+	told = error;
+}
+
+/* Nobody might come to try again: its wait must not go on. */
+static void test_a_wait_ends_without_memory(void)
+{
+	struct job *first = stub_job(0, 1), *many[100];
+	struct submission waiting = { .jobs = many, .n = ARRAY_LEN(many), .waits = true,
+		                      .done = on_done };
+	struct backlog *b = NULL;
+	uint64_t due_ns = 0;
+
+	stub_jobs(many, ARRAY_LEN(many), 1);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(ARRAY_LEN(many), 1000, &b), 0);
+	CU_ASSERT_EQUAL(submit_jobs(b, &first, 1), 0);
+	told = 1;
+	backlog_submit(b, &waiting);
+	CU_ASSERT_EQUAL(told, 1);
+	CU_ASSERT_EQUAL(backlog_take(b, 0, 1, &first, &due_ns), 1);
+
+	faults_arm(1, 1, 1);
+	settle_jobs(b, &(struct verdict) { .job = first, .kind = VERDICT_FINAL }, 1);
+	faults_end();
+	CU_ASSERT_EQUAL(faults.failed, 1);
+	CU_ASSERT_EQUAL(told, -ENOMEM);
+	free_jobs(many, ARRAY_LEN(many)); /* they are still ours */
+	backlog_free(b);
+}
+
 static int make_parser(void *arg)
 {
 	struct url_parser *p = NULL;
@@ -214,6 +248,7 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "a queue is made whole or not at all", test_queues },
 		{ "a backlog accepts all or nothing", test_backlogs },
+		{ "a wait for room ends without memory", test_a_wait_ends_without_memory },
 		{ "a parser of URLs is made whole or not at all", test_url_parsers },
 		{ "a job is made whole or not at all", test_jobs },
 		{ "a job is made whole or not at all when a library fails",

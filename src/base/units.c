@@ -26,6 +26,11 @@ static const struct unit sizes[] = {
 
 enum { DECIMALS = 9 };
 
+/* Of rates: intervals in nanoseconds times 1e9 need more than 64 bits. */
+__extension__ typedef unsigned __int128 wide;
+
+#define MAX_INTERVAL_NS (365 * 86400 * NS_PER_S)
+
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* Reads the digits at '*p' and moves it behind them.  All of them are read even if
@@ -149,6 +154,93 @@ int units_parse_size(const char *text, uint64_t *ret_bytes)
 	*ret_bytes = bytes;
 	return 0;
 }
+
+/* --- rates ------------------------------------------------------------------------- */
+
+/* Those that rates have: all but the last, the milliseconds. */
+enum { N_RATE_UNITS = ARRAY_LEN(spans) - 1 };
+
+static wide divide_wide(wide value, wide by) { return (value + by / 2) / by; }
+
+static int parse_rate(const char *text, uint64_t *ret_interval_ns)
+{
+	const char *p = text;
+	uint64_t whole = 0, billionths = 0, unit = 0;
+
+	int large = read_whole(&p, &whole);
+	if (large == -EINVAL)
+		return large;
+	int r = read_fraction(&p, &billionths);
+	if (r == 0 && *p++ != '/')
+		r = -EINVAL;
+	if (r == 0)
+		r = find_unit(spans, N_RATE_UNITS, p, &unit);
+	if (r == 0 && whole == 0 && billionths == 0)
+		r = -EINVAL;
+	if (r < 0 || large < 0)
+		return r < 0 ? r : large;
+
+	wide times = (wide) whole * NS_PER_S + billionths;
+	wide interval = divide_wide((wide) unit * NS_PER_S, times);
+	if (interval == 0 || interval > MAX_INTERVAL_NS)
+		return -ERANGE;
+	*ret_interval_ns = (uint64_t) interval;
+	return 0;
+}
+
+int units_parse_rate(const char *text, uint64_t *ret_interval_ns)
+{
+	if (strcmp(text, "0") != 0)
+		return parse_rate(text, ret_interval_ns);
+	*ret_interval_ns = 0;
+	return 0;
+}
+
+/* "1.5/s", of a number in units of 10 to the power of -'decimals'. */
+static void write_rate(struct buf *b, uint64_t number, unsigned decimals, const char *unit)
+{
+	uint64_t scale = 1;
+
+	for (unsigned i = 0; i < decimals; i++)
+		scale *= 10;
+	buf_add_u64(b, number / scale);
+	if (decimals > 0)
+		buf_printf(b, ".%0*llu", (int) decimals, (unsigned long long) (number % scale));
+	buf_add_char(b, '/');
+	buf_add_str(b, unit);
+}
+
+/* Appends the rate with so many decimals; false if it would not read back. */
+static bool add_rate(struct buf *b, uint64_t interval_ns, unsigned decimals)
+{
+	for (size_t i = N_RATE_UNITS; i-- > 0;) {
+		wide scaled = spans[i].size;
+		for (unsigned d = 0; d < decimals; d++)
+			scaled *= 10;
+		wide number = divide_wide(scaled, interval_ns);
+		if (number > 0 && divide_wide(scaled, number) == interval_ns) {
+			write_rate(b, (uint64_t) number, decimals, spans[i].name);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whatever was read is found again, in its own unit at the latest: with nine decimals either
+ * the rate that is nearest to the interval has that interval, or it is the one that was read. */
+void units_add_rate(struct buf *b, uint64_t interval_ns)
+{
+	unsigned decimals = 0;
+
+	if (interval_ns == 0) {
+		buf_add_char(b, '0');
+		return;
+	}
+	while (!add_rate(b, interval_ns, decimals) && decimals < DECIMALS)
+		decimals++;
+}
+
+/* --- writing ----------------------------------------------------------------------- */
 
 /* Appends 'value' in the largest unit that divides it; false if none does. */
 static bool add_exact(struct buf *b, uint64_t value, const struct unit *units, size_t n)

@@ -11,6 +11,7 @@ static size_t value_size(enum config_type type)
 	case CONFIG_COUNT:
 	case CONFIG_SIZE:
 	case CONFIG_DURATION:
+	case CONFIG_RATE:
 		return sizeof(uint64_t);
 	case CONFIG_BOOL:
 		return sizeof(bool);

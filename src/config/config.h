@@ -21,6 +21,7 @@ enum config_type {
 	CONFIG_COUNT,    /* whole number             → uint64_t, at most INT64_MAX */
 	CONFIG_SIZE,     /* "64M", or 4096 (bytes)   → uint64_t */
 	CONFIG_DURATION, /* "30s", nanoseconds       → uint64_t */
+	CONFIG_RATE,     /* "5/s", nanoseconds from one to the next, 0: no rate → uint64_t */
 	CONFIG_BOOL,     /* true, false              → bool */
 	CONFIG_STRING,   /*                          → const char * (owned by the config; never NULL) */
 	CONFIG_CHOICE,   /* one of 'choices'         → int, its index */

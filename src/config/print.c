@@ -95,6 +95,8 @@ static void add_quantity(struct buf *b, enum config_type type, uint64_t value)
 	buf_add_char(b, '"');
 	if (type == CONFIG_SIZE)
 		units_add_size(b, value);
+	else if (type == CONFIG_RATE)
+		units_add_rate(b, value);
 	else
 		units_add_duration(b, value);
 	buf_add_char(b, '"');
@@ -132,6 +134,7 @@ void config_add_value(struct buf *b, const struct config_key *key, const char *v
 	case CONFIG_COUNT:
 	case CONFIG_SIZE:
 	case CONFIG_DURATION:
+	case CONFIG_RATE:
 		add_number(b, key, values);
 		break;
 	case CONFIG_BOOL:

@@ -24,6 +24,7 @@ static const struct {
 	[CONFIG_COUNT] = { "a whole number", "10" },
 	[CONFIG_SIZE] = { "a size", "\"64M\" (K, M, G, T, or none for bytes)" },
 	[CONFIG_DURATION] = { "a time", "\"30s\" (ms, s, m, h or d)" },
+	[CONFIG_RATE] = { "a rate", "\"5/s\" (s, m, h or d)" },
 	[CONFIG_BOOL] = { "true or false", "true" },
 	[CONFIG_STRING] = { "a string", "\"text\"" },
 	[CONFIG_CHOICE] = { "a string", "" }, /* the choices are the example */
@@ -65,6 +66,8 @@ static void add_number(struct buf *b, const struct config_key *key, uint64_t val
 		units_add_size(b, value);
 	else if (key->type == CONFIG_DURATION)
 		units_add_duration(b, value);
+	else if (key->type == CONFIG_RATE)
+		units_add_rate(b, value);
 	else
 		buf_add_u64(b, value);
 }
@@ -149,6 +152,10 @@ static void read_integer(struct loading *l, const struct config_key *key,
 		refuse(l, key, place,
 		       config_format(l, "%lld has no unit, write \"%llds\" if it is seconds", value,
 		                     value));
+	else if (key->type == CONFIG_RATE && value != 0)
+		refuse(l, key, place,
+		       config_format(l, "%lld has no unit, write \"%lld/s\" if it is in a second",
+		                     value, value));
 	else if (value < 0)
 		refuse(l, key, place, config_format(l, "%lld is negative", value));
 	else
@@ -188,11 +195,14 @@ static void parse_quantity(struct loading *l, const struct config_key *key, cons
                            const struct place *place, void *values)
 {
 	uint64_t value = 0;
-	int r = key->type == CONFIG_SIZE ? units_parse_size(text, &value)
-	                                 : units_parse_duration(text, &value);
+	int r = key->type == CONFIG_SIZE   ? units_parse_size(text, &value)
+	        : key->type == CONFIG_RATE ? units_parse_rate(text, &value)
+	                                   : units_parse_duration(text, &value);
 
 	if (r == -ERANGE)
-		refuse(l, key, place, config_format(l, "\"" SHOWN "\" is too large", text));
+		refuse(l, key, place,
+		       config_format(l, "\"" SHOWN "\" is too %s", text,
+		                     key->type == CONFIG_RATE ? "fast or too slow" : "large"));
 	else if (r < 0)
 		config_problem(l, place, "\"" SHOWN "\" is not %s; give for example %s", text,
 		               types[key->type].name, types[key->type].example);
@@ -283,6 +293,7 @@ void config_value_parse(struct loading *l, const struct config_key *key, const c
 		break;
 	case CONFIG_SIZE:
 	case CONFIG_DURATION:
+	case CONFIG_RATE:
 		parse_quantity(l, key, text, place, values);
 		break;
 	case CONFIG_BOOL:
@@ -349,7 +360,8 @@ static void read_strings(struct loading *l, const struct config_key *key,
 void config_value_read(struct loading *l, const struct config_key *key,
                        const config_setting_t *setting, const struct place *place, void *values)
 {
-	bool is_quantity = key->type == CONFIG_SIZE || key->type == CONFIG_DURATION;
+	bool is_quantity = key->type == CONFIG_SIZE || key->type == CONFIG_DURATION ||
+	                   key->type == CONFIG_RATE;
 	bool is_text = is_quantity || key->type == CONFIG_STRING || key->type == CONFIG_CHOICE ||
 	               key->type == CONFIG_STRINGS;
 	int type = config_setting_type(setting);

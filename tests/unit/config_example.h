@@ -51,6 +51,7 @@ struct settings {
 	uint64_t anything;
 	uint64_t size;
 	uint64_t span;
+	uint64_t rate;
 };
 
 static const char *const types[] = { "file", "directory", "schedule", NULL };
@@ -109,6 +110,7 @@ static const struct config_key keys[] = {
 	KEY(settings, anything, .path = "anything", .type = CONFIG_COUNT, .preset = "0"),
 	KEY(settings, size, .path = "size", .type = CONFIG_SIZE, .preset = "0"),
 	KEY(settings, span, .path = "span", .type = CONFIG_DURATION, .preset = "0"),
+	KEY(settings, rate, .path = "rate", .type = CONFIG_RATE, .preset = "0"),
 };
 static const struct config_table table = {
 	.keys = keys,

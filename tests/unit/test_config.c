@@ -57,7 +57,7 @@ static void test_reads_every_type(void)
 	                        "  { type = \"schedule\"; path = \"q\"; every = \"2m\";\n"
 	                        "    tags = ( \"x\" ); retry: { tries = 3; };\n"
 	                        "    hours = ( { from = 7; } ) } );\n"
-	                        "size = 4096; span = 0; // the end without a newline",
+	                        "size = 4096; span = 0; rate = \"100/m\"; // the end without a newline",
 	                        &s);
 	const struct source *sources = s.sources.items;
 
@@ -71,6 +71,7 @@ static void test_reads_every_type(void)
 	CU_ASSERT_EQUAL_FATAL(s.deny.n, 2);
 	CU_ASSERT_STRING_EQUAL(s.deny.items[0], "a,b");
 	CU_ASSERT_EQUAL(s.size, 4096);
+	CU_ASSERT_EQUAL(s.rate, UINT64_C(600000000));
 	CU_ASSERT_EQUAL_FATAL(s.sources.n, 2);
 	CU_ASSERT_EQUAL(sources[0].type, 0);
 	CU_ASSERT_STRING_EQUAL(sources[0].path, "p");
@@ -157,6 +158,7 @@ static void test_overrides_read_every_type(void)
 		"results.bodies=inline",
 		"results.files.follow=True",
 		"guard.deny=a , b",
+		"rate=1.5/s",
 		"workers=10",
 	};
 	struct buf errors = { 0 };
@@ -171,6 +173,7 @@ static void test_overrides_read_every_type(void)
 	CU_ASSERT_STRING_EQUAL(s.path, "a=b");
 	CU_ASSERT_EQUAL(s.bodies, 1);
 	CU_ASSERT_TRUE(s.follow);
+	CU_ASSERT_EQUAL(s.rate, 666666667);
 	CU_ASSERT_EQUAL_FATAL(s.deny.n, 2);
 	CU_ASSERT_STRING_EQUAL(s.deny.items[0], "a");
 	CU_ASSERT_STRING_EQUAL(s.deny.items[1], "b");
@@ -238,7 +241,8 @@ static void test_prints_groups_and_origins(void)
 	                "least = 3;                                # default\n"
 	                "anything = 5000000000L;                   # penstock.conf:4\n"
 	                "size = \"0\";                               # default\n"
-	                "span = \"0\";                               # default\n");
+	                "span = \"0\";                               # default\n"
+	                "rate = \"0\";                               # default\n");
 	c = config_free(c);
 	buf_done(&b);
 }
@@ -296,7 +300,7 @@ static bool same_settings(const struct settings *a, const struct settings *b)
 	            strcmp(a->path, b->path) == 0 && a->bodies == b->bodies &&
 	            same_strings(&a->deny, &b->deny) && a->sources.n == b->sources.n &&
 	            a->burst == b->burst && a->least == b->least && a->anything == b->anything &&
-	            a->size == b->size && a->span == b->span;
+	            a->size == b->size && a->span == b->span && a->rate == b->rate;
 
 	for (size_t i = 0; same && i < a->sources.n; i++)
 		same = same_source(&left[i], &right[i]);
@@ -354,6 +358,7 @@ static void test_what_is_printed_reads_back(void)
 			.anything = random_up_to(&r, INT64_MAX) >> random_up_to(&r, 62),
 			.size = random_up_to(&r, UINT64_MAX) >> random_up_to(&r, 63),
 			.span = random_up_to(&r, UINT64_MAX) >> random_up_to(&r, 63),
+			.rate = random_up_to(&r, UINT64_C(100000000000)) >> random_up_to(&r, 36),
 		};
 		check_print_reads_back(c, &s, seed);
 	}

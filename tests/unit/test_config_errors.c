@@ -158,9 +158,9 @@ static void test_names_the_nearest_key(void)
 	       "penstock.conf:3: queu: unknown key; did you mean queue?\n"
 	       "penstock.conf:4: capacity: unknown key; did you mean queue.capacity?\n"
 	       "penstock.conf:5: x: unknown key; known here: workers, queue, results, guard, sources, "
-	       "least, anything, size, span\n"
+	       "least, anything, size, span, rate\n"
 	       "penstock.conf:6: absent: unknown key; known here: workers, queue, results, guard, "
-	       "sources, least, anything, size, span\n"
+	       "sources, least, anything, size, span, rate\n"
 	       "penstock.conf:7: sources[0].tpye: unknown key; did you mean type?\n"
 	       "penstock.conf:7: sources[0].retry.trie: unknown key; did you mean retry.tries?\n"
 	       "penstock.conf:7: sources[0].z: unknown key; known here: type, path, every, tags, "
@@ -176,7 +176,8 @@ static void test_reports_every_wrong_type(void)
 	       "sources: { path = \"p\" };\n"
 	       "anything = ( 1 );\n"
 	       "size = 1.0;\n"
-	       "span = 7;\n",
+	       "span = 7;\n"
+	       "rate = 7;\n",
 	       "penstock.conf:1: workers: must be a whole number, not a string (no quotes); "
 	       "give 1 to 1024\n"
 	       "penstock.conf:2: queue.capacity: must be a whole number, not a fraction; "
@@ -200,7 +201,9 @@ static void test_reports_every_wrong_type(void)
 	       "penstock.conf:8: size: must be a size, not a fraction; "
 	       "give for example \"64M\" (K, M, G, T, or none for bytes)\n"
 	       "penstock.conf:9: span: 7 has no unit, write \"7s\" if it is seconds; "
-	       "give for example \"30s\" (ms, s, m, h or d)\n");
+	       "give for example \"30s\" (ms, s, m, h or d)\n"
+	       "penstock.conf:10: rate: 7 has no unit, write \"7/s\" if it is in a second; "
+	       "give for example \"5/s\" (s, m, h or d)\n");
 }
 
 static void test_reports_every_value_out_of_range(void)
@@ -210,7 +213,8 @@ static void test_reports_every_value_out_of_range(void)
 	       "results: { bodies = \"file\"; path = \"\x01\t\x7f fine\"; };\n"
 	       "anything = -1;\n"
 	       "size = \"64m\"; least = 1;\n"
-	       "span = \"99999999999d\";\n",
+	       "span = \"99999999999d\";\n"
+	       "rate = \"9999999999/s\";\n",
 	       "penstock.conf:1: workers: 0 is out of range; give 1 to 1024\n"
 	       "penstock.conf:2: queue.capacity: 1000001 is out of range; give 1 to 1000000 jobs\n"
 	       "penstock.conf:2: queue.max_bytes: 2T is out of range; give 1K to 1T\n"
@@ -222,7 +226,9 @@ static void test_reports_every_value_out_of_range(void)
 	       "give for example \"64M\" (K, M, G, T, or none for bytes)\n"
 	       "penstock.conf:5: least: 1 is out of range; give at least 2\n"
 	       "penstock.conf:6: span: \"99999999999d\" is too large; "
-	       "give for example \"30s\" (ms, s, m, h or d)\n");
+	       "give for example \"30s\" (ms, s, m, h or d)\n"
+	       "penstock.conf:7: rate: \"9999999999/s\" is too fast or too slow; "
+	       "give for example \"5/s\" (s, m, h or d)\n");
 }
 
 static void test_whole_numbers_do_not_wrap(void)

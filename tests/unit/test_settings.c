@@ -84,6 +84,7 @@ static bool same_value(const struct config_key *key, const struct settings *a,
 	case CONFIG_COUNT:
 	case CONFIG_SIZE:
 	case CONFIG_DURATION:
+	case CONFIG_RATE:
 		return memcmp(at_a, at_b, sizeof(uint64_t)) == 0;
 	case CONFIG_BOOL:
 		return memcmp(at_a, at_b, sizeof(bool)) == 0;

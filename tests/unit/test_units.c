@@ -227,6 +227,87 @@ static void test_written_values_read_back(void)
 	}
 }
 
+/* --- rates ------------------------------------------------------------------------- */
+
+static void test_reads_rates(void)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "5/s", 200 * NS_PER_MS, 0 },
+		{ "3/s", 333333333, 0 },
+		{ "1.5/s", 666666667, 0 },
+		{ "0.5/s", 2 * S, 0 },
+		{ "100/m", 600 * NS_PER_MS, 0 },
+		{ "1000/h", 3600 * NS_PER_MS, 0 },
+		{ "10/d", 8640 * S, 0 },
+		{ "1000000000/s", 1, 0 },
+		{ "0.000000001/s", 0, -ERANGE },
+		{ "2000000000/s", 1, 0 },
+		{ "2000000001/s", 0, -ERANGE },
+		{ "99999999999999999999/d", 0, -ERANGE },
+		{ "0.002739727/d", UINT64_C(31535988804723974), 0 },
+		{ "0.002739726/d", 0, -ERANGE },
+		{ "0/s", 0, -EINVAL },
+		{ "0.0/s", 0, -EINVAL },
+		{ "", 0, -EINVAL },
+		{ "5", 0, -EINVAL },
+		{ "5/", 0, -EINVAL },
+		{ "5s", 0, -EINVAL },
+		{ "/s", 0, -EINVAL },
+		{ "5/ms", 0, -EINVAL },
+		{ "5/sec", 0, -EINVAL },
+		{ "5 /s", 0, -EINVAL },
+		{ "5/s ", 0, -EINVAL },
+		{ "-5/s", 0, -EINVAL },
+		{ "5/1s", 0, -EINVAL },
+		{ "0.0000000001/s", 0, -EINVAL },
+		{ "99999999999999999999", 0, -EINVAL },
+	};
+	check_parsing(units_parse_rate, samples, ARRAY_LEN(samples));
+}
+
+static void test_writes_rates_as_people_would(void)
+{
+	static const struct spelling rates[] = {
+		{ 0, "0" },
+		{ 200 * NS_PER_MS, "5/s" },
+		{ 333333333, "3/s" },
+		{ 600 * NS_PER_MS, "100/m" },
+		{ 2 * S, "30/m" },
+		{ 3600 * NS_PER_MS, "1000/h" },
+		{ 8640 * S, "10/d" },
+		{ 86400 * S * 2, "0.5/d" },
+		{ 666666667, "90/m" },
+		{ 1, "1000000000/s" },
+	};
+	check_writing(units_add_rate, rates, ARRAY_LEN(rates));
+}
+
+/* Rates of any magnitude and any number of decimals. */
+static void test_written_rates_read_back(void)
+{
+	static const char *const units[] = { "s", "m", "h", "d" };
+	uint64_t seed = random_seed();
+	struct random r = { .state = seed };
+	unsigned good = 0;
+
+	for (int i = 0; i < 20000; i++) {
+		char text[64];
+		uint64_t interval = 0;
+		uint64_t whole = random_up_to(&r, 1000000000) >> random_up_to(&r, 31);
+		(void) snprintf(text, sizeof(text), "%" PRIu64 ".%0*" PRIu64 "/%s", whole,
+		                (int) random_up_to(&r, 3) + 6, random_up_to(&r, 999999),
+		                units[random_up_to(&r, ARRAY_LEN(units) - 1)]);
+		if (units_parse_rate(text, &interval) < 0)
+			continue;
+		good++;
+		check_round_trip(units_parse_rate, units_add_rate, interval, seed);
+	}
+	CU_ASSERT(good > 10000);
+}
+
+/* --- for people -------------------------------------------------------------------- */
+
 static void test_rounds_for_people(void)
 {
 	static const struct spelling durations[] = {
@@ -279,6 +360,9 @@ int main(void)
 		{ "writes the largest unit without a fraction",
 		  test_writes_the_largest_unit_without_a_fraction },
 		{ "written values read back", test_written_values_read_back },
+		{ "reads rates", test_reads_rates },
+		{ "writes rates as people would", test_writes_rates_as_people_would },
+		{ "written rates read back", test_written_rates_read_back },
 		{ "rounds for people", test_rounds_for_people },
 		CU_TEST_INFO_NULL,
 	};

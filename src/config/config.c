@@ -5,11 +5,15 @@
  *   files ──text.c──► one text ──libconfig──► settings ──read.c──┐
  *   table's defaults, overrides ─────────────────────────────────┴─value.c──► caller's struct
  *
- * load.c keeps what all of them share, names.c knows what is like what, and print.c
- * goes the way back.
+ * elements.c knows the lists whose elements have names; copy.c takes values that were loaded
+ * before in the place of defaults and files.  load.c keeps what all of them share, names.c
+ * knows what is like what, print.c goes the way back, and change.c tells two sets of
+ * values apart.
  */
 #include "config/config.h"
 
+#include "config/copy.h"
+#include "config/elements.h"
 #include "config/load.h"
 #include "config/names.h"
 #include "config/read.h"
@@ -21,33 +25,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_path(const void *a, const void *b)
-{
-	const struct config_origin *left = a, *right = b;
-
-	return strcmp(left->path, right->path);
-}
-
-static struct config_origin *find_origin(const struct config *c, const char *path)
-{
-	const struct config_origin wanted = { .path = path };
-
-	if (c->n_origins == 0)
-		return NULL;
-	return bsearch(&wanted, c->origins, c->n_origins, sizeof(wanted), by_path);
-}
-
 const char *config_origin_of(const struct config *c, const char *key_path)
 {
-	const struct config_origin *origin = find_origin(c, key_path);
+	const struct config_origin *origin = config_find_origin(c, key_path);
 
 	return origin ? origin->text : "default";
-}
-
-static void sort_origins(struct config *c)
-{
-	if (c->n_origins > 0)
-		qsort(c->origins, c->n_origins, sizeof(*c->origins), by_path);
 }
 
 /* libconfig stops at the first error of syntax. */
@@ -115,24 +97,19 @@ static void report_override(struct loading *l, const struct config_table *table,
                             const struct place *place)
 {
 	const struct config_key *list = find_list(table, path);
-	struct buf advice = { 0 };
 
-	config_suggest(table, path, &advice);
 	if (list)
 		config_problem(l, place, "%s is a list of groups; change it in the file",
 		               list->path);
 	else if (config_is_group(table, path))
 		config_problem(l, place, "%s is a group; give one of its keys", path);
 	else
-		config_problem(l, place, "unknown key; %.*s", (int) advice.len,
-		               advice.data ? advice.data : "");
-	l->no_memory = l->no_memory || advice.failed;
-	buf_done(&advice);
+		config_unknown_key(l, table, path, place);
 }
 
 static void apply_override(struct loading *l, const struct config_target *target, const char *text)
 {
-	const struct place place = { .where = config_format(l, "--set %.200s", text) };
+	const struct place place = { .where = config_format(l, "%s %.200s", l->override, text) };
 	const char *equals = strchr(text, '=');
 
 	if (!equals) {
@@ -141,20 +118,18 @@ static void apply_override(struct loading *l, const struct config_target *target
 	}
 	const char *path = config_copy(l, text, (size_t) (equals - text));
 	const struct config_key *key = config_find_key(target->table, path);
+	const struct config_key *list = find_list(target->table, path);
+	if (list && list->name_key) {
+		config_element_override(l, list, path, equals + 1, &place, target->values);
+		return;
+	}
 	if (!key || key->type == CONFIG_GROUPS) {
 		report_override(l, target->table, path, &place);
 		return;
 	}
-
 	target->given[key - target->table->keys] = true;
 	config_value_parse(l, key, equals + 1, &place, target->values);
-	struct config_origin *origin = find_origin(l->config, path);
-	if (origin) {
-		origin->text = "--set";
-	} else {
-		config_add_origin(l, path, "--set");
-		sort_origins(l->config);
-	}
+	config_set_origin(l, path, l->override);
 }
 
 /* Returns what to return, once everything has been tried. */
@@ -169,37 +144,77 @@ static int verdict(struct loading *l, int file_error)
 	return l->n_problems > 0 ? -EINVAL : 0;
 }
 
+/* Starts a run whose values go to zeroed memory, with the defaults.  False if there is no
+ * memory. */
+static bool begin(struct loading *l, const struct config_table *table,
+                  struct config_target *ret_target)
+{
+	void *values = calloc(1, table->size);
+
+	l->config = calloc(1, sizeof(*l->config));
+	l->no_memory = !values || !l->config;
+	*ret_target = (struct config_target) { .values = values };
+	return !l->no_memory && config_target_start(l, table, values, "", ret_target);
+}
+
+/* Ends a run: hands over what is loaded if all of it is good. */
+static int end(struct loading *l, const struct config_table *table, void *values, int r,
+               void *ret_values, struct config **ret_config)
+{
+	r = verdict(l, r);
+	if (r == 0) {
+		memcpy(ret_values, values, table->size);
+		*ret_config = l->config;
+		l->config = NULL;
+	}
+	config_free(l->config);
+	free(values);
+	return r;
+}
+
 int config_load(const struct config_table *table, const char *path, const char *const *overrides,
                 size_t n_overrides, void *ret_values, struct config **ret_config,
                 struct buf *errors)
 {
-	struct loading l = { .errors = errors };
+	struct loading l = { .errors = errors, .override = "--set" };
 	struct config_target target;
 	bool whole = true;
 	int r = 0;
 
-	void *values = calloc(1, table->size);
-	l.config = calloc(1, sizeof(*l.config));
-	l.no_memory = !values || !l.config;
-	if (l.no_memory || !config_target_start(&l, table, values, "", &target))
-		goto finish;
-
-	if (path)
-		r = read_file(&l, path, &target, &whole);
-	sort_origins(l.config);
-	for (size_t i = 0; i < n_overrides; i++)
-		apply_override(&l, &target, overrides[i]);
-	if (whole)
-		config_target_finish(&l, &target, path ? path : "configuration");
-
-finish:
-	r = verdict(&l, r);
-	if (r == 0) {
-		memcpy(ret_values, values, table->size);
-		*ret_config = l.config;
-		l.config = NULL;
+	if (begin(&l, table, &target)) {
+		if (path)
+			r = read_file(&l, path, &target, &whole);
+		config_sort_origins(l.config);
+		for (size_t i = 0; i < n_overrides; i++)
+			apply_override(&l, &target, overrides[i]);
+		if (whole)
+			config_target_finish(&l, &target, path ? path : "configuration");
 	}
-	config_free(l.config);
-	free(values);
-	return r;
+	return end(&l, table, target.values, r, ret_values, ret_config);
+}
+
+static void copy_origins(struct loading *l, const struct config *from)
+{
+	for (size_t i = 0; i < from->n_origins; i++) {
+		const struct config_origin *origin = &from->origins[i];
+		config_add_origin(l, config_copy(l, origin->path, strlen(origin->path)),
+		                  config_copy(l, origin->text, strlen(origin->text)));
+	}
+}
+
+int config_amend(const struct config_table *table, const void *values, const struct config *config,
+                 const char *const *overrides, size_t n_overrides, const char *name,
+                 void *ret_values, struct config **ret_config, struct buf *errors)
+{
+	struct loading l = { .errors = errors };
+	struct config_target target;
+
+	if (begin(&l, table, &target)) {
+		l.override = config_copy(&l, name, strlen(name));
+		config_copy_values(&l, table, values, target.values);
+		copy_origins(&l, config);
+		for (size_t i = 0; i < n_overrides; i++)
+			apply_override(&l, &target, overrides[i]);
+	}
+	return end(&l, table, target.values, 0, ret_values, ret_config);
 }

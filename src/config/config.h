@@ -50,6 +50,9 @@ struct config_key {
 	uint64_t min, max;          /* COUNT, SIZE, DURATION: the range, ends included; max 0: no limit */
 	const char *const *choices; /* CONFIG_CHOICE; NULL-terminated */
 	const struct config_table *element; /* CONFIG_GROUPS */
+	const char *name_key;  /* CONFIG_GROUPS of the table itself: the CONFIG_STRING in 'element' by
+	                        * which elements are told apart; its other keys all have presets */
+	const char *last_name; /* with a name_key: an element so named is always there, as the last */
 	bool reloads;               /* a change takes effect without a restart */
 	const char *unit;           /* for people: "jobs", "bytes", "time"; "" for none */
 	const char *help;           /* one line: what it is, and why one would change it */
@@ -73,11 +76,24 @@ struct config;
  * Returns 0; or -EINVAL, -ENOENT, -EACCES, -EIO, -ENOMEM with one line a problem,
  * each ended by '\n', appended to 'errors': "penstock.conf:12: queue.capacty: unknown
  * key; did you mean queue.capacity?".  Nothing is stored then.
+ *
+ * An override of an element of a list with names is "origins[NAME].rate=5/s", or has an index
+ * for the name; one that is not there is put before the others.
  */
 NODISCARD NONNULL(1, 5, 6, 7)
 int config_load(const struct config_table *table, const char *path, const char *const *overrides,
                 size_t n_overrides, void *ret_values, struct config **ret_config,
                 struct buf *errors);
+
+/*
+ * The same, but in place of the defaults and a file there are the 'values' that were loaded
+ * as 'config' or changed since: what follows is 'overrides' only, whose messages and origins
+ * say 'name'.  Copies everything.
+ */
+NODISCARD NONNULL(1, 2, 3, 6, 7, 8, 9)
+int config_amend(const struct config_table *table, const void *values, const struct config *config,
+                 const char *const *overrides, size_t n_overrides, const char *name,
+                 void *ret_values, struct config **ret_config, struct buf *errors);
 
 /* Ignores NULL, returns NULL. */
 struct config *config_free(struct config *c);
@@ -89,18 +105,29 @@ NONNULL(1, 2, 3, 4)
 void config_print(const struct config_table *table, const struct config *c, const void *values,
                   struct buf *b);
 
+/* One difference between two sets of values. */
+struct config_difference {
+	const struct config_key *key; /* of the table */
+	const char *path;   /* "queue.capacity"; in a list with names "origins[NAME].rate",
+	                     * "origins[NAME]" for all of an element, "origins" for their order */
+	const char *before; /* as text on one line; "none" for an element that was, or is, not there */
+	const char *after;
+};
+
+/* Calls 'visit' with each difference.  Returns their number. */
+NONNULL(1, 2, 3, 4)
+size_t config_compare(const struct config_table *table, const void *current, const void *fresh,
+                      void (*visit)(void *arg, const struct config_difference *d), void *arg);
+
 /*
- * Brings 'current' up to what was loaded anew as 'fresh': calls 'visit' with each
- * key whose value differs and both values as text, and copies the values of all keys
- * that reload.  Strings are not copied: those of the keys that reload are afterwards
- * of fresh's config, so that the config of an earlier change may be freed.  Returns
- * the number of differences.
+ * Brings 'current' up to what was loaded anew as 'fresh': calls 'visit' as config_compare()
+ * does, and copies the values of all keys that reload.  Strings are not copied: those of
+ * the keys that reload are afterwards of fresh's config, so that the config of an earlier
+ * change may be freed.  Returns the number of differences.
  */
 NONNULL(1, 2, 3, 4)
 size_t config_change(const struct config_table *table, void *current, const void *fresh,
-                     void (*visit)(void *arg, const struct config_key *key, const char *before,
-                                   const char *after),
-                     void *arg);
+                     void (*visit)(void *arg, const struct config_difference *d), void *arg);
 
 /* Where the value of 'key_path' ("queue.capacity", "sources[0].path") comes from, as
  * config_print() shows it; "default" for a path that there is not. */

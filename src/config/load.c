@@ -120,3 +120,37 @@ void config_add_origin(struct loading *l, const char *path, const char *text)
 	}
 	c->origins[c->n_origins++] = (struct config_origin) { .path = path, .text = text };
 }
+
+static int by_path(const void *a, const void *b)
+{
+	const struct config_origin *left = a, *right = b;
+
+	return strcmp(left->path, right->path);
+}
+
+struct config_origin *config_find_origin(const struct config *c, const char *path)
+{
+	const struct config_origin wanted = { .path = path };
+
+	if (c->n_origins == 0)
+		return NULL;
+	return bsearch(&wanted, c->origins, c->n_origins, sizeof(wanted), by_path);
+}
+
+void config_sort_origins(struct config *c)
+{
+	if (c->n_origins > 0)
+		qsort(c->origins, c->n_origins, sizeof(*c->origins), by_path);
+}
+
+void config_set_origin(struct loading *l, const char *path, const char *text)
+{
+	struct config_origin *origin = config_find_origin(l->config, path);
+
+	if (origin) {
+		origin->text = text;
+	} else {
+		config_add_origin(l, path, text);
+		config_sort_origins(l->config);
+	}
+}

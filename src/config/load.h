@@ -33,6 +33,7 @@ struct config {
 struct loading {
 	struct config *config; /* owns what is loaded */
 	struct buf *errors;
+	const char *override; /* what overrides are called in messages and as an origin: "--set" */
 	size_t n_problems;
 	bool no_memory; /* an allocation failed: what was read is not whole */
 };
@@ -55,7 +56,13 @@ void *config_alloc(struct loading *l, size_t n, size_t size);
 const char *config_copy(struct loading *l, const char *text, size_t n);
 PRINTF_LIKE(2, 3) const char *config_format(struct loading *l, const char *format, ...);
 
-/* Notes where the value of 'path' comes from; both texts are owned by the config. */
+/* Notes where the value of 'path' comes from; both texts are owned by the config, or
+ * constant.  To be followed by config_sort_origins(). */
 void config_add_origin(struct loading *l, const char *path, const char *text);
+void config_sort_origins(struct config *c);
+
+/* These need sorted origins.  The second replaces what is known of the path. */
+struct config_origin *config_find_origin(const struct config *c, const char *path);
+void config_set_origin(struct loading *l, const char *path, const char *text);
 
 #endif

@@ -2,6 +2,10 @@ libpenstock_a_SOURCES += \
 	src/config/change.c \
 	src/config/config.c \
 	src/config/config.h \
+	src/config/copy.c \
+	src/config/copy.h \
+	src/config/elements.c \
+	src/config/elements.h \
 	src/config/load.c \
 	src/config/load.h \
 	src/config/names.c \

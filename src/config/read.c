@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/read.h"
 
+#include "config/elements.h"
 #include "config/names.h"
 #include "config/value.h"
 
@@ -25,6 +26,9 @@ bool config_target_start(struct loading *l, const struct config_table *table, vo
 			continue;
 		const struct place place = { .where = "default", .path = key->path };
 		config_value_parse(l, key, key->preset, &place, values);
+		if (key->name_key)
+			config_elements_store(l, key, config_alloc(l, 1, key->element->size), 0,
+			                      values);
 		given[i] = true;
 	}
 	*ret_target = (struct config_target) {
@@ -50,8 +54,8 @@ void config_target_finish(struct loading *l, const struct config_target *target,
 	}
 }
 
-static void report_unknown(struct loading *l, const struct config_table *table, const char *path,
-                           const struct place *place)
+void config_unknown_key(struct loading *l, const struct config_table *table, const char *path,
+                        const struct place *place)
 {
 	struct buf advice = { 0 };
 
@@ -93,7 +97,7 @@ static void read_members(struct loading *l, const struct config_target *target,
 			target->given[key - target->table->keys] = true;
 			read_key(l, key, member, t, &place, target->values);
 		} else if (!config_is_group(target->table, path)) {
-			report_unknown(l, target->table, path, &place);
+			config_unknown_key(l, target->table, path, &place);
 		} else if (!config_setting_is_group(member)) {
 			config_problem(l, &place,
 			               "must be a group, not %s; write { … } around its keys",
@@ -112,20 +116,17 @@ void config_target_read(struct loading *l, const struct config_target *target,
 
 static void read_element(struct loading *l, const struct config_table *table,
                          const config_setting_t *element, const struct config_text *t,
-                         const char *path, void *values)
+                         const struct place *place, void *values)
 {
-	const struct place place = {
-		.where = config_text_where(l, t, config_setting_source_line(element)),
-		.path = path,
-	};
 	struct config_target target;
 
 	if (!config_setting_is_group(element))
-		config_problem(l, &place, "must be a group, not %s; write { … }",
+		config_problem(l, place, "must be a group, not %s; write { … }",
 		               config_type_name(element));
-	else if (config_target_start(l, table, values, config_format(l, "%s.", path), &target)) {
+	else if (config_target_start(l, table, values, config_format(l, "%s.", place->path),
+	                             &target)) {
 		config_target_read(l, &target, element, t);
-		config_target_finish(l, &target, place.where);
+		config_target_finish(l, &target, place->where);
 	}
 }
 
@@ -137,13 +138,17 @@ static void read_groups(struct loading *l, const struct config_key *key,
 		config_wrong_type(l, key, list, place);
 		return;
 	}
-	size_t n = (size_t) config_setting_length(list);
-	char *items = config_alloc(l, n, key->element->size);
-	for (unsigned i = 0; items && i < n; i++)
-		read_element(l, key->element, config_setting_get_elem(list, i), t,
-		             config_format(l, "%s[%u]", place->path, i),
-		             items + i * key->element->size);
-
-	const struct config_groups groups = { .items = items, .n = n };
-	config_store(values, key, &groups, sizeof(groups));
+	size_t n = (size_t) config_setting_length(list), size = key->element->size;
+	char *items = config_alloc(l, n + 1, size); /* one may be added */
+	for (unsigned i = 0; items && i < n; i++) {
+		const config_setting_t *element = config_setting_get_elem(list, i);
+		const struct config_groups groups = { .items = items, .n = i + 1 };
+		const struct place at = {
+			.where = config_text_where(l, t, config_setting_source_line(element)),
+			.path = config_format(l, "%s[%u]", place->path, i),
+		};
+		read_element(l, key->element, element, t, &at, items + i * size);
+		config_element_check(l, key, &groups, &at);
+	}
+	config_elements_store(l, key, items, n, values);
 }

@@ -27,6 +27,10 @@ NODISCARD bool config_target_start(struct loading *l, const struct config_table 
 void config_target_read(struct loading *l, const struct config_target *target,
                         const config_setting_t *group, const struct config_text *t);
 
+/* Reports the unknown 'path', with the name that it resembles. */
+void config_unknown_key(struct loading *l, const struct config_table *table, const char *path,
+                        const struct place *place);
+
 /* Reports the keys that have no default and were not given; 'where' they could be. */
 void config_target_finish(struct loading *l, const struct config_target *target, const char *where);
 

@@ -92,16 +92,15 @@ static int show_settings(const struct daemon *d)
 	               ? DAEMON_IO : DAEMON_OK;
 }
 
-static void log_change(void *arg, const struct config_key *key, const char *before,
-                       const char *after)
+static void log_change(void *arg, const struct config_difference *d)
 {
 	(void) arg;
-	if (key->type == CONFIG_GROUPS) /* jobs stand in there, and what they are to keep secret */
-		log_warning("%s: has changed, and needs a restart", key->path);
-	else if (key->reloads)
-		log_info("%s: %s, was %s", key->path, after, before);
+	if (d->key->reloads)
+		log_info("%s: %s, was %s", d->path, d->after, d->before);
+	else if (d->key->type == CONFIG_GROUPS) /* sources: jobs may hold secrets */
+		log_warning("%s: has changed, and needs a restart", d->path);
 	else
-		log_warning("%s: %s stays in force, %s needs a restart", key->path, before, after);
+		log_warning("%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
 }
 
 /* Whether there are descriptors for 'fresh', as far as it takes effect. */

@@ -32,9 +32,9 @@ static struct config *load(struct values *values, const char *const *overrides, 
 	return config;
 }
 
-static void note(void *arg, const struct config_key *key, const char *before, const char *after)
+static void note(void *arg, const struct config_difference *d)
 {
-	buf_printf(arg, "%s: %s -> %s\n", key->path, before, after);
+	buf_printf(arg, "%s: %s -> %s\n", d->path, d->before, d->after);
 }
 
 /* Loads 'overrides' anew, changes 'current', and compares what was told of it. */

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/elements.h"
+
+#include "config/names.h"
+#include "config/read.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- names ------------------------------------------------------------------------- */
+
+const char *config_element_name(const struct config_key *key, const struct config_groups *groups,
+                                size_t i)
+{
+	const struct config_key *name_key = config_find_key(key->element, key->name_key);
+	const char *element = (const char *) groups->items + i * key->element->size;
+	const char *name = NULL;
+
+	memcpy(&name, element + name_key->offset, sizeof(const char *));
+	return name;
+}
+
+size_t config_element_find(const struct config_key *key, const struct config_groups *groups,
+                           const char *name)
+{
+	for (size_t i = 0; i < groups->n; i++) {
+		const char *other = config_element_name(key, groups, i);
+		if (other && strcmp(other, name) == 0)
+			return i;
+	}
+	return groups->n;
+}
+
+void config_element_check(struct loading *l, const struct config_key *key,
+                          const struct config_groups *groups, const struct place *place)
+{
+	const struct config_groups before = { .items = groups->items, .n = groups->n - 1 };
+	const char *name = key->name_key ? config_element_name(key, groups, before.n) : NULL;
+
+	if (!name)
+		return;
+	size_t same = config_element_find(key, &before, name);
+	if (same < before.n)
+		config_problem(l, place, "%s \"%s\" is that of %s[%zu] already; remove one",
+		               key->name_key, name, key->path, same);
+	else if (key->last_name && config_element_find(key, &before, key->last_name) < before.n)
+		config_problem(l, place, "never matches, because it comes after \"%s\"; move it up",
+		               key->last_name);
+}
+
+/* --- lists ------------------------------------------------------------------------- */
+
+/* Makes a new element in zeroed memory. */
+static void make_element(struct loading *l, const struct config_key *key, const char *name,
+                         void *values)
+{
+	struct config_target unused;
+
+	if (!config_target_start(l, key->element, values, "", &unused))
+		return;
+	const char *copy = config_copy(l, name, strlen(name));
+	config_store(values, config_find_key(key->element, key->name_key), &copy,
+	             sizeof(const char *));
+}
+
+void config_elements_store(struct loading *l, const struct config_key *key, char *items, size_t n,
+                           void *values)
+{
+	struct config_groups groups = { .items = items, .n = items ? n : 0 };
+
+	if (items && key->last_name && config_element_find(key, &groups, key->last_name) == n) {
+		make_element(l, key, key->last_name, items + n * key->element->size);
+		groups.n++;
+	}
+	config_store(values, key, &groups, sizeof(groups));
+}
+
+/* --- overrides --------------------------------------------------------------------- */
+
+/* What an override is about. */
+struct address {
+	const char *name; /* or an index */
+	const struct config_key *member;
+};
+
+/* The name may hold anything, so it ends at the last "].". */
+static const char *find_end(const char *name)
+{
+	const char *end = NULL;
+
+	for (const char *at = strstr(name, "]."); at; at = strstr(at + 1, "]."))
+		end = at;
+	return end;
+}
+
+static bool read_address(struct loading *l, const struct config_key *key, const char *path,
+                         const struct place *place, struct address *ret_address)
+{
+	const char *rest = path + strlen(key->path);
+	const char *end = *rest == '[' ? find_end(rest) : NULL;
+
+	if (!end) {
+		config_problem(l, place, "%s is a list of groups; write %s[NAME].KEY=VALUE, where "
+		               "NAME is the %s of one", key->path, key->path, key->name_key);
+		return false;
+	}
+	if (end == rest + 1) {
+		config_problem(l, place, "the name is empty; give the %s of an element",
+		               key->name_key);
+		return false;
+	}
+	const struct config_key *member = config_find_key(key->element, end + 2);
+	if (!member)
+		config_unknown_key(l, key->element, end + 2, place);
+	else if (strcmp(member->path, key->name_key) == 0)
+		config_problem(l, place, "%s is the element's name; change it in the file",
+		               member->path);
+	else if (member->type == CONFIG_GROUPS)
+		config_problem(l, place, "%s is a list of groups; change it in the file",
+		               member->path);
+	else {
+		*ret_address = (struct address) {
+			.name = config_copy(l, rest + 1, (size_t) (end - rest - 1)),
+			.member = member,
+		};
+		return true;
+	}
+	return false;
+}
+
+/* Reads an index.  False: 'name' is none. */
+static bool read_index(const char *name, size_t *ret_index)
+{
+	if (name[strspn(name, "0123456789")] != '\0')
+		return false;
+	errno = 0;
+	unsigned long index = strtoul(name, NULL, 10);
+	*ret_index = errno == ERANGE ? SIZE_MAX : index;
+	return true;
+}
+
+/* The values of element i are those of i + 1 now. */
+static void shift_origins(struct loading *l, const char *list)
+{
+	size_t n = strlen(list);
+
+	for (size_t i = 0; i < l->config->n_origins; i++) {
+		struct config_origin *origin = &l->config->origins[i];
+		char *end = NULL;
+		if (strncmp(origin->path, list, n) != 0 || origin->path[n] != '[')
+			continue;
+		unsigned long index = strtoul(origin->path + n + 1, &end, 10);
+		origin->path = config_format(l, "%s[%lu%s", list, index + 1, end);
+	}
+	config_sort_origins(l->config);
+}
+
+/* Copies the list, behind room for 'front' new elements, so that it can be written to. */
+static char *copy_list(struct loading *l, const struct config_key *key, size_t front,
+                       struct config_groups *groups)
+{
+	size_t size = key->element->size;
+	char *items = config_alloc(l, groups->n + front, size);
+
+	if (items && groups->n > 0)
+		memcpy(items + front * size, groups->items, groups->n * size);
+	*groups = (struct config_groups) { .items = items, .n = groups->n + front };
+	return items;
+}
+
+static void insert_element(struct loading *l, const struct config_key *key, const char *name,
+                           char *items)
+{
+	make_element(l, key, name, items);
+	shift_origins(l, key->path);
+	config_set_origin(l, config_format(l, "%s[0].%s", key->path, key->name_key), l->override);
+}
+
+void config_element_override(struct loading *l, const struct config_key *key, const char *path,
+                             const char *text, const struct place *place, void *values)
+{
+	struct config_groups groups = { 0 };
+	struct address to;
+	size_t i = 0;
+
+	if (!read_address(l, key, path, place, &to))
+		return;
+	memcpy(&groups, (const char *) values + key->offset, sizeof(groups));
+	bool is_index = read_index(to.name, &i);
+	if (is_index && i >= groups.n) {
+		config_problem(l, place, "there is no such element; %s has %zu, and the first is %s[0]",
+		               key->path, groups.n, key->path);
+		return;
+	}
+	if (!is_index)
+		i = config_element_find(key, &groups, to.name);
+	bool is_new = i == groups.n;
+	char *items = copy_list(l, key, is_new, &groups);
+	if (!items)
+		return;
+	if (is_new) {
+		insert_element(l, key, to.name, items);
+		i = 0;
+	}
+	config_value_parse(l, to.member, text, place, items + i * key->element->size);
+	config_store(values, key, &groups, sizeof(groups));
+	config_set_origin(l, config_format(l, "%s[%zu].%s", key->path, i, to.member->path),
+	                  l->override);
+}

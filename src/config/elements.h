@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of groups whose elements have names: the keys with a name_key. */
+#ifndef PENSTOCK_CONFIG_ELEMENTS_H
+#define PENSTOCK_CONFIG_ELEMENTS_H
+
+#include "config/config.h"
+#include "config/load.h"
+
+#include <stddef.h>
+
+/* The name of element 'i'; NULL if it was not given one. */
+const char *config_element_name(const struct config_key *key, const struct config_groups *groups,
+                                size_t i);
+
+/* Looks an element up.  Returns its index, or groups->n if there is none of that name. */
+size_t config_element_find(const struct config_key *key, const struct config_groups *groups,
+                           const char *name);
+
+/* Reports what is wrong with the name of the last element so far. */
+void config_element_check(struct loading *l, const struct config_key *key,
+                          const struct config_groups *groups, const struct place *place);
+
+/* Stores the 'n' elements at 'items', which has room for one more: for the last one, with the
+ * defaults, if it is not among them. */
+void config_elements_store(struct loading *l, const struct config_key *key, char *items, size_t n,
+                           void *values);
+
+/* Gives the key of an element a value: 'path' is "origins[NAME].rate", or has an index for
+ * the name.  An element that is not there is put before the others. */
+void config_element_override(struct loading *l, const struct config_key *key, const char *path,
+                             const char *text, const struct place *place, void *values);
+
+#endif

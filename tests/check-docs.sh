@@ -118,20 +118,21 @@ sed 's/^\([	 ]*\)#\([a-z_]* = \)/\1\2/' "$conf" >"$dir/all.conf"
 settings -c "$dir/all.conf" >"$dir/all.full"
 values <"$dir/all.full" >"$dir/all"
 same "etc/penstock.conf without the # of its keys" "$dir/defaults" "$dir/all"
-grep '# default$' "$dir/all.full" && fail "these keys are missing in etc/penstock.conf"
+# An element of origins that is always there need not stand in it.
+sed '/^origins = (/,/^);/d' "$dir/all.full" | grep '# default$' && fail "these keys are missing in etc/penstock.conf"
 
-# Its example of sources, which has every key of an element.
+# Its examples of sources and origins, which have every key of an element.
 sed -n 's/^#	\(.*\)/\1/p' "$conf" >"$dir/example.conf"
 settings -c "$dir/example.conf" >"$dir/example"
-for key in $(flatten <"$dir/example" | sed -n 's/^sources\[\]\.\([^=]*\)=.*/\1/p' | sort -u); do
+for key in $(flatten <"$dir/example" | sed -n 's/^[a-z]*\[\]\.\([^=]*\)=.*/\1/p' | sort -u); do
 	grep -q "[{ 	]$key = .*;" "$dir/example.conf" ||
-		fail "$key is missing in the example of sources in etc/penstock.conf"
+		fail "$key is missing in the examples in etc/penstock.conf"
 done
 
 # --- penstock.conf(5): keys, defaults, ranges -----------------------------------------------
 
 { flatten <"$dir/defaults.full"; flatten <"$dir/example" | grep '^sources\[\]'; } |
-	sed 's/=.*//' | { cat; echo sources; } | sort -u >"$dir/keys"
+	sed 's/=.*//' | { cat; echo sources; echo origins; } | sort -u >"$dir/keys"
 documented "" | sort -u >"$dir/keys.page"
 same "keys in penstock.conf.5" "$dir/keys" "$dir/keys.page"
 
@@ -141,19 +142,21 @@ sources = ( { type = "file"; path = "x"; }, { type = "schedule"; every = "1s"; u
 END
 settings -c "$dir/element.conf" | grep ' # default$\|[({]\( *#.*\)\{0,1\}$\|^ *[)}]' | flatten |
 	grep '^sources\[\]' | sort -u >"$dir/element"
-{ flatten <"$dir/defaults.full"; cat "$dir/element"; } | sort -u >"$dir/presets"
+{ flatten <"$dir/defaults.full" | grep -v '^origins\[\]\.match='; cat "$dir/element"; } |
+	sort -u >"$dir/presets"
 documented Default | sort -u >"$dir/presets.page"
 same "defaults in penstock.conf.5" "$dir/presets" "$dir/presets.page"
 
 # A value that is too large, or no choice, is answered by what is allowed.
 big=99999999999999999999
 set --
-for key in $(flatten <"$dir/defaults.full" | sed 's/=.*//' | grep -v '^sources$'); do
+for key in $(flatten <"$dir/defaults.full" | sed 's/=.*//; s/\[\]/[x]/' | grep -v '^sources$'); do
 	set -- "$@" --set "$key=$big" --set "$key=${big}d"
 done
 echo "sources = ( { type = \"$big\"; every = \"${big}d\"; jitter = \"${big}d\"; } );" >"$dir/bad.conf"
 "$penstock" fetch --check -c "$dir/bad.conf" "$@" 2>&1 >/dev/null </dev/null |
 	sed -n '/give for example/d
+		s/--set origins\[x\]/--set origins[]/
 		s/.*: --set \([^=]*\)=.*; give \(.*\)/\1=\2/p
 		s/.*: sources\[0\]\.\([a-z]*\): .*; give \(.*\)/sources[].\1=\2/p' | sort -u >"$dir/ranges"
 { documented Range; documented Values; } | sort -u >"$dir/ranges.page"

@@ -173,7 +173,7 @@ static int read_settings(struct audit *a)
 	char *path = a->config_path ? strdup(a->config_path)
 	                            : below("CONFIGURATION_DIRECTORY", PENSTOCK_SYSCONFDIR "/penstock",
 	                                    "penstock.conf");
-	int r = path ? settings_load(path, NULL, 0, &settings, &config, &errors) : -ENOMEM;
+	int r = path ? settings_load(SETTINGS_DAEMON, path, NULL, 0, &settings, &config, &errors) : -ENOMEM;
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);
 	int code = r < 0 ? EXIT_CONFIG : name_files(a, &settings);

@@ -44,8 +44,9 @@ struct run {
 static int read_settings(struct run *run)
 {
 	struct buf errors = { 0 };
-	int r = settings_load(run->args.config_path, (const char *const *) run->args.overrides,
-	                      run->args.n_overrides, &run->settings, &run->config, &errors);
+	int r = settings_load(SETTINGS_FETCH, run->args.config_path,
+	                      (const char *const *) run->args.overrides, run->args.n_overrides,
+	                      &run->settings, &run->config, &errors);
 
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);

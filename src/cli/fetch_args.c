@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_TIMEOUT = 256, OPT_MAX_ATTEMPTS, OPT_SET, OPT_CHECK, OPT_FOLLOW };
+enum { OPT_TIMEOUT = 256, OPT_MAX_ATTEMPTS, OPT_SET, OPT_CHECK, OPT_FOLLOW,
+       OPT_PER_ORIGIN, OPT_RATE };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -18,6 +19,8 @@ static const struct option long_options[] = {
 	{ "queue", required_argument, NULL, 'q' },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "max-attempts", required_argument, NULL, OPT_MAX_ATTEMPTS },
+	{ "per-origin", required_argument, NULL, OPT_PER_ORIGIN },
+	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
 	{ "quiet", no_argument, NULL, 's' },
@@ -36,6 +39,8 @@ static const struct {
 	{ 'q', "queue.capacity" },
 	{ OPT_TIMEOUT, "fetch.timeout" },
 	{ OPT_MAX_ATTEMPTS, "retry.max_attempts" },
+	{ OPT_PER_ORIGIN, "origins[*].concurrency" },
+	{ OPT_RATE, "origins[*].rate" },
 };
 
 static void print_help(void)
@@ -49,6 +54,8 @@ static void print_help(void)
 		"  -q, --queue N           jobs that stand ready for them (1000)\n"
 		"      --timeout TIME      of one attempt, such as 30s\n"
 		"      --max-attempts N    1: no retries (5)\n"
+		"      --per-origin N      fetches at the same time of one server, or 0: all (0)\n"
+		"      --rate RATE         fetches that begin of one server, such as 5/s (no limit)\n"
 		"      --follow            wait for more lines at the end of FILE, as tail -F\n"
 		"  -s, --quiet             no progress line and no summary\n"
 		"  -c, --config FILE       settings; see penstock.conf(5)\n"

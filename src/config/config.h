@@ -95,6 +95,12 @@ int config_amend(const struct config_table *table, const void *values, const str
                  const char *const *overrides, size_t n_overrides, const char *name,
                  void *ret_values, struct config **ret_config, struct buf *errors);
 
+/* For whoever has loaded a list and wants it otherwise, before anyone else sees it: overwrites
+ * its element 'i', of 'size' bytes. */
+NONNULL(1, 3)
+void config_store_element(const struct config_groups *groups, size_t i, const void *element,
+                          size_t size);
+
 /* Ignores NULL, returns NULL. */
 struct config *config_free(struct config *c);
 

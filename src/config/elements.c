@@ -52,6 +52,13 @@ void config_element_check(struct loading *l, const struct config_key *key,
 
 /* --- lists ------------------------------------------------------------------------- */
 
+/* The memory is the config's own, which is not const. */
+void config_store_element(const struct config_groups *groups, size_t i, const void *element,
+                          size_t size)
+{
+	memcpy((char *) (uintptr_t) groups->items + i * size, element, size);
+}
+
 /* Makes a new element in zeroed memory. */
 static void make_element(struct loading *l, const struct config_key *key, const char *name,
                          void *values)

@@ -64,8 +64,9 @@ struct daemon {
 static int load(const struct daemon *d, struct settings *ret_settings, struct config **ret_config)
 {
 	struct buf errors = { 0 };
-	int r = settings_load(d->options->config_path, (const char *const *) d->options->overrides,
-	                      d->options->n_overrides, ret_settings, ret_config, &errors);
+	int r = settings_load(SETTINGS_DAEMON, d->options->config_path,
+	                      (const char *const *) d->options->overrides, d->options->n_overrides,
+	                      ret_settings, ret_config, &errors);
 
 	if (r < 0)
 		log_error_lines(errors.data, errors.len);

@@ -55,6 +55,36 @@ static const struct config_table source_table = {
 	.size = sizeof(struct source_settings),
 };
 
+#define AT(member) .offset = offsetof(struct origin_settings, member)
+static const struct config_key origin_keys[] = {
+	{ "match", CONFIG_STRING, AT(match), .unit = "",
+	  .help = "a host, host:port or http://host:port; * stands for any characters" },
+	{ "concurrency", CONFIG_COUNT, AT(concurrency), .preset = "8", .max = 20000,
+	  .unit = "fetches",
+	  .help = "at the same time; 0, which penstock fetch defaults to: as many as there are workers" },
+	{ "rate", CONFIG_RATE, AT(interval_ns), .preset = "0", .unit = "rate",
+	  .help = "fetches that begin in a span of time; 0: no limit" },
+	{ "burst", CONFIG_COUNT, AT(burst), .preset = "1", .min = 1, .max = 1000000,
+	  .unit = "fetches", .help = "that the rate lets begin at once after a rest" },
+	{ "gap", CONFIG_DURATION, AT(gap_ns), .preset = "0", .max = DAY, .unit = "time",
+	  .help = "from the end of one fetch to the beginning of the next" },
+	{ "breaker", CONFIG_COUNT, AT(breaker), .preset = "5", .max = 1000000, .unit = "failures",
+	  .help = "of the transport in a row, after which it is left alone; 0, which penstock fetch "
+	          "defaults to: never" },
+	{ "breaker_pause", CONFIG_DURATION, AT(breaker_pause_ns), .preset = "10s",
+	  .min = NS_PER_MS, .max = 365 * DAY, .unit = "time",
+	  .help = "how long it is left alone at first; twice as long each further time…" },
+	{ "breaker_max", CONFIG_DURATION, AT(breaker_max_ns), .preset = "5m", .min = NS_PER_MS,
+	  .max = 365 * DAY, .unit = "time", .help = "…and never longer than this" },
+};
+#undef AT
+
+static const struct config_table origin_table = {
+	.keys = origin_keys,
+	.n = ARRAY_LEN(origin_keys),
+	.size = sizeof(struct origin_settings),
+};
+
 #define AT(member) .offset = offsetof(struct settings, member)
 static const struct config_key keys[] = {
 	{ "workers", CONFIG_COUNT, AT(workers), .preset = "64", .min = 1, .max = 20000,
@@ -93,6 +123,10 @@ static const struct config_key keys[] = {
 
 	{ "sources", CONFIG_GROUPS, AT(sources), .preset = "", .element = &source_table, .unit = "",
 	  .help = "where jobs come from" },
+
+	{ "origins", CONFIG_GROUPS, AT(origins), .preset = "", .element = &origin_table,
+	  .name_key = "match", .last_name = "*", .unit = "", .reloads = true,
+	  .help = "limits of what is fetched from; the first element that matches holds" },
 
 	{ "fetch.timeout", CONFIG_DURATION, AT(fetch.timeout_ns), .preset = "30s",
 	  .min = NS_PER_MS, .max = DAY, .unit = "time",
@@ -192,11 +226,68 @@ static void check_sources(const struct config_groups *groups, struct buf *errors
 	}
 }
 
+static bool is_default(const struct config *c, size_t i, const char *member)
+{
+	char path[64];
+
+	(void) snprintf(path, sizeof(path), "origins[%zu].%s", i, member);
+	return strcmp(config_origin_of(c, path), "default") == 0;
+}
+
+/* Appends where a member of origins[i] comes from, and its path. */
+static void add_place(const struct config *c, size_t i, const char *member, struct buf *errors)
+{
+	char path[64];
+
+	(void) snprintf(path, sizeof(path), "origins[%zu].%s", i, member);
+	buf_printf(errors, "%s: %s: ", config_origin_of(c, path), path);
+}
+
+/* Why nothing can match, or NULL. */
+static const char *match_trouble(const char *match)
+{
+	const char *scheme_end = strstr(match, "://");
+
+	if (*match == '\0')
+		return "must not be empty; \"*\" matches all";
+	for (const char *p = match; *p != '\0'; p++) {
+		if (*p >= 'A' && *p <= 'Z')
+			return "must be in lower case, as origins are";
+		if ((unsigned char) *p <= ' ')
+			return "must have no blanks; write an element for each host";
+	}
+	if (strchr(scheme_end ? scheme_end + 3 : match, '/'))
+		return "must have no path; write a host, host:port or http://host:port";
+	return NULL;
+}
+
+static void check_origins(const struct config_groups *groups, const struct config *c,
+                          struct buf *errors)
+{
+	const struct origin_settings *origins = groups->items;
+
+	for (size_t i = 0; i < groups->n; i++) {
+		const struct origin_settings *o = &origins[i];
+		const char *trouble = match_trouble(o->match);
+		if (trouble) {
+			add_place(c, i, "match", errors);
+			buf_printf(errors, "\"%s\": %s\n", o->match, trouble);
+		}
+		if (o->breaker_pause_ns > o->breaker_max_ns) {
+			bool given = !is_default(c, i, "breaker_pause");
+			add_place(c, i, given ? "breaker_pause" : "breaker_max", errors);
+			buf_printf(errors, "of \"%s\": breaker_pause must not be longer than "
+			           "breaker_max\n", o->match);
+		}
+	}
+}
+
 static int check(const struct settings *s, const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
 
 	check_sources(&s->sources, errors);
+	check_origins(&s->origins, c, errors);
 	for (size_t i = 0; i < s->fetch.success.n; i++) {
 		struct status_set set = { 0 };
 		if (status_set_add(&set, s->fetch.success.items[i]) < 0)
@@ -227,22 +318,63 @@ static int check(const struct settings *s, const struct config *c, struct buf *e
 	return errors->len > before ? -EINVAL : 0;
 }
 
-int settings_load(const char *path, const char *const *overrides, size_t n_overrides,
-                  struct settings *ret_settings, struct config **ret_config, struct buf *errors)
+/* --- loading ----------------------------------------------------------------------- */
+
+/* A list of URLs always comes to its end, and has a number of workers for all of it. */
+static void relax_origins(struct settings *s, const struct config *c)
+{
+	const struct origin_settings *origins = s->origins.items;
+
+	for (size_t i = 0; i < s->origins.n; i++) {
+		struct origin_settings relaxed = origins[i];
+		if (is_default(c, i, "concurrency"))
+			relaxed.concurrency = 0;
+		if (is_default(c, i, "breaker"))
+			relaxed.breaker = 0;
+		config_store_element(&s->origins, i, &relaxed, sizeof(relaxed));
+	}
+}
+
+/* Hands over what was loaded, if it is good. */
+static int finish(const struct settings *s, struct config *c, struct settings *ret_settings,
+                  struct config **ret_config, struct buf *errors)
+{
+	int r = check(s, c, errors);
+
+	if (r < 0) {
+		config_free(c);
+		return r;
+	}
+	*ret_settings = *s;
+	*ret_config = c;
+	return 0;
+}
+
+int settings_load(enum settings_program program, const char *path, const char *const *overrides,
+                  size_t n_overrides, struct settings *ret_settings, struct config **ret_config,
+                  struct buf *errors)
 {
 	struct settings s;
 	struct config *c = NULL;
 
 	int r = config_load(&settings_table, path, overrides, n_overrides, &s, &c, errors);
-	if (r == 0)
-		r = check(&s, c, errors);
-	if (r < 0) {
-		config_free(c);
+	if (r < 0)
 		return r;
-	}
-	*ret_settings = s;
-	*ret_config = c;
-	return 0;
+	if (program == SETTINGS_FETCH)
+		relax_origins(&s, c);
+	return finish(&s, c, ret_settings, ret_config, errors);
+}
+
+int settings_amend(const struct settings *s, const struct config *c, const char *const *overrides,
+                   size_t n_overrides, struct settings *ret_settings, struct config **ret_config,
+                   struct buf *errors)
+{
+	struct settings amended;
+	struct config *config = NULL;
+
+	int r = config_amend(&settings_table, s, c, overrides, n_overrides, "set", &amended, &config,
+	                     errors);
+	return r < 0 ? r : finish(&amended, config, ret_settings, ret_config, errors);
 }
 
 /* --- what follows from them -------------------------------------------------------- */

@@ -15,6 +15,21 @@
 enum { BACKLOG_MEMORY, BACKLOG_SQLITE };
 enum { SOURCE_FILE, SOURCE_DIRECTORY, SOURCE_SCHEDULE };
 
+/* Whose settings they are: some defaults differ. */
+enum settings_program { SETTINGS_DAEMON, SETTINGS_FETCH };
+
+/* An element of 'origins'; the last one matches all. */
+struct origin_settings {
+	const char *match;         /* a host, host:port, or scheme://host:port; '*': any characters */
+	uint64_t concurrency;      /* 0: as many as there are workers */
+	uint64_t interval_ns;      /* of 'rate'; 0: no rate */
+	uint64_t burst;
+	uint64_t gap_ns;
+	uint64_t breaker;          /* 0: never */
+	uint64_t breaker_pause_ns;
+	uint64_t breaker_max_ns;
+};
+
 /* An element of 'sources'. */
 struct source_settings {
 	int type; /* SOURCE_… */
@@ -42,6 +57,7 @@ struct settings {
 		uint64_t ageing_ns;
 	} backlog;
 	struct config_groups sources; /* of struct source_settings */
+	struct config_groups origins; /* of struct origin_settings; at least one */
 	struct {
 		uint64_t timeout_ns;
 		uint64_t connect_timeout_ns;
@@ -75,9 +91,17 @@ extern const struct config_table settings_table;
  * Reads the settings as config_load() does, and checks what concerns several keys.
  * Their strings live as long as '*ret_config'.  Returns what config_load() returns.
  */
-NODISCARD NONNULL(4, 5, 6)
-int settings_load(const char *path, const char *const *overrides, size_t n_overrides,
-                  struct settings *ret_settings, struct config **ret_config, struct buf *errors);
+NODISCARD NONNULL(5, 6, 7)
+int settings_load(enum settings_program program, const char *path, const char *const *overrides,
+                  size_t n_overrides, struct settings *ret_settings, struct config **ret_config,
+                  struct buf *errors);
+
+/* The same for what config_amend() makes of 's', which was loaded as 'c'.  Messages begin with
+ * "set". */
+NODISCARD NONNULL(1, 2, 5, 6, 7)
+int settings_amend(const struct settings *s, const struct config *c, const char *const *overrides,
+                   size_t n_overrides, struct settings *ret_settings, struct config **ret_config,
+                   struct buf *errors);
 
 /* Reads control.mode.  Returns false if it is no octal mode of 0600 to 0777. */
 NODISCARD NONNULL(1, 2) bool settings_control_mode(const struct settings *s, unsigned *ret_mode);

@@ -57,7 +57,7 @@ static inline void stage_init_with(struct stage *s, const struct source_settings
 
 	*s = (struct stage) { 0 };
 	CU_ASSERT_EQUAL_FATAL(
-		settings_load(NULL, settings, n_settings, &s->settings, &s->config, &errors), 0);
+		settings_load(SETTINGS_DAEMON, NULL, settings, n_settings, &s->settings, &s->config, &errors), 0);
 	CU_ASSERT_EQUAL_FATAL(results_open(RESULTS_NAME, &s->results), 0);
 	const struct engine_options engine_options = {
 		.settings = &s->settings,

@@ -36,7 +36,7 @@ static void load_settings(struct stage *s)
 	};
 	struct buf errors = { 0 };
 
-	CU_ASSERT_EQUAL_FATAL(settings_load(NULL, overrides, ARRAY_LEN(overrides), &s->settings,
+	CU_ASSERT_EQUAL_FATAL(settings_load(SETTINGS_DAEMON, NULL, overrides, ARRAY_LEN(overrides), &s->settings,
 	                                    &s->config, &errors),
 	                      0);
 	buf_done(&errors);

@@ -19,7 +19,7 @@ static int try_load(const char *path, const char *const *overrides, size_t n, st
                     struct config **ret_config, struct buf *errors)
 {
 	buf_clear(errors);
-	int r = settings_load(path, overrides, n, s, ret_config, errors);
+	int r = settings_load(SETTINGS_DAEMON, path, overrides, n, s, ret_config, errors);
 	CU_ASSERT_EQUAL(r == 0, errors->len == 0);
 	buf_add_char(errors, '\0');
 	return r;
@@ -127,10 +127,11 @@ static void test_every_default_reads_back_as_itself(void)
 	presets = config_free(presets);
 }
 
-static void add_number(struct buf *b, const struct config_key *key, uint64_t value)
+static void add_number(struct buf *b, const char *base, const struct config_key *key,
+                       uint64_t value)
 {
 	buf_clear(b);
-	buf_printf(b, "%s=", key->path);
+	buf_printf(b, "%s%s=", base, key->path);
 	if (key->type == CONFIG_DURATION)
 		units_add_duration(b, value);
 	else if (key->type == CONFIG_SIZE)
@@ -140,16 +141,17 @@ static void add_number(struct buf *b, const struct config_key *key, uint64_t val
 	buf_add_char(b, '\0');
 }
 
-/* retry.base may be no longer than retry.max, so its upper end is tested with that. */
-static bool takes_number(const struct config_key *key, uint64_t value)
+/* A time that may be no longer than another is tested with the ends of both. */
+static bool takes_number(const char *base, const struct config_key *key, uint64_t value)
 {
 	struct buf b = { 0 };
 	struct buf errors = { 0 };
 	struct settings s;
 	struct config *c = NULL;
 
-	add_number(&b, key, value);
-	const char *overrides[] = { "retry.base=1ms", "retry.max=365d", b.data };
+	add_number(&b, base, key, value);
+	const char *overrides[] = { "retry.base=1ms", "retry.max=365d", "origins[*].breaker_pause=1ms",
+		                    "origins[*].breaker_max=365d", b.data };
 	bool taken = try_load(NULL, overrides, ARRAY_LEN(overrides), &s, &c, &errors) == 0;
 	c = config_free(c);
 	buf_done(&b);
@@ -157,20 +159,28 @@ static bool takes_number(const struct config_key *key, uint64_t value)
 	return taken;
 }
 
-static void test_every_range_holds(void)
+static void expect_ranges(const struct config_table *table, const char *base)
 {
-	for (size_t i = 0; i < settings_table.n; i++) {
-		const struct config_key *key = &settings_table.keys[i];
+	for (size_t i = 0; i < table->n; i++) {
+		const struct config_key *key = &table->keys[i];
 		if (key->type != CONFIG_COUNT && key->type != CONFIG_SIZE &&
 		    key->type != CONFIG_DURATION)
 			continue;
 		CU_ASSERT_TRUE(key->max > key->min); /* nothing is without a bound */
-		CU_ASSERT_TRUE(takes_number(key, key->min));
-		CU_ASSERT_TRUE(takes_number(key, key->max));
-		CU_ASSERT_FALSE(takes_number(key, key->max + 1));
+		CU_ASSERT_TRUE(takes_number(base, key, key->min));
+		CU_ASSERT_TRUE(takes_number(base, key, key->max));
+		CU_ASSERT_FALSE(takes_number(base, key, key->max + 1));
 		if (key->min > 0)
-			CU_ASSERT_FALSE(takes_number(key, key->min - 1));
+			CU_ASSERT_FALSE(takes_number(base, key, key->min - 1));
 	}
+}
+
+static void test_every_range_holds(void)
+{
+	expect_ranges(&settings_table, "");
+	for (size_t i = 0; i < settings_table.n; i++)
+		if (settings_table.keys[i].name_key)
+			expect_ranges(settings_table.keys[i].element, "origins[*].");
 }
 
 static void expect_documented(const struct config_table *table)
@@ -183,6 +193,8 @@ static void expect_documented(const struct config_table *table)
 			CU_ASSERT_STRING_EQUAL(key->unit, "time");
 		if (key->type == CONFIG_SIZE)
 			CU_ASSERT_STRING_EQUAL(key->unit, "bytes");
+		if (key->type == CONFIG_RATE)
+			CU_ASSERT_STRING_EQUAL(key->unit, "rate");
 		if (key->element)
 			expect_documented(key->element);
 	}
@@ -208,6 +220,16 @@ static void test_the_defaults_are_those_of_the_manual(void)
 	CU_ASSERT_EQUAL(s.fetch.dns_servers.n, 0);
 	CU_ASSERT_EQUAL(s.retry.max_attempts, 5);
 	CU_ASSERT_EQUAL(s.sources.n, 0);
+	CU_ASSERT_EQUAL_FATAL(s.origins.n, 1);
+	const struct origin_settings *all = s.origins.items;
+	CU_ASSERT_STRING_EQUAL(all->match, "*");
+	CU_ASSERT_EQUAL(all->concurrency, 8);
+	CU_ASSERT_EQUAL(all->interval_ns, 0);
+	CU_ASSERT_EQUAL(all->burst, 1);
+	CU_ASSERT_EQUAL(all->gap_ns, 0);
+	CU_ASSERT_EQUAL(all->breaker, 5);
+	CU_ASSERT_EQUAL(all->breaker_pause_ns, UINT64_C(10000000000));
+	CU_ASSERT_EQUAL(all->breaker_max_ns, UINT64_C(300000000000));
 	CU_ASSERT_STRING_EQUAL(s.results.path, "");
 	CU_ASSERT_STRING_EQUAL(s.control.socket, "control.sock");
 	CU_ASSERT_STRING_EQUAL(s.control.mode, "0660");
@@ -238,6 +260,85 @@ static void test_a_source_needs_what_its_type_needs(void)
 	expect_complaint("sources = ( { type = \"file\"; path = \"a\"; },"
 	                 " { type = \"directory\"; path = \"a\"; } );",
 	                 "sources[1]: a is read by sources[0] already");
+}
+
+static void test_an_origin_is_matched_by_what_can_match(void)
+{
+	expect_complaint("origins = ( { match = \"a.example\"; }, { match = \"*.b:8080\"; },"
+	                 " { match = \"http://[::1]:80\"; } );", NULL);
+	expect_complaint("origins = (\n { match = \"API.example\"; } );",
+	                 ":2: origins[0].match: \"API.example\": must be in lower case");
+	expect_complaint("origins = ( { match = \"a\"; },\n { match = \"b, c\"; } );",
+	                 ":2: origins[1].match: \"b, c\": must have no blanks");
+	expect_complaint("origins = ( { match = \"\"; } );",
+	                 ":1: origins[0].match: \"\": must not be empty");
+	expect_complaint("origins = ( { match = \"http://a/b\"; } );", "must have no path");
+	expect_complaint("origins = ( { match = \"a/\"; } );", "must have no path");
+	CU_ASSERT_TRUE(takes("origins[https://a.example:8443].rate=5/s"));
+	CU_ASSERT_FALSE(takes("origins[A].rate=5/s"));
+	CU_ASSERT_FALSE(takes("origins[a b].rate=5/s"));
+}
+
+static void test_a_breaker_s_pause_has_its_bound(void)
+{
+	CU_ASSERT_TRUE(takes("origins[*].breaker_max=10s"));
+	CU_ASSERT_FALSE(takes("origins[*].breaker_max=9s"));
+	expect_complaint("origins = ( { match = \"a\"; breaker_pause = \"6m\"; } );",
+	                 ":1: origins[0].breaker_pause: of \"a\": breaker_pause must not be longer");
+	expect_complaint("origins = ( { match = \"a\";\nbreaker_max = \"1s\"; } );",
+	                 ":2: origins[0].breaker_max: of \"a\": breaker_pause must not be longer");
+}
+
+static void test_fetch_has_its_own_defaults_for_origins(void)
+{
+	static const char *const overrides[] = { "origins[a].breaker=3", "origins[b].concurrency=8" };
+	struct settings s;
+	struct config *c = NULL;
+	struct buf errors = { 0 };
+
+	CU_ASSERT_EQUAL_FATAL(settings_load(SETTINGS_FETCH, NULL, overrides, ARRAY_LEN(overrides), &s,
+	                                    &c, &errors), 0);
+	const struct origin_settings *o = s.origins.items;
+	CU_ASSERT_EQUAL_FATAL(s.origins.n, 3);
+	CU_ASSERT_STRING_EQUAL(o[0].match, "b");
+	CU_ASSERT_EQUAL(o[0].concurrency, 8);
+	CU_ASSERT_EQUAL(o[0].breaker, 0);
+	CU_ASSERT_EQUAL(o[1].concurrency, 0);
+	CU_ASSERT_EQUAL(o[1].breaker, 3);
+	CU_ASSERT_STRING_EQUAL(o[2].match, "*");
+	CU_ASSERT_EQUAL(o[2].concurrency, 0);
+	CU_ASSERT_EQUAL(o[2].breaker, 0);
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "origins[2].breaker"), "default");
+	c = config_free(c);
+	buf_done(&errors);
+}
+
+static int amend(const struct settings *s, const struct config *c, const char *override,
+                 struct settings *ret_settings, struct config **ret_config, struct buf *errors)
+{
+	buf_clear(errors);
+	int r = settings_amend(s, c, &override, 1, ret_settings, ret_config, errors);
+	buf_add_char(errors, '\0');
+	return r;
+}
+
+static void test_amendments_are_checked_against_what_is_in_force(void)
+{
+	struct config *c1 = NULL, *c2 = NULL, *c3 = NULL;
+	struct settings first = load(NULL, 0, &c1), second = { 0 }, third = { 0 };
+	struct buf errors = { 0 };
+
+	CU_ASSERT_EQUAL(amend(&first, c1, "retry.base=6m", &second, &c2, &errors), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(errors.data,
+	                       "set: retry.base: must not be longer than retry.max\n");
+	CU_ASSERT_EQUAL_FATAL(amend(&first, c1, "retry.max=1h", &second, &c2, &errors), 0);
+	CU_ASSERT_EQUAL_FATAL(amend(&second, c2, "retry.base=6m", &third, &c3, &errors), 0);
+	CU_ASSERT_EQUAL(third.retry.base_ns, UINT64_C(360000000000));
+	CU_ASSERT_EQUAL(third.retry.max_ns, UINT64_C(3600000000000));
+	config_free(c1);
+	config_free(c2);
+	config_free(c3);
+	buf_done(&errors);
 }
 
 static void test_success_is_a_list_of_statuses(void)
@@ -467,6 +568,13 @@ int main(void)
 		{ "the defaults are those that are promised",
 		  test_the_defaults_are_those_of_the_manual },
 		{ "a source needs what its type needs", test_a_source_needs_what_its_type_needs },
+		{ "an origin is matched by what can match",
+		  test_an_origin_is_matched_by_what_can_match },
+		{ "a breaker's pause has its bound", test_a_breaker_s_pause_has_its_bound },
+		{ "fetch has its own defaults for origins",
+		  test_fetch_has_its_own_defaults_for_origins },
+		{ "amendments are checked against what is in force",
+		  test_amendments_are_checked_against_what_is_in_force },
 		{ "success is a list of statuses", test_success_is_a_list_of_statuses },
 		{ "the back-off has its order", test_the_back_off_has_its_order },
 		{ "the socket's mode is octal", test_the_socket_s_mode_is_octal },

@@ -24,7 +24,9 @@ NONNULL(2) int cli_fetch(int argc, char **argv);
 
 /* The other commands, likewise. */
 NONNULL(2) int cli_audit(int argc, char **argv);
+NONNULL(2) int cli_reload(int argc, char **argv);
 NONNULL(2) int cli_requeue(int argc, char **argv);
+NONNULL(2) int cli_set(int argc, char **argv);
 NONNULL(2) int cli_status(int argc, char **argv);
 NONNULL(2) int cli_submit(int argc, char **argv);
 

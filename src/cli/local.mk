@@ -14,6 +14,7 @@ libpenstock_a_SOURCES += \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/requeue.c \
 	src/cli/seq_set.c src/cli/seq_set.h \
+	src/cli/set.c \
 	src/cli/socket_path.c src/cli/socket_path.h \
 	src/cli/status.c \
 	src/cli/status_text.c src/cli/status_text.h \

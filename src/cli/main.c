@@ -20,6 +20,8 @@ static const struct {
 	{ "requeue", cli_requeue, "make new jobs of dead ones" },
 	{ "audit", cli_audit, "prove from the files that every accepted job is accounted for" },
 	{ "status", cli_status, "say what the daemon is doing, and how deep its queue is" },
+	{ "set", cli_set, "change settings of the daemon while it runs" },
+	{ "reload", cli_reload, "have the daemon read its settings again" },
 };
 
 static void print_help(FILE *out)

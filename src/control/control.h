@@ -15,9 +15,12 @@
  *     GET /v1/jobs/ID            where a job is, and its result
  *     DELETE /v1/jobs/ID         cancels one that has not started
  *     POST /v1/control/requeue   makes new jobs of dead ones
+ *     POST /v1/control/set       puts settings in force, {"KEY": "VALUE", …}, until the next
+ *                                reload, and says which have changed
+ *     POST /v1/control/reload    reads the settings again, all or nothing
  *
  * Errors are problem+json (RFC 9457).  Handlers never block: what the backlog is asked
- * suspends its connection, and each figure is read from its owner at the moment of the
+ * suspends its connection, so does what the daemon's main thread is, and each figure is read from its owner at the moment of the
  * request.
  */
 #ifndef PENSTOCK_CONTROL_CONTROL_H
@@ -29,6 +32,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 /* Limits: each refuses with its own message. */
 enum {
@@ -49,6 +53,26 @@ enum {
 
 enum control_phase { CONTROL_STARTING, CONTROL_READY, CONTROL_STOPPING };
 
+/* What only the owner of the engine can do. */
+enum control_order_kind { CONTROL_SET, CONTROL_RELOAD };
+
+struct control_order {
+	enum control_order_kind kind;
+	const char *const *settings; /* CONTROL_SET: "KEY=VALUE" */
+	size_t n_settings;
+
+	/* The owner's. */
+	STAILQ_ENTRY(control_order) entry;
+	unsigned status;   /* HTTP */
+	struct buf answer; /* 200: a JSON object; else what is wrong, for people */
+
+	/* Hands the answer over; the order is not to be touched any more. */
+	void (*done)(struct control_order *order);
+};
+
+/* What is answered, with status 503, when it is too late for an order. */
+#define CONTROL_ORDER_TOO_LATE "the daemon is stopping; its settings do not change any more"
+
 struct control_options {
 	int listen_fd;         /* a listening AF_UNIX stream socket; stays the caller's, made non-blocking */
 	struct engine *engine; /* borrowed until control_free() */
@@ -60,6 +84,10 @@ struct control_options {
 	/* What /healthz says: false with a reason in 'why', of 'size' bytes, NUL-terminated.
 	 * Called by the socket's thread, which it must not hold up.  NULL: always healthy. */
 	bool (*healthy)(void *arg, char *why, size_t size);
+
+	/* Takes an order; its done() is called once, at any time and from any thread, and
+	 * control_free() waits for that.  Called by the socket's thread.  NULL: there are none. */
+	void (*order)(void *arg, struct control_order *order);
 	void *arg;
 
 	uint64_t total_ns; /* instead of CONTROL_TOTAL_SECONDS, if not 0 */

@@ -17,6 +17,7 @@ libpenstock_a_SOURCES += \
 	src/control/jobs.c \
 	src/control/metrics.c \
 	src/control/metrics.h \
+	src/control/order.c \
 	src/control/problem.c \
 	src/control/problem.h \
 	src/control/receipts.c \

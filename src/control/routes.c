@@ -114,6 +114,8 @@ static const struct route {
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
+	{ "POST", "/v1/control/set", NULL, set_begin, true },
+	{ "POST", "/v1/control/reload", NULL, reload_begin, false },
 };
 
 static bool is_at(const struct route *route, const char *path)

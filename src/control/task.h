@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A request that takes more than one step: its body comes in parts, or the backlog
- * is asked on the way and answers later, from a thread of its own.
+ * or the engine's owner is asked on the way and answers later, from a thread of its own.
  *
  *     begin ──► take, take, … ──► finish ──► there is a reply
  *                 │    ▲            │  ▲
@@ -94,5 +94,10 @@ struct task *cancel_begin(const struct view *view, const struct request *request
 NODISCARD NONNULL(1, 2, 3)
 struct task *requeue_begin(const struct view *view, const struct request *request,
                            struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *set_begin(const struct view *view, const struct request *request, struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *reload_begin(const struct view *view, const struct request *request,
+                          struct reply *reply);
 
 #endif

@@ -9,6 +9,8 @@
 #include "base/sync.h"
 #include "control/control.h"
 #include "control/socket.h"
+#include "daemon/live.h"
+#include "daemon/orders.h"
 #include "daemon/paths.h"
 #include "daemon/service.h"
 #include "engine/engine.h"
@@ -27,16 +29,12 @@
  * The lifecycle:
  *
  *     settings ─► results ─► signals ─► socket ─► database ─► engine ─► control ─► READY
- *        loop: signals, the engine's events, the service manager's clock
+ *        loop: signals, the engine's events, orders, the service manager's clock
  *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left in memory
  *     is cancelled ─► control ─► engine ─► results ─► socket
  */
 struct daemon {
-	const struct daemon_options *options;
-	struct settings settings;
-	struct config *config;      /* holds the strings of 'settings'… */
-	struct config *reloaded;    /* …and of those that the last reload changed */
-	size_t n_sources;
+	struct live live;
 
 	char *database;    /* NULL: jobs wait in memory */
 	char *work_folder; /* the database's; NULL without one */
@@ -46,6 +44,7 @@ struct daemon {
 	struct control_socket socket;
 	struct engine *engine;
 	struct control *control;
+	struct orders orders; /* from the control socket */
 	struct service service;
 	int signal_fd;
 	int64_t started_wall_us;
@@ -61,77 +60,58 @@ struct daemon {
 
 /* --- settings ---------------------------------------------------------------------- */
 
-static int load(const struct daemon *d, struct settings *ret_settings, struct config **ret_config)
-{
-	struct buf errors = { 0 };
-	int r = settings_load(SETTINGS_DAEMON, d->options->config_path,
-	                      (const char *const *) d->options->overrides, d->options->n_overrides,
-	                      ret_settings, ret_config, &errors);
-
-	if (r < 0)
-		log_error_lines(errors.data, errors.len);
-	buf_done(&errors);
-	return r;
-}
-
-static int allow_descriptors(const struct daemon *d, const struct settings *s)
-{
-	return settings_allow_descriptors(s, d->n_sources, CONTROL_DESCRIPTORS);
-}
-
-static int read_settings(struct daemon *d)
-{
-	if (load(d, &d->settings, &d->config) < 0)
-		return DAEMON_CONFIG;
-	d->n_sources = d->settings.sources.n;
-	return allow_descriptors(d, &d->settings) < 0 ? DAEMON_CONFIG : DAEMON_OK;
-}
-
 static int show_settings(const struct daemon *d)
 {
-	return settings_show(&d->settings, d->config, d->n_sources, CONTROL_DESCRIPTORS) < 0
+	const struct live *live = &d->live;
+
+	return settings_show(&live->settings, live->first, live->n_sources, CONTROL_DESCRIPTORS) < 0
 	               ? DAEMON_IO : DAEMON_OK;
 }
 
-static void log_change(void *arg, const struct config_difference *d)
+/* Returns what live_reload() does. */
+static unsigned reload(struct daemon *d, struct buf *answer)
 {
-	(void) arg;
-	if (d->key->reloads)
-		log_info("%s: %s, was %s", d->path, d->after, d->before);
-	else if (d->key->type == CONFIG_GROUPS) /* sources: jobs may hold secrets */
-		log_warning("%s: has changed, and needs a restart", d->path);
-	else
-		log_warning("%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
-}
-
-/* Whether there are descriptors for 'fresh', as far as it takes effect. */
-static bool is_affordable(const struct daemon *d, const struct settings *fresh)
-{
-	struct settings next = d->settings;
-
-	next.workers = fresh->workers;
-	return allow_descriptors(d, &next) == 0;
-}
-
-/* All or nothing: a file with an error in it changes no setting. */
-static void reload(struct daemon *d)
-{
-	struct settings fresh;
-	struct config *config = NULL;
-
 	service_reloading(&d->service);
-	if (load(d, &fresh, &config) < 0 || !is_affordable(d, &fresh)) {
-		log_error("reload: nothing has changed");
-		config_free(config);
-	} else {
-		size_t n = config_change(&settings_table, &d->settings, &fresh, log_change, NULL);
-		if (engine_apply(d->engine) < 0)
-			log_error("reload: not all workers could be started");
-		log_info("reload: %zu settings differ", n);
-		config_free(d->reloaded);
-		d->reloaded = config;
-	}
+	unsigned status = live_reload(&d->live, d->engine, answer);
 	service_ready(&d->service);
+	return status;
+}
+
+/* For a signal, which nobody waits for the answer of. */
+static void reload_and_log(struct daemon *d)
+{
+	struct buf answer = { 0 };
+
+	if (reload(d, &answer) != 200) {
+		log_error_lines(answer.data, answer.len);
+		log_error("reload: nothing has changed");
+	}
+	buf_done(&answer);
+}
+
+static void on_order(void *arg, struct control_order *order)
+{
+	struct daemon *d = arg;
+
+	orders_put(&d->orders, order);
+}
+
+static void carry_out(struct daemon *d, struct control_order *order)
+{
+	unsigned status = order->kind == CONTROL_SET
+	                          ? live_set(&d->live, d->engine, order->settings,
+	                                     order->n_settings, &order->answer)
+	                          : reload(d, &order->answer);
+
+	orders_answer(order, status);
+}
+
+static void on_orders(struct daemon *d)
+{
+	struct control_order *order = NULL;
+
+	while ((order = orders_take(&d->orders)))
+		carry_out(d, order);
 }
 
 /* --- start ------------------------------------------------------------------------- */
@@ -157,7 +137,7 @@ static int say_cannot(const char *what, int error)
 
 static int open_results(struct daemon *d)
 {
-	const char *path = *d->settings.results.path != '\0' ? d->settings.results.path
+	const char *path = *d->live.settings.results.path != '\0' ? d->live.settings.results.path
 	                                                     : "results.jsonl";
 
 	d->results_path = paths_state(path);
@@ -183,8 +163,8 @@ static int open_socket(struct daemon *d)
 		d->socket = (struct control_socket) { .listen_fd = given_fd, .lock_fd = -1 };
 		return DAEMON_OK;
 	}
-	if (!settings_control_mode(&d->settings, &mode) ||
-	    !(path = paths_runtime(d->settings.control.socket)))
+	if (!settings_control_mode(&d->live.settings, &mode) ||
+	    !(path = paths_runtime(d->live.settings.control.socket)))
 		return DAEMON_INTERNAL;
 
 	int r = control_socket_open(path, mode, &d->socket);
@@ -212,9 +192,9 @@ static int find_database(struct daemon *d)
 {
 	char *crash_path = NULL;
 
-	if (d->settings.backlog.type != BACKLOG_SQLITE)
+	if (d->live.settings.backlog.type != BACKLOG_SQLITE)
 		return DAEMON_OK;
-	d->database = paths_state(d->settings.backlog.path);
+	d->database = paths_state(d->live.settings.backlog.path);
 	d->work_folder = d->database ? folder_of(d->database) : NULL;
 	if (!d->work_folder || asprintf(&crash_path, "%s.crash", d->database) < 0)
 		return DAEMON_INTERNAL;
@@ -258,9 +238,9 @@ static int start_engine(struct daemon *d)
 {
 	struct buf errors = { 0 };
 	const struct engine_options options = {
-		.settings = &d->settings,
-		.sources = d->settings.sources.items,
-		.n_sources = d->n_sources,
+		.settings = &d->live.settings,
+		.sources = d->live.settings.sources.items,
+		.n_sources = d->live.n_sources,
 		.results = d->results,
 		.database = d->database,
 		.blamed = d->blamed,
@@ -301,6 +281,7 @@ static int start_control(struct daemon *d)
 		.work_folder = d->work_folder,
 		.started_wall_us = d->started_wall_us,
 		.healthy = is_healthy,
+		.order = on_order,
 		.arg = d,
 	};
 
@@ -327,8 +308,8 @@ static int start(struct daemon *d)
 	control_set_phase(d->control, CONTROL_READY);
 	service_ready(&d->service);
 	log_info("ready: workers %llu, queue.capacity %llu, sources %zu",
-	         (unsigned long long) d->settings.workers,
-	         (unsigned long long) d->settings.queue.capacity, d->n_sources);
+	         (unsigned long long) d->live.settings.workers,
+	         (unsigned long long) d->live.settings.queue.capacity, d->live.n_sources);
 	return DAEMON_OK;
 }
 
@@ -337,11 +318,12 @@ static int start(struct daemon *d)
 static void begin_stop(struct daemon *d)
 {
 	d->stopping = true;
-	d->abort_at_ns = clock_after(clock_now_ns(), d->settings.stop_timeout_ns);
+	d->abort_at_ns = clock_after(clock_now_ns(), d->live.settings.stop_timeout_ns);
 	log_info("stopping");
 	service_stopping(&d->service);
 	control_set_phase(d->control, CONTROL_STOPPING);
 	engine_stop(d->engine);
+	orders_close(&d->orders);
 }
 
 static void abort_now(struct daemon *d)
@@ -386,7 +368,7 @@ static void on_signal(struct daemon *d)
 	switch (info.ssi_signo) {
 	case SIGHUP:
 		if (!d->stopping)
-			reload(d);
+			reload_and_log(d);
 		break;
 	case SIGUSR1:
 		reopen_results(d);
@@ -444,6 +426,7 @@ static void loop(struct daemon *d)
 	struct pollfd set[] = {
 		{ .fd = engine_event_fd(d->engine), .events = POLLIN },
 		{ .fd = d->signal_fd, .events = POLLIN },
+		{ .fd = d->orders.event_fd, .events = POLLIN },
 	};
 
 	while (!on_state(d)) {
@@ -453,6 +436,8 @@ static void loop(struct daemon *d)
 		int n = poll(set, ARRAY_LEN(set), clock_poll_ms(until_ns));
 		if (n > 0 && set[1].revents != 0)
 			on_signal(d);
+		if (n > 0 && set[2].revents != 0)
+			on_orders(d);
 		if (d->abort_at_ns <= clock_now_ns())
 			abort_now(d);
 		service_tick(&d->service, d->engine);
@@ -464,6 +449,7 @@ static void loop(struct daemon *d)
 
 static void end(struct daemon *d)
 {
+	orders_close(&d->orders);
 	d->control = control_free(d->control);
 	d->engine = engine_free(d->engine);
 	int r = results_close(d->results);
@@ -477,15 +463,14 @@ static void end(struct daemon *d)
 	free(d->results_path);
 	free(d->database);
 	free(d->work_folder);
-	config_free(d->reloaded);
-	config_free(d->config);
+	live_done(&d->live);
+	orders_destroy(&d->orders);
 	mutex_destroy(&d->dead_lock);
 }
 
 int daemon_run(const struct daemon_options *options)
 {
 	struct daemon d = {
-		.options = options,
 		.socket = { .listen_fd = -1, .lock_fd = -1 },
 		.signal_fd = -1,
 		.abort_at_ns = NEVER,
@@ -494,7 +479,11 @@ int daemon_run(const struct daemon_options *options)
 	service_init(&d.service);
 	if (mutex_init(&d.dead_lock) < 0)
 		return DAEMON_INTERNAL;
-	d.exit_code = read_settings(&d);
+	if (orders_init(&d.orders) < 0) {
+		mutex_destroy(&d.dead_lock);
+		return DAEMON_INTERNAL;
+	}
+	d.exit_code = live_init(&d.live, options) ? DAEMON_OK : DAEMON_CONFIG;
 	if (d.exit_code == DAEMON_OK && options->check) {
 		d.exit_code = show_settings(&d);
 	} else if (d.exit_code == DAEMON_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/live.h"
+
+#include "base/log.h"
+#include "control/control.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int load(const struct live *live, struct settings *ret_settings, struct config **ret_config,
+                struct buf *errors)
+{
+	const struct daemon_options *o = live->options;
+
+	return settings_load(SETTINGS_DAEMON, o->config_path, (const char *const *) o->overrides,
+	                     o->n_overrides, ret_settings, ret_config, errors);
+}
+
+static bool allow_descriptors(const struct live *live, const struct settings *s)
+{
+	return settings_allow_descriptors(s, live->n_sources, CONTROL_DESCRIPTORS) == 0;
+}
+
+bool live_init(struct live *live, const struct daemon_options *options)
+{
+	struct buf errors = { 0 };
+
+	*live = (struct live) { .options = options };
+	int r = load(live, &live->settings, &live->first, &errors);
+	if (r < 0)
+		log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	live->n_sources = live->settings.sources.n;
+	return r == 0 && allow_descriptors(live, &live->settings);
+}
+
+void live_done(struct live *live)
+{
+	config_free(live->changed);
+	config_free(live->first);
+	*live = (struct live) { 0 };
+}
+
+/* --- what has changed -------------------------------------------------------------- */
+
+/* The members of an answer. */
+struct report {
+	struct buf changed;
+	struct buf restart;
+	size_t n_changed;
+};
+
+/* A text as it was written for --set: without the quotes that it has in a file. */
+static void add_plain(struct buf *b, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n >= 2 && text[0] == '"' && text[n - 1] == '"')
+		buf_add_json(b, text + 1, n - 2);
+	else
+		buf_add_json(b, text, n);
+}
+
+static void report_changed(struct report *r, const struct config_difference *d)
+{
+	struct buf *b = &r->changed;
+
+	buf_add_str(b, r->n_changed > 0 ? ", {\"key\": " : "{\"key\": ");
+	buf_add_json_str(b, d->path);
+	buf_add_str(b, ", \"before\": ");
+	add_plain(b, d->before);
+	buf_add_str(b, ", \"after\": ");
+	add_plain(b, d->after);
+	buf_add_char(b, '}');
+	r->n_changed++;
+	log_info("%s: %s, was %s", d->path, d->after, d->before);
+}
+
+static void on_difference(void *arg, const struct config_difference *d)
+{
+	struct report *r = arg;
+
+	if (d->key->reloads) {
+		report_changed(r, d);
+		return;
+	}
+	buf_add_str(&r->restart, r->restart.len > 0 ? ", " : "");
+	buf_add_json_str(&r->restart, d->path);
+	if (d->key->type == CONFIG_GROUPS) /* sources: jobs may hold secrets */
+		log_warning("%s: has changed, and needs a restart", d->path);
+	else
+		log_warning("%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
+}
+
+static void add_report(struct buf *answer, const struct report *r, bool applied)
+{
+	buf_add_str(answer, "{\"changed\": [");
+	buf_add(answer, r->changed.data, r->changed.len);
+	buf_add_char(answer, ']');
+	if (r->restart.len > 0) {
+		buf_add_str(answer, ", \"needs_restart\": [");
+		buf_add(answer, r->restart.data, r->restart.len);
+		buf_add_char(answer, ']');
+	}
+	if (!applied)
+		buf_add_str(answer, ", \"warning\": \"not all workers could be started\"");
+	buf_add_str(answer, "}\n");
+	answer->failed = answer->failed || r->changed.failed || r->restart.failed;
+}
+
+/* --- changing ---------------------------------------------------------------------- */
+
+/* Puts 'fresh' in force, as far as it takes effect.  Takes its config over. */
+static void apply(struct live *live, struct engine *engine, const char *cause,
+                  const struct settings *fresh, struct config *config, struct buf *answer)
+{
+	struct report report = { 0 };
+
+	size_t n = config_change(&settings_table, &live->settings, fresh, on_difference, &report);
+	bool applied = engine_apply(engine) == 0;
+	if (!applied)
+		log_error("%s: not all workers could be started", cause);
+	log_info("%s: %zu settings differ", cause, n);
+	config_free(live->changed);
+	live->changed = config;
+	add_report(answer, &report, applied);
+	buf_done(&report.changed);
+	buf_done(&report.restart);
+}
+
+/* Whether there are descriptors for 'fresh', as far as it takes effect. */
+static bool is_affordable(const struct live *live, const struct settings *fresh)
+{
+	struct settings next = live->settings;
+
+	next.workers = fresh->workers;
+	return allow_descriptors(live, &next);
+}
+
+/* Takes over the config, of settings that cannot be used. */
+static unsigned refuse(struct config *config, int error)
+{
+	config_free(config);
+	return error == -ENOMEM ? 503 : error == -EINVAL ? 400 : 409;
+}
+
+unsigned live_reload(struct live *live, struct engine *engine, struct buf *answer)
+{
+	struct settings fresh;
+	struct config *config = NULL;
+
+	int r = load(live, &fresh, &config, answer);
+	if (r < 0)
+		return refuse(NULL, r == -ENOMEM ? r : -EINVAL);
+	if (!is_affordable(live, &fresh)) {
+		buf_add_str(answer, "there are not enough descriptors for so many workers; see the log\n");
+		return refuse(config, -EMFILE);
+	}
+	apply(live, engine, "reload", &fresh, config, answer);
+	return 200;
+}
+
+/* --- single keys ------------------------------------------------------------------- */
+
+static void note_restart(void *arg, const struct config_difference *d)
+{
+	if (!d->key->reloads)
+		buf_printf(arg, "%s: needs a restart; change it in the file\n", d->path);
+}
+
+unsigned live_set(struct live *live, struct engine *engine, const char *const *settings, size_t n,
+                  struct buf *answer)
+{
+	const struct config *newest = live->changed ? live->changed : live->first;
+	struct settings fresh;
+	struct config *config = NULL;
+
+	int r = settings_amend(&live->settings, newest, settings, n, &fresh, &config, answer);
+	if (r < 0)
+		return refuse(NULL, r);
+	(void) config_compare(&settings_table, &live->settings, &fresh, note_restart, answer);
+	if (answer->len > 0)
+		return refuse(config, -EBUSY);
+	if (!is_affordable(live, &fresh)) {
+		buf_add_str(answer, "there are not enough descriptors for so many workers; see the log\n");
+		return refuse(config, -EMFILE);
+	}
+	apply(live, engine, "set", &fresh, config, answer);
+	return 200;
+}

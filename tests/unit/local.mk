@@ -73,6 +73,11 @@ TESTS += tests/unit/test_control_jobs
 tests_unit_test_control_jobs_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_jobs_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_control_orders
+TESTS += tests/unit/test_control_orders
+tests_unit_test_control_orders_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_orders_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
 tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -343,6 +348,7 @@ CONTROL_MOCK = $(AM_LDFLAGS) \
 	-Wl,--wrap=engine_submit,--wrap=engine_withdraw,--wrap=engine_query \
 	-Wl,--wrap=engine_locate,--wrap=engine_unqueue,--wrap=engine_cancel,--wrap=engine_stats
 tests_unit_test_control_jobs_LDFLAGS = $(CONTROL_MOCK)
+tests_unit_test_control_orders_LDFLAGS = $(CONTROL_MOCK)
 tests_unit_test_control_upload_LDFLAGS = $(CONTROL_MOCK)
 tests_unit_test_control_waits_LDFLAGS = $(CONTROL_MOCK)
 

@@ -8,6 +8,7 @@ SYSTEM_TESTS = \
 	tests/system/test_crash_steps.py \
 	tests/system/test_daemon.py \
 	tests/system/test_daemon_results.py \
+	tests/system/test_daemon_set.py \
 	tests/system/test_daemon_signals.py \
 	tests/system/test_disk_trouble.py \
 	tests/system/test_input.py \

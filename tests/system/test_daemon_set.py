@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""penstock set and penstock reload: settings that change while the daemon runs."""
+import json
+import os
+import signal
+
+import daemon_harness
+import harness
+
+SET, RELOAD = "/v1/control/set", "/v1/control/reload"
+
+
+def post(daemon, target, body=None):
+    """Posts an object, or nothing, to the control socket."""
+    connection = daemon_harness.UnixConnection(daemon.socket)
+    try:
+        connection.request("POST", target, body=None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        return daemon_harness.Answer(response.status, response.headers, response.read().decode())
+    finally:
+        connection.close()
+
+
+class Case(daemon_harness.Case):
+    def start(self, *lines, **options):
+        self.configure(*lines, sources=(self.follow(),), **options)
+        return self.daemon()
+
+    def penstock(self, command, *args):
+        return harness.run(command, "--socket", self.path("control.sock"), *args)
+
+    def check(self, ended, code, out="", err=""):
+        """What the command has written to standard output, and to standard error."""
+        self.assertEqual((ended.code, ended.out, ended.err), (code, out, err))
+
+    def check_problem(self, answer, status, detail):
+        self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+        self.assertEqual((answer.status, answer.json["detail"]), (status, detail))
+
+
+class Set(Case):
+    def test_a_setting_is_in_force_at_once(self):
+        daemon = self.start(workers=2)
+        self.append("urls", self.urls(*["/stall"] * 12))
+        self.await_in_flight(2)
+        self.check(self.penstock("set", "workers=12", "retry.base=2s"), harness.OK,
+                   "workers: 12, was 2\nretry.base: 2s, was 1s\n")
+        self.await_in_flight(12)
+        daemon.await_message('retry.base: "2s", was "1s"')
+        daemon.await_message("set: 2 settings differ")
+        self.check(self.penstock("set", "workers=12"), harness.OK, "nothing has changed\n")
+
+    def test_the_socket_answers_with_what_has_changed(self):
+        daemon = self.start(workers=2)
+        answer = post(daemon, SET, {"workers": 5, "fetch.success": "200-399,404",
+                                    "fetch.timeout": "30s"})
+        self.assertEqual(answer.headers["Content-Type"], "application/json")
+        self.assertEqual((answer.status, answer.json), (200, {"changed": [
+            {"key": "workers", "before": "2", "after": "5"},
+            {"key": "fetch.success", "before": '( "200-399" )',
+             "after": '( "200-399", "404" )'}]}))
+        self.append("urls", self.jobs("/status/404", ["a"]))
+        self.assertEqual(daemon.await_records(1)[0]["outcome"], "done")
+        daemon.stop()
+
+    def test_origins_are_set_by_name(self):
+        daemon = self.start('origins = ( { match = "a.example"; burst = 3; } );')
+        self.check(self.penstock("set", "origins[a.example].rate=5/s", "origins[*].concurrency=2"),
+                   harness.OK, "origins[a.example].rate: 5/s, was 0\n"
+                   "origins[*].concurrency: 2, was 8\n")
+        answer = post(daemon, SET, {"origins[http://[::1]:80].rate": "3/s"})
+        change, = answer.json["changed"]
+        self.assertEqual((change["key"], change["before"]), ("origins[http://[::1]:80]", "none"))
+        self.assertIn('rate = "3/s";', change["after"])
+        self.check(self.penstock("set", "origins[0].rate=4/s"), harness.OK,
+                   "origins[http://[::1]:80].rate: 4/s, was 3/s\n")
+        # They are as they were in the file after a reload.
+        ended = self.penstock("reload")
+        self.assertEqual(ended.code, harness.OK)
+        self.assertIn("origins[http://[::1]:80]: none, was {", ended.out)
+        self.assertIn("origins[a.example].rate: 0, was 5/s\n", ended.out)
+        self.assertIn("origins[*].concurrency: 8, was 2\n", ended.out)
+        daemon.stop()
+
+    def test_a_refused_key_or_value_changes_nothing(self):
+        daemon = self.start(workers=2)
+        before = daemon.err.text
+        self.check(self.penstock("set", "workers=9", "wrokers=3", "retry.max_attempts=0"),
+                   harness.CONFIG, "",
+                   "penstock: error: set wrokers=3: unknown key; did you mean workers?\n"
+                   "penstock: error: set retry.max_attempts=0: 0 is out of range; "
+                   "give 1 to 1000 attempts\n")
+        self.check_problem(post(daemon, SET, {"workers": 9, "retry.base": "10m"}), 400,
+                           "set: retry.base: must not be longer than retry.max")
+        self.check_problem(post(daemon, SET, {"workers": 9, "origins[A].rate": "5"}), 400,
+                           'set origins[A].rate=5: "5" is not a rate; give for example "5/s" '
+                           "(s, m, h or d)")
+        self.assertEqual(post(daemon, SET, {}).status, 400)
+        self.assertEqual(post(daemon, SET, {"workers": 1.5}).status, 400)
+        self.assertEqual(daemon.status()["workers"], {"wanted": 2, "alive": 2})
+        self.assertEqual(daemon.err.text, before)
+        daemon.stop()
+
+    def test_a_key_that_needs_a_restart_refuses_all(self):
+        daemon = self.start(workers=2)
+        said = ("results.path: needs a restart; change it in the file\n"
+                "control.mode: needs a restart; change it in the file")
+        self.check_problem(post(daemon, SET, {"workers": 9, "results.path": "other",
+                                              "control.mode": "0600"}), 409, said)
+        self.check(self.penstock("set", "workers=9", "results.path=other", "control.mode=0600"),
+                   harness.CONFIG, "", "".join(f"penstock: error: {line}\n"
+                                               for line in said.split("\n")))
+        self.assertEqual(daemon.status()["workers"], {"wanted": 2, "alive": 2})
+        daemon.stop()
+
+    def test_an_edited_file_is_not_applied_by_accident(self):
+        daemon = self.start(workers=2)
+        self.configure("retry: { max_attempts = 9; };", "bogus = 1;", workers=7)
+        self.check(self.penstock("set", "workers=3"), harness.OK, "workers: 3, was 2\n")
+        self.assertEqual(daemon.status()["workers"]["wanted"], 3)
+        self.assertNotIn("max_attempts", daemon.err.text)
+        # What was set before stays.
+        self.check(self.penstock("set", "retry.base=3s"), harness.OK, "retry.base: 3s, was 1s\n")
+        self.assertEqual(daemon.status()["workers"]["wanted"], 3)
+        daemon.stop()
+
+    def test_the_command_line_is_explained(self):
+        for args, message in ((("set",), "nothing to set: write KEY=VALUE"),
+                              (("set", "workers"), "workers: no value; write KEY=VALUE"),
+                              (("reload", "x"), "x: penstock reload takes no arguments"),
+                              (("set", "--bogus"), "unrecognized option")):
+            ended = self.penstock(*args)
+            self.assertEqual((ended.code, ended.out), (harness.USAGE, ""))
+            self.assertIn(message, ended.err)
+        for command in "set", "reload":
+            ended = self.penstock(command, "--help")
+            self.assertEqual((ended.code, ended.err), (harness.OK, ""))
+        ended = self.penstock("set", "workers=3")
+        self.assertEqual(ended.code, harness.UNAVAILABLE)
+        self.assertIn("no daemon answers", ended.err)
+
+
+class Reload(Case):
+    def test_the_file_is_read_again(self):
+        daemon = self.start(workers=2)
+        self.configure("queue: { capacity = 40; };", sources=(self.follow(),), workers=6)
+        self.check(self.penstock("reload"), harness.OK,
+                   "workers: 6, was 2\nqueue.capacity: 40, was 1000\n")
+        self.assertEqual(daemon.status()["workers"]["wanted"], 6)
+        daemon.await_message("reload: 2 settings differ")
+        self.assertEqual(post(daemon, RELOAD).json, {"changed": []})
+        daemon.stop()
+
+    def test_what_was_set_ends_with_a_reload(self):
+        self.configure(sources=(self.follow(),), workers=3)
+        daemon = self.daemon("--set", "retry.base=2s")
+        for again in (lambda: self.penstock("reload"), lambda: daemon.signal(signal.SIGHUP)):
+            self.assertEqual(self.penstock("set", "workers=5", "retry.base=4s").code, harness.OK)
+            self.assertEqual(daemon.status()["workers"]["wanted"], 5)
+            again()
+            daemon.await_status(lambda s: s["workers"]["wanted"] == 3, "the file's workers")
+        self.assertEqual(daemon.err.text.count('retry.base: "2s", was "4s"'), 2)
+        daemon.stop()
+
+    def test_errors_come_back_and_change_nothing(self):
+        daemon = self.start(workers=2)
+        before = daemon.err.text
+        self.configure("bogus = 1;", "retry: { max_attempts = 0; };", workers=9)
+        self.check(self.penstock("reload"), harness.CONFIG, "",
+                   "penstock: error: penstock.conf:2: bogus: unknown key; known here: workers, "
+                   "stop_timeout, queue, backlog, sources, origins, fetch, retry, results, control\n"
+                   "penstock: error: penstock.conf:3: retry.max_attempts: 0 is out of range; "
+                   "give 1 to 1000 attempts\n")
+        os.unlink(self.path("penstock.conf"))
+        answer = post(daemon, RELOAD)
+        self.assertEqual(answer.status, 400)
+        self.assertIn("penstock.conf: cannot read it", answer.json["detail"])
+        self.assertEqual(daemon.status()["workers"]["wanted"], 2)
+        self.assertEqual(daemon.err.text, before)
+        daemon.stop()
+
+    def test_what_needs_a_restart_is_named(self):
+        daemon = self.start(workers=2)
+        self.configure('results: { path = "other"; };', sources=(self.follow(), self.follow("b")),
+                       workers=3)
+        self.assertEqual(post(daemon, RELOAD).json, {
+            "changed": [{"key": "workers", "before": "2", "after": "3"}],
+            "needs_restart": ["sources", "results.path"]})
+        self.check(self.penstock("reload"), harness.OK, "nothing has changed\n",
+                   "penstock: warning: sources: differs, and needs a restart\n"
+                   "penstock: warning: results.path: differs, and needs a restart\n")
+        daemon.stop()
+
+    def test_while_it_stops_nothing_changes(self):
+        daemon = self.start('stop_timeout = "1h";', workers=2)
+        self.append("urls", self.urls("/stall"))
+        self.await_in_flight(1)
+        daemon.signal(signal.SIGTERM)
+        daemon.await_message("stopping")
+        said = "the daemon is stopping; its settings do not change any more"
+        self.check_problem(post(daemon, SET, {"workers": 9}), 503, said)
+        self.check_problem(post(daemon, RELOAD), 503, said)
+        self.check(self.penstock("reload"), harness.UNAVAILABLE, "", f"penstock: error: {said}\n")
+        daemon.stop()
+
+    def test_changes_under_load_lose_nothing(self):
+        ids = [str(i) for i in range(1500)]
+        daemon = self.start("queue: { capacity = 20; };", workers=4)
+        self.append("urls", self.jobs("/delay/0-0.005", ids))
+        for i, workers in enumerate((16, 1, 8, 2, 12)):
+            ended = self.penstock("set", f"workers={workers}", f"queue.capacity={1 + i * 30}",
+                                  f"origins[h{i}].burst=2")
+            self.assertEqual(ended.code, harness.OK)
+            if i % 2 == 1:
+                self.assertEqual(self.penstock("reload").code, harness.OK)
+        self.assertEqual(len(daemon.await_records(1500)), 1500)
+        ended = daemon.stop()
+        self.check_end(ended, daemon.records(), ids)
+
+
+if __name__ == "__main__":
+    harness.main()

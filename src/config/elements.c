@@ -197,7 +197,8 @@ void config_element_override(struct loading *l, const struct config_key *key, co
 	memcpy(&groups, (const char *) values + key->offset, sizeof(groups));
 	bool is_index = read_index(to.name, &i);
 	if (is_index && i >= groups.n) {
-		config_problem(l, place, "there is no such element; %s has %zu, and the first is %s[0]",
+		config_problem(l, place,
+		               "there is no such element; %s has %zu, and the first is %s[0]",
 		               key->path, groups.n, key->path);
 		return;
 	}

@@ -68,8 +68,9 @@ static bool read_settings(struct order_task *o, json_t *object)
 		if (reply->body.failed)
 			return false;
 		if (!add_setting(&b, key, value)) {
-			problem(reply, 400, "%s: a key has no \"=\", and its value is a string, a whole "
-			        "number, true or false", key);
+			problem(reply, 400,
+			        "%s: a key has no \"=\", and its value is a string, a whole number, "
+			        "true or false", key);
 			buf_done(&b);
 			return false;
 		}

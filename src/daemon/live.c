@@ -129,12 +129,16 @@ static void apply(struct live *live, struct engine *engine, const char *cause,
 }
 
 /* Whether there are descriptors for 'fresh', as far as it takes effect. */
-static bool is_affordable(const struct live *live, const struct settings *fresh)
+static bool is_affordable(const struct live *live, const struct settings *fresh,
+                          struct buf *answer)
 {
 	struct settings next = live->settings;
 
 	next.workers = fresh->workers;
-	return allow_descriptors(live, &next);
+	if (allow_descriptors(live, &next))
+		return true;
+	buf_add_str(answer, "workers: there are not enough descriptors for so many; see the log\n");
+	return false;
 }
 
 /* Takes over the config, of settings that cannot be used. */
@@ -152,10 +156,8 @@ unsigned live_reload(struct live *live, struct engine *engine, struct buf *answe
 	int r = load(live, &fresh, &config, answer);
 	if (r < 0)
 		return refuse(NULL, r == -ENOMEM ? r : -EINVAL);
-	if (!is_affordable(live, &fresh)) {
-		buf_add_str(answer, "there are not enough descriptors for so many workers; see the log\n");
+	if (!is_affordable(live, &fresh, answer))
 		return refuse(config, -EMFILE);
-	}
 	apply(live, engine, "reload", &fresh, config, answer);
 	return 200;
 }
@@ -181,10 +183,8 @@ unsigned live_set(struct live *live, struct engine *engine, const char *const *s
 	(void) config_compare(&settings_table, &live->settings, &fresh, note_restart, answer);
 	if (answer->len > 0)
 		return refuse(config, -EBUSY);
-	if (!is_affordable(live, &fresh)) {
-		buf_add_str(answer, "there are not enough descriptors for so many workers; see the log\n");
+	if (!is_affordable(live, &fresh, answer))
 		return refuse(config, -EMFILE);
-	}
 	apply(live, engine, "set", &fresh, config, answer);
 	return 200;
 }

@@ -30,8 +30,8 @@ class Usage(harness.Case):
     def test_every_option_is_in_the_help(self):
         text = self.check_run(OK, "fetch", "--help").out
         for option in ("-o, --output", "-w, --workers", "-q, --queue", "--timeout",
-                       "--max-attempts", "--follow", "--quiet", "-c, --config", "--set", "--check",
-                       "-h, --help"):
+                       "--max-attempts", "--per-origin", "--rate", "--follow", "--quiet",
+                       "-c, --config", "--set", "--check", "-h, --help"):
             self.assertIn(option, text)
 
     def test_the_version_names_the_libraries(self):
@@ -190,6 +190,17 @@ class Check(harness.Case):
         descriptors = [int(re.search(r"descriptors: at most (\d+)\n", self.check("-w", n))[1])
                        for n in (1, 1000)]
         self.assertGreaterEqual(descriptors[1] - descriptors[0], 999)
+
+    def test_a_list_has_no_limits_for_origins_but_those_that_are_given(self):
+        text = self.check()
+        self.assertRegex(text, r"(?m)^ +concurrency = 0; +# default$")
+        self.assertRegex(text, r"(?m)^ +rate = \"0\"; +# default$")
+        self.assertRegex(text, r"(?m)^ +breaker = 0; +# default$")
+        text = self.check("--per-origin", 3, "--rate", "100/m")
+        self.assertRegex(text, r"(?m)^ +concurrency = 3; +# --set$")
+        self.assertRegex(text, r"(?m)^ +rate = \"100/m\"; +# --set$")
+        ended = self.fetch("--check", "--rate", "5", code=CONFIG)
+        self.assertIn('origins[*].rate=5: "5" is not a rate; give for example "5/s"', ended.err)
 
     def test_it_can_be_read_again_as_a_configuration(self):
         config = self.write("one.conf", r"""

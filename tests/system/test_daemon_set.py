@@ -3,6 +3,7 @@
 """penstock set and penstock reload: settings that change while the daemon runs."""
 import json
 import os
+import resource
 import signal
 
 import daemon_harness
@@ -112,6 +113,15 @@ class Set(Case):
                    harness.CONFIG, "", "".join(f"penstock: error: {line}\n"
                                                for line in said.split("\n")))
         self.assertEqual(daemon.status()["workers"], {"wanted": 2, "alive": 2})
+        daemon.stop()
+
+    def test_more_workers_than_there_are_descriptors_for_are_refused(self):
+        self.configure("fetch: { idle_connections = 0; };", sources=(self.follow(),), workers=2)
+        daemon = self.daemon(preexec_fn=harness.limit(resource.RLIMIT_NOFILE, 1000))
+        self.check_problem(post(daemon, SET, {"workers": 500, "retry.base": "2s"}), 409,
+                           "workers: there are not enough descriptors for so many; see the log")
+        daemon.await_message("up to 2")
+        self.assertEqual(post(daemon, SET, {"workers": 3}).json["changed"][0]["before"], "2")
         daemon.stop()
 
     def test_an_edited_file_is_not_applied_by_accident(self):

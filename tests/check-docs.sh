@@ -78,7 +78,9 @@ version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
 # --- options: each line "-o, --output FILE" of the help is an item of the page -------------
 
 { "$penstock" --help
-	for command in fetch submit requeue audit status set reload; do "$penstock" $command --help; done
+	for command in fetch submit requeue audit status why lanes pause resume drain set reload; do
+		"$penstock" $command --help
+	done
 } |
 	sed -n 's/^  *\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\1--\2/p' | sort -u >"$dir/options"
 awk '/^\.It Fl / || /^\.Fl [a-zA-Z] , Fl -/ {

@@ -85,15 +85,9 @@ int backlog_query_and_wait(struct backlog *b, struct query *q)
 	return r;
 }
 
-/* --- what only a durable backlog can ----------------------------------------------- */
+void backlog_query(struct backlog *b, struct query *q) { b->ops->query(b, q); }
 
-void backlog_query(struct backlog *b, struct query *q)
-{
-	if (b->ops->query)
-		b->ops->query(b, q);
-	else
-		q->done(q, -EOPNOTSUPP);
-}
+/* --- what only a durable backlog can ----------------------------------------------- */
 
 int backlog_cursor(struct backlog *b, const char *source, struct buf *cursor)
 {
@@ -117,4 +111,9 @@ int backlog_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text)
 		return b->ops->marked(b, ret_seq, text);
 	*ret_seq = 0;
 	return 0;
+}
+
+int backlog_paused(struct backlog *b, struct buf *origins)
+{
+	return b->ops->paused ? b->ops->paused(b, origins) : 0;
 }

@@ -4,7 +4,11 @@
  *
  *     submit ──► waiting ──take──► out (queue, worker, recorder) ──settle──► gone
  *                   ▲                                              │
- *                   └────── delayed until due ◄── RETRY, RETURN ───┘
+ *                   └── delayed until due ◄── RETRY, RETURN, HOP ──┘
+ *
+ * Waiting jobs stand in lanes, one for each origin; take() serves the lanes in turn, and
+ * asks of each how many jobs may come.  A lane that may have none rests: it costs nothing
+ * until its time has come or it is opened.
  *
  * A job holds its place (one job, its bytes) from its acceptance to its final
  * verdict, so settling never needs room and nothing downstream can lock up.
@@ -20,6 +24,7 @@
 #include "base/buf.h"
 #include "job/job.h"
 #include "job/result.h"
+#include "job/wait.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,18 +79,36 @@ struct submission {
 	int error;
 };
 
+/* --- taking ------------------------------------------------------------------------ */
+
+/* Why a lane may have no job, and until when. */
+struct lane_rest {
+	enum wait_reason why;
+	uint64_t until_ns; /* CLOCK_MONOTONIC; NEVER: until backlog_open() */
+};
+
+/* Who says which lanes may have jobs. */
+struct backlog_gate {
+	/* How many more jobs of this lane may come; 0, with '*ret_rest': none for now.  Called
+	 * with no lock held, by the thread that takes. */
+	size_t (*room)(void *arg, const char *origin, struct lane_rest *ret_rest);
+	void *arg;
+};
+
 /* --- settling ---------------------------------------------------------------------- */
 
 enum verdict_kind {
 	VERDICT_FINAL,  /* settled for good; the job's place is free again */
-	VERDICT_RETRY,  /* make another attempt, not before 'due_ns' */
+	VERDICT_RETRY,  /* make another attempt, not before 'due_ns', from its own URL on */
 	VERDICT_RETURN, /* not attempted, or aborted by a stop: back to the front, or at 'due_ns' */
+	VERDICT_HOP,    /* redirected: goes on at job->hop, in that origin's lane, at once */
 };
 
 struct verdict {
 	struct job *job;
 	enum verdict_kind kind;
-	uint64_t due_ns; /* CLOCK_MONOTONIC; 0: at once.  Ignored by VERDICT_FINAL */
+	uint64_t due_ns; /* CLOCK_MONOTONIC; 0: at once.  Of VERDICT_RETRY and VERDICT_RETURN */
+	enum wait_reason why; /* of a due_ns: WAIT_RETRY or WAIT_NAMES */
 
 	/* Of VERDICT_FINAL; for a durable backlog, which keeps them. */
 	enum outcome outcome;
@@ -100,14 +123,28 @@ enum query_kind {
 	QUERY_FIND,    /* where is it? */
 	QUERY_TAKE,    /* hand it out, though it is not due: the caller settles it */
 	QUERY_REQUEUE, /* make a new job of a dead one; of all dead ones without an id */
+	QUERY_LANES,   /* which lanes have jobs?  Every backlog can */
+	QUERY_PAUSE,   /* remember for the next start that the lane 'id' is paused… */
+	QUERY_RESUME,  /* …or no longer; every lane without an id */
+};
+
+/* A lane in the answer to QUERY_LANES. */
+struct backlog_lane {
+	size_t origin_at;       /* its name begins there in query->line, NUL-terminated */
+	size_t jobs;            /* all, those that are out or delayed included */
+	size_t waiting;         /* could be taken as far as they are concerned */
+	int64_t oldest_wall_us; /* when the first of the waiting was accepted; 0: none waits */
 };
 
 enum job_state {
 	JOB_WAITING, /* could be taken now */
-	JOB_DELAYED, /* until due_wall_us */
+	JOB_DELAYED, /* until due_wall_us; WAIT_POISON: for good */
 	JOB_OUT,     /* taken: in the queue, with a worker or the recorder */
 	JOB_SETTLED,
 };
+
+/* No more than so many are counted. */
+enum { QUERY_MAX_AHEAD = 10000 };
 
 /* The caller's, and not to be touched from backlog_query() to 'done'. */
 struct query {
@@ -119,20 +156,31 @@ struct query {
 	 * Called as submission.done is.  0, or -ENOENT (no such job, or no longer
 	 * remembered), -EBUSY (QUERY_TAKE: it is out), -EALREADY (QUERY_TAKE: it is
 	 * settled), -EINVAL (QUERY_REQUEUE: it is not dead, or was requeued before),
-	 * -EOPNOTSUPP (this backlog cannot), -EPIPE (closed), or what is wrong with the disk.
+	 * -EOPNOTSUPP (this backlog cannot), -EPIPE (closed), -ENOMEM, or what is wrong with the
+	 * disk.
 	 */
 	void (*done)(struct query *q, int error);
 
-	/* The answer; up to 'attempts' also with -EBUSY and -EALREADY. */
+	/* The answer; up to 'attempts' also with -EBUSY and -EALREADY.  Its texts are released by
+	 * query_done(). */
 	enum job_state state;
 	int64_t accepted_wall_us;
 	int64_t due_wall_us;  /* JOB_DELAYED */
+	enum wait_reason why; /* JOB_DELAYED */
+	size_t ahead;         /* JOB_WAITING: in its lane before it, at least (QUERY_MAX_AHEAD) */
+	struct buf lane;      /* not JOB_SETTLED: its lane's name, NUL-terminated */
 	uint32_t attempts;
 	enum outcome outcome; /* JOB_SETTLED */
-	struct buf line;      /* JOB_SETTLED: its record; buf_done() is the caller's */
+	struct buf line;      /* JOB_SETTLED: its record */
 	struct job *job;      /* QUERY_TAKE: the caller's */
 	uint64_t requeued;    /* QUERY_REQUEUE: new jobs */
 	uint64_t new_number;  /* QUERY_REQUEUE with an id: the new job's */
+
+	/* QUERY_LANES: the caller's array, filled with those that have most jobs, most first. */
+	struct backlog_lane *lanes;
+	size_t max_lanes;
+	size_t n_lanes;       /* in the array */
+	size_t all_lanes;     /* that there are */
 
 	/* The backlog's own. */
 	struct query *next;
@@ -146,6 +194,7 @@ struct query {
 struct backlog_stats {
 	size_t waiting;     /* could be taken now */
 	size_t delayed;     /* not due yet */
+	size_t by_reason[WAIT_REASONS]; /* both; what nothing is in the way of is WAIT_QUEUE */
 	size_t held_jobs;   /* all that hold a place: waiting, delayed and out */
 	uint64_t held_bytes; /* of memory, or of the database's files */
 	size_t max_jobs;
@@ -164,6 +213,13 @@ struct backlog_stats {
 	int error;                /* why it cannot be written now; 0 if it can */
 };
 
+/* Whether submissions wait, and none of the jobs that are there may run now. */
+static inline bool backlog_is_blocked(const struct backlog_stats *s)
+{
+	return s->submitters_blocked > 0 && s->by_reason[WAIT_QUEUE] == 0 &&
+	       s->waiting + s->delayed == s->held_jobs;
+}
+
 /* What is called, outside of every lock, by whichever thread brings it about. */
 struct backlog_listener {
 	/* backlog_take() may have something that it had not before. */
@@ -181,20 +237,24 @@ struct backlog_listener {
 struct backlog_ops {
 	void (*submit)(struct backlog *b, struct submission *s);
 	bool (*withdraw)(struct backlog *b, struct submission *s);
-	size_t (*take)(struct backlog *b, uint64_t now_ns, size_t room, struct job **ret_jobs,
+	size_t (*take)(struct backlog *b, uint64_t now_ns, size_t room,
+	               const struct backlog_gate *gate, struct job **ret_jobs,
 	               uint64_t *ret_next_due_ns);
+	void (*open)(struct backlog *b, const char *origin);
 	int (*settle)(struct backlog *b, const struct verdict *verdicts, size_t n);
 	void (*close)(struct backlog *b);
 	void (*stats)(struct backlog *b, struct backlog_stats *ret_stats);
 	void (*free)(struct backlog *b);
 
-	/* NULL where it is not durable. */
 	void (*query)(struct backlog *b, struct query *q);
+
+	/* NULL where it is not durable. */
 	int (*cursor)(struct backlog *b, const char *source, struct buf *cursor);
 	int (*history)(struct backlog *b, uint64_t after_seq, struct buf *lines,
 	               uint64_t *ret_last_seq);
 	int (*mark)(struct backlog *b, uint64_t seq, const char *text);
 	int (*marked)(struct backlog *b, uint64_t *ret_seq, struct buf *text);
+	int (*paused)(struct backlog *b, struct buf *origins);
 };
 
 /* The head of every implementation's own struct. */
@@ -227,15 +287,27 @@ static inline bool backlog_withdraw(struct backlog *b, struct submission *s)
 NODISCARD NONNULL(1, 2) int backlog_submit_and_wait(struct backlog *b, struct submission *s);
 
 /*
- * Hands out up to 'room' jobs that are due at 'now_ns': by priority and age.  Returns
- * their number, and in '*ret_next_due_ns' when to look again although ready() was
+ * Hands out up to 'room' jobs that are due at 'now_ns': from one lane after the other, each
+ * once at most, as many as 'gate' has room for; within a lane by priority and age.  A lane whose room
+ * is 0 rests until its time has come or it is opened.  Without a gate every lane has room,
+ * those that rest included: for the end, when all is to be taken out.
+ *
+ * Returns their number, and in '*ret_next_due_ns' when to look again although ready() was
  * not called (NEVER if not at all).  Never waits for room or for a writer; a durable one reads
- * its disk, and is called by one thread at a time.
+ * its disk.  Called by one thread at a time.
  */
 NODISCARD static inline size_t backlog_take(struct backlog *b, uint64_t now_ns, size_t room,
+                                            const struct backlog_gate *gate,
                                             struct job **ret_jobs, uint64_t *ret_next_due_ns)
 {
-	return b->ops->take(b, now_ns, room, ret_jobs, ret_next_due_ns);
+	return b->ops->take(b, now_ns, room, gate, ret_jobs, ret_next_due_ns);
+}
+
+/* Ends the rest of the lane 'origin', or of every lane if that is NULL: the next take asks
+ * the gate again.  Called by the thread that takes. */
+static inline void backlog_open(struct backlog *b, const char *origin)
+{
+	b->ops->open(b, origin);
 }
 
 /*
@@ -244,7 +316,8 @@ NODISCARD static inline size_t backlog_take(struct backlog *b, uint64_t now_ns, 
  * Returns 0 once that is durable where the backlog is: it may wait for the disk.
  * Otherwise nothing has changed, and the jobs are still the caller's: -ENOSPC, -EIO,
  * -EROFS, -EUCLEAN or -ENOMEM.  Never fails and never waits if it is not durable, or if every
- * verdict is VERDICT_RETURN without a due time.
+ * verdict is VERDICT_RETURN without a due time.  A hop that there is no memory left for within
+ * the bounds is forgotten: its attempt begins again at the job's own URL, a second later.
  */
 NODISCARD static inline int backlog_settle(struct backlog *b, const struct verdict *verdicts,
                                            size_t n)
@@ -268,6 +341,13 @@ static inline struct backlog *backlog_free(struct backlog *b)
 	if (b)
 		b->ops->free(b);
 	return NULL;
+}
+
+/* Releases the text of an answer, but no job.  Idempotent. */
+static inline void query_done(struct query *q)
+{
+	buf_done(&q->line);
+	buf_done(&q->lane);
 }
 
 /* Asks; see struct query.  Does not block. */
@@ -294,6 +374,11 @@ int backlog_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
  * about where it is.  Records are remembered at least until they are marked.  Blocks
  * for the disk.  Returns 0 or what is wrong with it; 0 where it is not durable. */
 NODISCARD NONNULL(1, 3) int backlog_mark(struct backlog *b, uint64_t seq, const char *text);
+
+/* Appends the names of the lanes that QUERY_PAUSE has remembered, each NUL-terminated; "" is
+ * every lane.  Blocks for the disk.  Returns 0 or what is wrong with it; 0 and none where it is
+ * not durable. */
+NODISCARD NONNULL(1, 2) int backlog_paused(struct backlog *b, struct buf *origins);
 
 /* The last mark; 0 and no text before the first. */
 NODISCARD NONNULL(1, 2, 3)

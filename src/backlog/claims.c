@@ -77,6 +77,7 @@ int claims_add(struct claims *c, const struct claim *claim)
 	} else {
 		assert(mine->lingers); /* it stays in the list, which will find it in use */
 	}
+	mine->lane = claim->lane;
 	mine->rank = claim->rank;
 	mine->bytes = claim->bytes;
 	mine->delayed = claim->delayed;

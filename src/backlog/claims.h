@@ -19,6 +19,7 @@
 
 struct claim {
 	uint64_t number; /* the job's */
+	uint64_t lane;   /* its row's */
 	int64_t rank;
 	size_t bytes;
 	bool delayed;    /* its row says that it is not due */

@@ -2,6 +2,7 @@
 #include "backlog/memory.h"
 
 #include "backlog/due_heap.h"
+#include "backlog/memory_lanes.h"
 #include "backlog/submissions.h"
 #include "base/clock.h"
 #include "base/sync.h"
@@ -11,22 +12,28 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+/* How long the attempt rests whose hop had to be forgotten. */
+#define FORGOTTEN_HOP_NS NS_PER_S
+
 /*
  * Invariants, true whenever 'lock' is free:
  *   - held_jobs and held_bytes count every job between its acceptance and its final
- *     verdict: those in 'waiting', those in 'delayed', and those that are out;
- *   - 'delayed' has room for held_jobs entries, so that settling cannot fail;
+ *     verdict: those that wait in 'lanes', those in 'delayed', and those that are out;
+ *   - held_bytes is the sum of their job->held_bytes, which is job->bytes as it was when the
+ *     job last came in: who has the job may change that;
+ *   - 'delayed' has room for held_jobs entries, and each job has its lane, so that settling
+ *     cannot fail;
  *   - the first of 'submissions' does not fit.
  */
 struct memory_backlog {
 	struct backlog base;
 	size_t max_jobs;    /* these are immutable */
 	size_t max_bytes;
-	int64_t ageing_us;
 
 	struct mutex lock;
-	struct job_list waiting[JOB_PRIORITIES] GUARDED_BY(lock);
+	struct memory_lanes lanes GUARDED_BY(lock);
 	struct due_heap delayed GUARDED_BY(lock);
+	size_t delayed_by[WAIT_REASONS] GUARDED_BY(lock); /* by job->why */
 	size_t held_jobs GUARDED_BY(lock);
 	size_t held_bytes GUARDED_BY(lock);
 	uint64_t last_number GUARDED_BY(lock);
@@ -66,6 +73,29 @@ static int look_for_room(const struct memory_backlog *m, const struct submission
 	return s->bytes > m->max_bytes - m->held_bytes ? -EDQUOT : 0;
 }
 
+static void delay(struct memory_backlog *m, struct job *job, uint64_t due_ns, enum wait_reason why)
+	REQUIRES(m->lock)
+{
+	assert(why < WAIT_REASONS);
+	job->due_ns = due_ns;
+	job->why = why;
+	m->delayed_by[why]++;
+	due_heap_add(&m->delayed, job);
+}
+
+/* What settling these jobs needs later, all of it or nothing. */
+static int reserve(struct memory_backlog *m, struct job *const *jobs, size_t n) REQUIRES(m->lock)
+{
+	int r = due_heap_reserve(&m->delayed, m->held_jobs + n);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = memory_lanes_enter(&m->lanes, jobs[i]);
+		while (r < 0 && i > 0)
+			memory_lanes_leave(&m->lanes, jobs[--i]);
+	}
+	return r;
+}
+
 static void accept_job(struct memory_backlog *m, struct job *job, int64_t wall_us, uint64_t now_ns)
 	REQUIRES(m->lock)
 {
@@ -74,11 +104,12 @@ static void accept_job(struct memory_backlog *m, struct job *job, int64_t wall_u
 	job->number = ++m->last_number;
 	job->accepted_wall_us = wall_us;
 	job->ready_ns = now_ns;
+	job->held_bytes = job->bytes;
 	if (not_before_us > wall_us) {
-		job->due_ns = clock_after(now_ns, (uint64_t) (not_before_us - wall_us) * NS_PER_US);
-		due_heap_add(&m->delayed, job);
+		uint64_t wait_ns = (uint64_t) (not_before_us - wall_us) * NS_PER_US;
+		delay(m, job, clock_after(now_ns, wait_ns), WAIT_NOT_BEFORE);
 	} else {
-		job_list_append(&m->waiting[job_priority(job)], job);
+		memory_lanes_append(&m->lanes, job);
 	}
 }
 
@@ -88,7 +119,7 @@ static int accept_jobs(struct memory_backlog *m, struct submission *s, struct ne
 	int64_t wall_us = clock_wall_us();
 	uint64_t now_ns = clock_now_ns();
 
-	int r = due_heap_reserve(&m->delayed, m->held_jobs + s->n);
+	int r = reserve(m, s->jobs, s->n);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->n; i++) {
@@ -186,45 +217,41 @@ static void collect_due(struct memory_backlog *m, uint64_t now_ns) REQUIRES(m->l
 {
 	while (due_heap_next_ns(&m->delayed) <= now_ns) {
 		struct job *job = due_heap_take(&m->delayed);
+		m->delayed_by[job->why]--;
 		job->ready_ns = job->due_ns;
 		job->due_ns = 0;
-		job_list_append(&m->waiting[job_priority(job)], job);
+		memory_lanes_append(&m->lanes, job);
 	}
 }
 
-/* When the job would have been accepted had it the normal priority. */
-static int64_t rank_of(const struct memory_backlog *m, const struct job *job)
+/* Frees the lock meanwhile.  The lane stays, with all its waiting jobs: nobody else takes them. */
+static size_t ask(struct memory_backlog *m, const struct backlog_gate *gate,
+                  const struct memory_lane *lane, struct lane_rest *ret_rest) REQUIRES(m->lock)
 {
-	static const int64_t classes[JOB_PRIORITIES] = {
-		[JOB_PRIORITY_HIGH] = -1, [JOB_PRIORITY_NORMAL] = 0, [JOB_PRIORITY_LOW] = 1,
-	};
-	return job->accepted_wall_us + classes[job_priority(job)] * m->ageing_us;
+	mutex_unlock(&m->lock);
+	size_t room = gate->room(gate->arg, lane->name, ret_rest);
+	mutex_lock(&m->lock);
+	return room;
 }
 
-/* The list whose first job is next; all are empty without one. */
-static struct job_list *next_list(struct memory_backlog *m) REQUIRES(m->lock)
-{
-	struct job_list *best = &m->waiting[0];
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-	for (size_t i = 1; i < JOB_PRIORITIES; i++) {
-		struct job_list *list = &m->waiting[i];
-		if (list->first &&
-		    (!best->first || rank_of(m, list->first) < rank_of(m, best->first)))
-			best = list;
-	}
-	return best;
+/* Returns how many jobs the visit has brought. */
+static size_t visit(struct memory_backlog *m, struct memory_lane *lane,
+                    const struct backlog_gate *gate, size_t room, struct job **ret_jobs)
+	REQUIRES(m->lock)
+{
+	struct lane_rest rest;
+	size_t lane_room = gate ? ask(m, gate, lane, &rest) : room;
+
+	if (lane_room > 0)
+		return memory_lanes_hand_out(&m->lanes, lane, smaller(room, lane_room), ret_jobs);
+	memory_lanes_rest(&m->lanes, lane, &rest);
+	return 0;
 }
 
-static size_t waiting_jobs(const struct memory_backlog *m) REQUIRES(m->lock)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < JOB_PRIORITIES; i++)
-		n += m->waiting[i].len;
-	return n;
-}
-
-static size_t take(struct backlog *b, uint64_t now_ns, size_t room, struct job **ret_jobs,
+static size_t take(struct backlog *b, uint64_t now_ns, size_t room,
+                   const struct backlog_gate *gate, struct job **ret_jobs,
                    uint64_t *ret_next_due_ns)
 {
 	struct memory_backlog *m = (struct memory_backlog *) b;
@@ -232,33 +259,86 @@ static size_t take(struct backlog *b, uint64_t now_ns, size_t room, struct job *
 
 	mutex_lock(&m->lock);
 	collect_due(m, now_ns);
-	for (struct job *job; n < room && (job = job_list_take(next_list(m)));)
-		ret_jobs[n++] = job;
-	*ret_next_due_ns = due_heap_next_ns(&m->delayed);
+	if (gate)
+		memory_lanes_wake(&m->lanes, now_ns);
+	else
+		(void) memory_lanes_open(&m->lanes, NULL);
+
+	/* No lane twice: its gate does not know yet what the lane has just been given. */
+	for (size_t visits = m->lanes.ring.len; visits > 0 && n < room; visits--)
+		n += visit(m, memory_lanes_next(&m->lanes), gate, room - n, ret_jobs + n);
+
+	uint64_t due_ns = due_heap_next_ns(&m->delayed), open_ns = memory_lanes_next_ns(&m->lanes);
 	mutex_unlock(&m->lock);
+	*ret_next_due_ns = due_ns < open_ns ? due_ns : open_ns;
 	return n;
+}
+
+static void open_lanes(struct backlog *b, const char *origin)
+{
+	struct memory_backlog *m = (struct memory_backlog *) b;
+
+	mutex_lock(&m->lock);
+	struct news news = { .ready = memory_lanes_open(&m->lanes, origin) };
+	mutex_unlock(&m->lock);
+	tell(b, &news);
 }
 
 /* --- settle ---------------------------------------------------------------------- */
 
+/* Counts the job as it is now, if it fits so. */
+static bool count_bytes(struct memory_backlog *m, struct job *job) REQUIRES(m->lock)
+{
+	size_t others = m->held_bytes - job->held_bytes;
+
+	if (job->bytes > m->max_bytes - others)
+		return false;
+	m->held_bytes = others + job->bytes;
+	job->held_bytes = job->bytes;
+	return true;
+}
+
+/* Brings the job to where it goes on.  Without a hop it needs nothing that it has not got. */
+static bool bring_to_lane(struct memory_backlog *m, struct job *job) REQUIRES(m->lock)
+{
+	return count_bytes(m, job) && memory_lanes_move(&m->lanes, job) == 0;
+}
+
+static void forget_hop(struct memory_backlog *m, struct job *job) REQUIRES(m->lock)
+{
+	job_clear_hop(job);
+	bool there = bring_to_lane(m, job);
+	assert(there);
+	(void) there;
+	delay(m, job, clock_after(clock_now_ns(), FORGOTTEN_HOP_NS), WAIT_RETRY);
+}
+
 static void put_back(struct memory_backlog *m, const struct verdict *v) REQUIRES(m->lock)
 {
-	struct job_list *list = &m->waiting[job_priority(v->job)];
+	struct job *job = v->job;
 
-	v->job->due_ns = v->due_ns;
-	if (v->due_ns > 0)
-		due_heap_add(&m->delayed, v->job);
-	else if (v->kind == VERDICT_RETURN)
-		job_list_prepend(list, v->job);
-	else
-		job_list_append(list, v->job);
+	if (v->kind == VERDICT_RETRY)
+		job_clear_hop(job);
+	if (!bring_to_lane(m, job)) {
+		forget_hop(m, job);
+	} else if (v->kind == VERDICT_HOP) {
+		job->ready_ns = clock_now_ns();
+		memory_lanes_append(&m->lanes, job);
+	} else if (v->due_ns > 0) {
+		delay(m, job, v->due_ns, v->why);
+	} else if (v->kind == VERDICT_RETURN) {
+		memory_lanes_prepend(&m->lanes, job);
+	} else {
+		memory_lanes_append(&m->lanes, job);
+	}
 }
 
 static void release(struct memory_backlog *m, const struct job *job) REQUIRES(m->lock)
 {
-	assert(m->held_jobs > 0 && m->held_bytes >= job->bytes);
+	assert(m->held_jobs > 0 && m->held_bytes >= job->held_bytes);
 	m->held_jobs--;
-	m->held_bytes -= job->bytes;
+	m->held_bytes -= job->held_bytes;
+	memory_lanes_leave(&m->lanes, job);
 }
 
 static int settle(struct backlog *b, const struct verdict *verdicts, size_t n)
@@ -302,13 +382,23 @@ static void close_backlog(struct backlog *b)
 	tell(b, &news);
 }
 
+static void count_reasons(const struct memory_backlog *m, struct backlog_stats *stats)
+	REQUIRES(m->lock)
+{
+	stats->by_reason[WAIT_QUEUE] = m->lanes.waiting;
+	for (size_t i = 0; i < WAIT_REASONS; i++) {
+		stats->by_reason[i] += m->delayed_by[i] + m->lanes.resting_jobs[i];
+		stats->by_reason[WAIT_QUEUE] -= m->lanes.resting_jobs[i];
+	}
+}
+
 static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 {
 	struct memory_backlog *m = (struct memory_backlog *) b;
 
 	mutex_lock(&m->lock);
 	*ret_stats = (struct backlog_stats) {
-		.waiting = waiting_jobs(m),
+		.waiting = m->lanes.waiting,
 		.delayed = m->delayed.len,
 		.held_jobs = m->held_jobs,
 		.held_bytes = m->held_bytes,
@@ -317,7 +407,21 @@ static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 		.submitters_blocked_ns = m->blocked_ns + m->submissions.len * clock_now_ns(),
 		.submitters_blocked = (unsigned) m->submissions.len,
 	};
+	count_reasons(m, ret_stats);
 	mutex_unlock(&m->lock);
+}
+
+static void query(struct backlog *b, struct query *q)
+{
+	struct memory_backlog *m = (struct memory_backlog *) b;
+	int r = -EOPNOTSUPP;
+
+	if (q->kind == QUERY_LANES) {
+		mutex_lock(&m->lock);
+		r = memory_lanes_list(&m->lanes, q);
+		mutex_unlock(&m->lock);
+	}
+	q->done(q, r);
 }
 
 static void free_backlog(struct backlog *b)
@@ -325,9 +429,9 @@ static void free_backlog(struct backlog *b)
 	struct memory_backlog *m = (struct memory_backlog *) b;
 
 	mutex_lock(&m->lock);
-	assert(m->held_jobs == waiting_jobs(m) + m->delayed.len && m->submissions.len == 0);
-	for (size_t i = 0; i < JOB_PRIORITIES; i++)
-		job_list_done(&m->waiting[i]);
+	assert(m->held_jobs == m->lanes.waiting + m->delayed.len && m->submissions.len == 0);
+	assert(m->held_jobs > 0 || m->lanes.len == 0);
+	memory_lanes_done(&m->lanes);
 	due_heap_done(&m->delayed);
 	mutex_unlock(&m->lock);
 
@@ -342,9 +446,11 @@ int memory_backlog_create(const struct memory_backlog_options *options,
 		.submit = submit,
 		.withdraw = withdraw,
 		.take = take,
+		.open = open_lanes,
 		.settle = settle,
 		.close = close_backlog,
 		.stats = stats,
+		.query = query,
 		.free = free_backlog,
 	};
 
@@ -358,8 +464,8 @@ int memory_backlog_create(const struct memory_backlog_options *options,
 		.base = { .ops = &ops, .type = "memory", .listener = options->listener },
 		.max_jobs = options->max_jobs,
 		.max_bytes = options->max_bytes,
-		.ageing_us = (int64_t) (options->ageing_ns / NS_PER_US),
 	};
+	memory_lanes_init(&m->lanes, (int64_t) (options->ageing_ns / NS_PER_US));
 
 	int r = mutex_init(&m->lock);
 	if (r < 0) {

@@ -142,11 +142,6 @@ int sqlite_request(struct sqlite_backlog *q, struct request *request)
 
 /* --- settling ------------------------------------------------------------------------- */
 
-static bool is_mere_return(const struct verdict *v)
-{
-	return v->kind == VERDICT_RETURN && v->due_ns == 0;
-}
-
 static bool needs_the_disk(const struct verdict *verdicts, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -155,21 +150,54 @@ static bool needs_the_disk(const struct verdict *verdicts, size_t n)
 	return false;
 }
 
-/* Claims are not in the database: giving some back is a matter of memory. */
+bool sqlite_release_claim(struct sqlite_backlog *q, struct claim *claim)
+{
+	struct turn *turn = turns_find(&q->turns, claim->lane);
+	assert(turn && turn->out > 0);
+	bool was_full = q->out_full;
+
+	turn->out--;
+	turns_forget(&q->turns, turn);
+	claims_release(&q->claims, claim);
+	q->out_full = false;
+	return was_full;
+}
+
+int sqlite_claim(struct sqlite_backlog *q, const struct claim *wanted)
+{
+	struct turn *turn = turns_get(&q->turns, wanted->lane);
+	int err = turn ? claims_add(&q->claims, wanted) : -ENOMEM;
+
+	if (err == 0)
+		turn->out++;
+	else if (turn)
+		turns_forget(&q->turns, turn);
+	return err;
+}
+
+void sqlite_ask_to_open(struct sqlite_backlog *q, uint64_t lane)
+{
+	if (q->opens.n < ROUND_MAX_LANES)
+		q->opens.ids[q->opens.n++] = lane;
+	else
+		q->opens.all = true; /* those whose time has not come are asked again, and rest again */
+	cond_signal(&q->work);
+}
+
 static void return_jobs(struct sqlite_backlog *q, const struct verdict *verdicts, size_t n)
 {
+	bool ready = false;
+
 	mutex_lock(&q->lock);
 	for (size_t i = 0; i < n; i++) {
 		struct claim *claim = claims_find(&q->claims, verdicts[i].job->number);
 		assert(claim);
 		struct place place = { claim->rank, claim->number };
-		if (place_before(place, q->earliest))
-			q->earliest = place;
-		claims_release(&q->claims, claim);
+		bool found = !claim->delayed && turns_available(&q->turns, claim->lane, place);
+		ready = sqlite_release_claim(q, claim) || found || ready;
 	}
-	q->out_full = false;
 	mutex_unlock(&q->lock);
-	if (n > 0)
+	if (ready)
 		sqlite_notify_ready(q);
 }
 
@@ -200,6 +228,28 @@ static void close_backlog(struct backlog *b)
 	mutex_unlock(&q->lock);
 }
 
+/* Rows of resting lanes may be out for a moment, so the parts are kept within the whole. */
+static void count_reasons(const struct sqlite_backlog *q, struct backlog_stats *s) REQUIRES(q->lock)
+{
+	size_t left = s->waiting;
+
+	for (int i = 0; i < WAIT_REASONS; i++)
+		s->by_reason[i] = q->totals.resting[i];
+	turns_count(&q->turns, s->by_reason);
+	for (int i = 0; i < WAIT_REASONS; i++) {
+		if (s->by_reason[i] > left)
+			s->by_reason[i] = left;
+		left -= s->by_reason[i];
+	}
+	s->by_reason[WAIT_QUEUE] += left;
+
+	left = s->delayed;
+	for (int i = 0; i <= WAIT_NAMES; i++) {
+		s->by_reason[i] = q->totals.delayed[i] < left ? q->totals.delayed[i] : left;
+		left -= s->by_reason[i];
+	}
+}
+
 static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 {
 	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
@@ -207,7 +257,7 @@ static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 
 	mutex_lock(&q->lock);
 	const struct totals *t = &q->totals;
-	size_t delayed = t->delayed - q->claims.delayed;
+	size_t delayed = totals_delayed(t) - q->claims.delayed;
 	*ret_stats = (struct backlog_stats) {
 		.waiting = t->jobs - q->claims.jobs - delayed,
 		.delayed = delayed,
@@ -227,6 +277,7 @@ static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 	};
 	for (int i = 0; i < OUTCOMES; i++)
 		ret_stats->settled[i] = t->settled[i];
+	count_reasons(q, ret_stats);
 	mutex_unlock(&q->lock);
 }
 
@@ -248,6 +299,7 @@ const struct backlog_ops sqlite_ops = {
 	.submit = submit,
 	.withdraw = withdraw,
 	.take = sqlite_take,
+	.open = sqlite_open_lane,
 	.settle = settle,
 	.close = close_backlog,
 	.stats = stats,
@@ -257,4 +309,5 @@ const struct backlog_ops sqlite_ops = {
 	.history = sqlite_history,
 	.mark = sqlite_mark,
 	.marked = sqlite_marked,
+	.paused = sqlite_paused,
 };

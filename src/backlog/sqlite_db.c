@@ -2,6 +2,7 @@
 #include "backlog/sqlite_db.h"
 
 #include "job/result.h"
+#include "job/wait.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,11 +14,16 @@
 /* Numbers in the database outlive every release. */
 static_assert(OUTCOME_DONE == 0 && OUTCOME_DEAD == 1 && OUTCOME_CANCELLED == 2, "on disk");
 static_assert(ROW_WAITING == 0 && ROW_DELAYED == 1 && ROW_ASIDE == 2, "on disk");
+static_assert(WAIT_NOT_BEFORE == 0 && WAIT_RETRY == 1 && WAIT_NAMES == 2 && WAIT_PAUSED == 3 &&
+              WAIT_RETRY_AFTER == 4 && WAIT_BREAKER == 5 && WAIT_RATE == 6 &&
+              WAIT_CONCURRENCY == 7, "on disk");
 
 static const char schema[] =
 	"CREATE TABLE job ("
 	" number INTEGER PRIMARY KEY,"
 	" state INTEGER NOT NULL,"
+	" delay INTEGER NOT NULL," /* enum wait_reason */
+	" lane INTEGER NOT NULL,"
 	" rank INTEGER NOT NULL,"
 	" ready INTEGER NOT NULL,"
 	" accepted INTEGER NOT NULL,"
@@ -26,11 +32,24 @@ static const char schema[] =
 	" bytes INTEGER NOT NULL,"
 	" source TEXT,"
 	" id TEXT,"
-	" spec BLOB NOT NULL) STRICT;"
-	"CREATE INDEX job_waiting ON job (rank) WHERE state = 0;"
-	"CREATE INDEX job_delayed ON job (ready) WHERE state = 1;"
+	" spec BLOB NOT NULL,"
+	" hop TEXT) STRICT;"
+	"CREATE INDEX job_waiting ON job (lane, rank) WHERE state = 0;"
+	"CREATE INDEX job_delayed ON job (ready, delay) WHERE state = 1;"
 	"CREATE INDEX job_aside ON job (state) WHERE state = 2;"
 	"CREATE UNIQUE INDEX job_id ON job (id) WHERE id IS NOT NULL;"
+
+	"CREATE TABLE lane ("
+	" id INTEGER PRIMARY KEY,"
+	" origin TEXT NOT NULL UNIQUE,"
+	" jobs INTEGER NOT NULL,"    /* rows of it */
+	" waiting INTEGER NOT NULL," /* of them, in state 0 */
+	" opens INTEGER NOT NULL,"   /* when its rest is over; 0: it does not rest */
+	" why INTEGER NOT NULL) STRICT;" /* enum wait_reason */
+	"CREATE INDEX lane_open ON lane (id) WHERE waiting > 0 AND opens = 0;"
+	"CREATE INDEX lane_resting ON lane (opens) WHERE opens > 0;"
+
+	"CREATE TABLE paused (origin TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
 	"CREATE TABLE settled ("
 	" seq INTEGER PRIMARY KEY,"
@@ -53,6 +72,7 @@ static const char schema[] =
 	"CREATE TABLE state ("
 	" one INTEGER PRIMARY KEY CHECK (one = 1),"
 	" last_number INTEGER NOT NULL,"
+	" last_lane INTEGER NOT NULL,"
 	" accepted INTEGER NOT NULL,"
 	" done INTEGER NOT NULL,"
 	" dead INTEGER NOT NULL,"
@@ -60,7 +80,7 @@ static const char schema[] =
 	" last_seq INTEGER NOT NULL,"
 	" mark_seq INTEGER NOT NULL,"
 	" mark_text TEXT NOT NULL) STRICT;"
-	"INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, '');";
+	"INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, '');";
 
 static const struct {
 	unsigned roles;
@@ -72,15 +92,43 @@ static const struct {
 	[DB_PAGES] = { DB_WRITER, "PRAGMA page_count" },
 	[DB_FREE_PAGES] = { DB_WRITER, "PRAGMA freelist_count" },
 	[DB_STATE] = { DB_WRITER, "SELECT last_number, accepted, done, dead, cancelled, last_seq, "
-	                          "mark_seq FROM state" },
+	                          "mark_seq, last_lane FROM state" },
 	[DB_SET_STATE] = { DB_WRITER, "UPDATE state SET last_number = ?1, accepted = ?2, done = ?3, "
-	                              "dead = ?4, cancelled = ?5, last_seq = ?6" },
+	                              "dead = ?4, cancelled = ?5, last_seq = ?6, last_lane = ?7" },
 	[DB_SET_MARK] = { DB_WRITER, "UPDATE state SET mark_seq = ?1, mark_text = ?2" },
 	[DB_COUNT_WAITING] = { DB_WRITER, "SELECT count(*) FROM job WHERE state = 0" },
-	[DB_COUNT_DELAYED] = { DB_WRITER, "SELECT count(*) FROM job WHERE state = 1" },
+	[DB_COUNT_DELAYED] = { DB_WRITER, "SELECT delay, count(*) FROM job WHERE state = 1 "
+	                                  "GROUP BY delay" },
 	[DB_COUNT_ASIDE] = { DB_WRITER, "SELECT count(*) FROM job WHERE state = 2" },
-	[DB_ADD_JOB] = { DB_WRITER, "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, ?8, "
-	                            "?9)" },
+	[DB_COUNT_RESTING] = { DB_WRITER, "SELECT why, sum(waiting) FROM lane WHERE opens > 0 "
+	                                  "GROUP BY why" },
+
+	[DB_FIND_LANE] = { DB_WRITER, "SELECT id FROM lane WHERE origin = ?1" },
+	[DB_ADD_LANE] = { DB_WRITER, "INSERT INTO lane VALUES (?1, ?2, 0, 0, 0, 0)" },
+	[DB_CHANGE_LANE] = { DB_WRITER, "UPDATE lane SET jobs = jobs + ?2, waiting = waiting + ?3 "
+	                                "WHERE id = ?1 RETURNING jobs, waiting, opens, why" },
+	[DB_DELETE_LANE] = { DB_WRITER, "DELETE FROM lane WHERE id = ?1 AND jobs = 0 AND opens = 0" },
+	[DB_DELETE_LANES] = { DB_WRITER, "DELETE FROM lane WHERE jobs = 0 AND opens = 0" },
+	[DB_REST_LANE] = { DB_WRITER, "UPDATE lane SET opens = ?2, why = ?3 "
+	                              "WHERE id = ?1 AND opens = 0 RETURNING waiting" },
+	[DB_OPEN_LANE] = { DB_WRITER, "UPDATE lane SET opens = 0 WHERE id = ?1 AND opens > 0 "
+	                              "RETURNING jobs, waiting, why" },
+	[DB_OPEN_LANES] = { DB_WRITER, "UPDATE lane SET opens = 0 WHERE opens > 0" },
+	[DB_DUE_LANES] = { DB_WRITER, "SELECT id FROM lane WHERE opens > 0 AND opens <= ?1 "
+	                              "ORDER BY opens LIMIT ?2" },
+	[DB_NEXT_LANE] = { DB_WRITER, "SELECT opens FROM lane WHERE opens > 0 ORDER BY opens LIMIT 1" },
+	[DB_LANES] = { DB_WRITER, "SELECT id, origin, jobs, waiting FROM lane WHERE jobs > 0 "
+	                          "ORDER BY jobs DESC, id LIMIT ?1" },
+	[DB_COUNT_LANES] = { DB_WRITER, "SELECT count(*) FROM lane WHERE jobs > 0" },
+	[DB_OLDEST_IN_LANE] = { DB_WRITER, "SELECT accepted FROM job WHERE state = 0 AND lane = ?1 "
+	                                   "ORDER BY rank, number LIMIT 1" },
+	[DB_AHEAD] = { DB_WRITER, "SELECT count(*) FROM (SELECT 1 FROM job WHERE state = 0 "
+	                          "AND lane = ?1 AND (rank, number) < (?2, ?3) LIMIT ?4)" },
+	[DB_PAUSE] = { DB_WRITER, "INSERT INTO paused VALUES (?1) ON CONFLICT DO NOTHING" },
+	[DB_RESUME] = { DB_WRITER, "DELETE FROM paused WHERE origin = ?1" },
+
+	[DB_ADD_JOB] = { DB_WRITER, "INSERT INTO job VALUES (?1, ?2, 0, ?10, ?3, ?4, ?5, 0, 0, ?6, ?7, "
+	                            "?8, ?9, NULL)" },
 	[DB_KNOWN_JOB] = { DB_WRITER, "SELECT number, spec FROM job WHERE id = ?1" },
 	[DB_KNOWN_SETTLED] = { DB_WRITER, "SELECT number, spec FROM settled WHERE id = ?1" },
 	[DB_SET_CURSOR] = { DB_WRITER, "INSERT INTO cursor VALUES (?1, ?2) "
@@ -92,10 +140,13 @@ static const struct {
 	                           "source, id, CASE WHEN ?3 = 1 OR id IS NOT NULL THEN spec END, ?6 "
 	                           "FROM job WHERE number = ?1" },
 	[DB_DELETE_JOB] = { DB_WRITER, "DELETE FROM job WHERE number = ?1" },
-	[DB_DELAY_JOB] = { DB_WRITER, "UPDATE job SET state = ?2, ready = ?3, attempts = ?4 "
+	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay, rank FROM job WHERE number = ?1" },
+	[DB_DELAY_JOB] = { DB_WRITER, "UPDATE job SET state = ?2, ready = ?3, attempts = ?4, delay = ?5 "
 	                              "WHERE number = ?1" },
+	[DB_MOVE_JOB] = { DB_WRITER, "UPDATE job SET lane = ?2, hop = ?3 WHERE number = ?1" },
 	[DB_NEXT_DUE] = { DB_WRITER, "SELECT ready FROM job WHERE state = 1 ORDER BY ready LIMIT 1" },
-	[DB_DUE_JOBS] = { DB_WRITER, "SELECT number, rank FROM job WHERE state = 1 AND ready <= ?1 "
+	[DB_DUE_JOBS] = { DB_WRITER, "SELECT number, rank, lane, delay FROM job "
+	                             "WHERE state = 1 AND ready <= ?1 "
 	                             "ORDER BY ready LIMIT ?2" },
 	[DB_WAKE_JOB] = { DB_WRITER, "UPDATE job SET state = 0 WHERE number = ?1" },
 	[DB_OLDEST] = { DB_WRITER, "SELECT seq FROM settled ORDER BY seq LIMIT 1" },
@@ -112,17 +163,25 @@ static const struct {
 	                         "WHERE outcome = 1 AND requeued IS NULL AND seq <= ?1 "
 	                         "ORDER BY seq LIMIT 1" },
 	[DB_SET_REQUEUED] = { DB_WRITER, "UPDATE settled SET requeued = ?2 WHERE seq = ?1" },
-	[DB_SAME_RANK] = { DB_TAKER, "SELECT rank, number FROM job WHERE state = 0 AND rank = ?1 "
-	                             "AND number >= ?2 ORDER BY number" },
-	[DB_LATER_RANKS] = { DB_TAKER, "SELECT rank, number FROM job WHERE state = 0 AND rank > ?1 "
-	                               "ORDER BY rank, number" },
+	[DB_BEGIN_READ] = { DB_TAKER, "BEGIN" },
+	[DB_END_READ] = { DB_TAKER, "COMMIT" },
+	[DB_SAME_RANK] = { DB_TAKER, "SELECT rank, number FROM job WHERE state = 0 AND lane = ?3 "
+	                             "AND rank = ?1 AND number >= ?2 ORDER BY number" },
+	[DB_LATER_RANKS] = { DB_TAKER, "SELECT rank, number FROM job WHERE state = 0 AND lane = ?2 "
+	                               "AND rank > ?1 ORDER BY rank, number" },
+	[DB_LANES_AFTER] = { DB_TAKER, "SELECT id FROM lane INDEXED BY lane_open "
+	                               "WHERE waiting > 0 AND opens = 0 AND id > ?1 ORDER BY id" },
+	[DB_LANE_OF] = { DB_TAKER, "SELECT id, opens FROM lane WHERE origin = ?1" },
 	[DB_JOB] = { DB_WRITER | DB_TAKER, "SELECT state, rank, ready, accepted, attempts, bytes, "
-	                                   "source, spec FROM job WHERE number = ?1" },
+	                                   "source, spec, lane, hop, delay FROM job "
+	                                   "WHERE number = ?1" },
+	[DB_LANE] = { DB_WRITER | DB_TAKER, "SELECT origin, waiting, opens FROM lane WHERE id = ?1" },
 	[DB_CURSOR] = { DB_ASKER, "SELECT text FROM cursor WHERE source = ?1" },
 	[DB_MARKED] = { DB_ASKER, "SELECT mark_seq, mark_text FROM state" },
 	[DB_HISTORY] = { DB_ASKER, "SELECT seq, line FROM settled WHERE seq > ?1 ORDER BY seq" },
 	[DB_FIRST_ASIDE] = { DB_ASKER, "SELECT number FROM job WHERE state = 2 "
 	                               "ORDER BY number LIMIT 1" },
+	[DB_PAUSED] = { DB_ASKER, "SELECT origin FROM paused" },
 };
 
 /* --- errors --------------------------------------------------------------------------- */
@@ -274,7 +333,11 @@ static int check_schema(struct db *db)
 	if (version > DB_SCHEMA_VERSION)
 		return db_fail(db, -EPROTO, "it was made by a newer penstock (schema %lld, not %d)",
 		               (long long) version, DB_SCHEMA_VERSION);
-	return version == DB_SCHEMA_VERSION ? 0 : db_fail(db, -EUCLEAN, "it has no schema version");
+	if (version < DB_SCHEMA_VERSION)
+		return db_fail(db, -EPROTO, "it was made by a penstock before its first release (schema "
+		                            "%lld, not %d): let that one finish its jobs, then remove it",
+		               (long long) version, DB_SCHEMA_VERSION);
+	return 0;
 }
 
 /* Where it cannot (no shared memory), SQLite stays with the old mode and says so. */

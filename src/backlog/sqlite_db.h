@@ -3,8 +3,10 @@
  * One connection to the backlog's database: opening, the schema, the statements, and
  * SQLite's codes as -Exxx.  Not thread-safe.
  *
- * Schema 1.  Times are wall-clock microseconds.
+ * Schema 2.  Times are wall-clock microseconds.
  *   job      one row for each job that is not settled.  It never says whether the job is out.
+ *   lane     one row for each origin that has such jobs, or rests; with their numbers
+ *   paused   the lanes that shall be paused at the next start; "" is every lane
  *   settled  one row for each record, by 'seq'; a row keeps its 'spec' if it has an id of
  *            its own (to know the same job again) or is dead (to be requeued).
  *   cursor   how far each source has come
@@ -22,7 +24,7 @@
 
 enum {
 	DB_APPLICATION_ID = 0x70656e73, /* "pens": what file(1) and sqlite3(1) tell the database by */
-	DB_SCHEMA_VERSION = 1,
+	DB_SCHEMA_VERSION = 2,
 	DB_PAGE_BYTES = 4096,
 	DB_PATIENCE_MS = 1000, /* for somebody else's lock: a person with sqlite3(1) */
 };
@@ -30,7 +32,7 @@ enum {
 /* job.state */
 enum row_state {
 	ROW_WAITING,
-	ROW_DELAYED, /* until 'ready' */
+	ROW_DELAYED, /* until 'ready', for the reason 'delay' */
 	ROW_ASIDE,   /* blamed for too many crashes */
 };
 
@@ -47,6 +49,23 @@ enum db_statement {
 	DB_COUNT_WAITING,
 	DB_COUNT_DELAYED,
 	DB_COUNT_ASIDE,
+	DB_COUNT_RESTING,
+	DB_FIND_LANE,
+	DB_ADD_LANE,
+	DB_CHANGE_LANE,
+	DB_DELETE_LANE,
+	DB_DELETE_LANES,
+	DB_REST_LANE,
+	DB_OPEN_LANE,
+	DB_OPEN_LANES,
+	DB_DUE_LANES,
+	DB_NEXT_LANE,
+	DB_LANES,
+	DB_COUNT_LANES,
+	DB_OLDEST_IN_LANE,
+	DB_AHEAD,
+	DB_PAUSE,
+	DB_RESUME,
 	DB_ADD_JOB,
 	DB_KNOWN_JOB,
 	DB_KNOWN_SETTLED,
@@ -54,7 +73,9 @@ enum db_statement {
 	DB_BLAME,
 	DB_SETTLE,
 	DB_DELETE_JOB,
+	DB_ROW,
 	DB_DELAY_JOB,
+	DB_MOVE_JOB,
 	DB_NEXT_DUE,
 	DB_DUE_JOBS,
 	DB_WAKE_JOB,
@@ -67,15 +88,21 @@ enum db_statement {
 	DB_DEAD,
 	DB_SET_REQUEUED,
 	/* The taker's. */
+	DB_BEGIN_READ,
+	DB_END_READ,
 	DB_SAME_RANK,
 	DB_LATER_RANKS,
+	DB_LANES_AFTER,
+	DB_LANE_OF,
 	/* The writer's and the taker's. */
 	DB_JOB,
+	DB_LANE,
 	/* The asker's. */
 	DB_CURSOR,
 	DB_MARKED,
 	DB_HISTORY,
 	DB_FIRST_ASIDE,
+	DB_PAUSED,
 	DB_STATEMENTS,
 };
 

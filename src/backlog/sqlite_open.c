@@ -88,13 +88,48 @@ static int make_file(struct sqlite_backlog *q, struct buf *errors)
 	return r < 0 ? complain(errors, q->path, r, "cannot be made: %s", strerror(-r)) : 0;
 }
 
+/* Returns 1 with the row's state and lane, 0 or -Exxx. */
+static int look_at(struct db *db, uint64_t number, int64_t *ret_state, uint64_t *ret_lane)
+{
+	db_bind_u64(db, DB_ROW, 1, number);
+	int r = db_next(db, DB_ROW);
+	if (r == 1) {
+		*ret_state = db_i64(db, DB_ROW, 0);
+		*ret_lane = db_u64(db, DB_ROW, 1);
+		db_end(db, DB_ROW);
+	}
+	return r;
+}
+
+static int take_off_lane(struct db *db, uint64_t lane)
+{
+	db_bind_u64(db, DB_CHANGE_LANE, 1, lane);
+	db_bind_i64(db, DB_CHANGE_LANE, 2, 0);
+	db_bind_i64(db, DB_CHANGE_LANE, 3, -1);
+	int r = db_next(db, DB_CHANGE_LANE);
+	if (r == 1)
+		db_end(db, DB_CHANGE_LANE);
+	return r < 0 ? r : 0;
+}
+
+/* A job that is set aside waits in its lane no more. */
 static int blame(struct sqlite_backlog *q)
 {
-	if (q->options.blamed == 0)
-		return 0;
-	db_bind_u64(&q->db, DB_BLAME, 1, q->options.blamed);
-	db_bind_i64(&q->db, DB_BLAME, 2, SQLITE_BACKLOG_MAX_CRASHES);
-	return db_run(&q->db, DB_BLAME);
+	struct db *db = &q->db;
+	int64_t before = 0, after = 0;
+	uint64_t lane = 0;
+
+	int r = look_at(db, q->options.blamed, &before, &lane);
+	if (r <= 0)
+		return r;
+	db_bind_u64(db, DB_BLAME, 1, q->options.blamed);
+	db_bind_i64(db, DB_BLAME, 2, SQLITE_BACKLOG_MAX_CRASHES);
+	r = db_run(db, DB_BLAME);
+	if (r == 0)
+		r = look_at(db, q->options.blamed, &after, &lane);
+	return r == 1 && before == ROW_WAITING && after == ROW_ASIDE ? take_off_lane(db, lane)
+	       : r < 0                                               ? r
+	                                                             : 0;
 }
 
 static int count_rows(struct sqlite_backlog *q, enum db_statement which, size_t *ret_n)
@@ -121,6 +156,7 @@ static int read_state(struct db *db, struct totals *t)
 		.settled[OUTCOME_CANCELLED] = db_u64(db, DB_STATE, 4),
 		.last_seq = db_u64(db, DB_STATE, 5),
 		.mark_seq = db_u64(db, DB_STATE, 6),
+		.last_lane = db_u64(db, DB_STATE, 7),
 	};
 	db_end(db, DB_STATE);
 	r = db_next(db, DB_OLDEST);
@@ -129,6 +165,20 @@ static int read_state(struct db *db, struct totals *t)
 		db_end(db, DB_OLDEST);
 	}
 	return r < 0 ? r : 0;
+}
+
+/* Rows of "reason, number". */
+static int count_reasons(struct sqlite_backlog *q, enum db_statement which,
+                         size_t ret_n[WAIT_REASONS])
+{
+	int r = 0;
+
+	while ((r = db_next(&q->db, which)) == 1) {
+		int64_t why = db_i64(&q->db, which, 0);
+		if (why >= 0 && why < WAIT_REASONS)
+			ret_n[why] = (size_t) db_u64(&q->db, which, 1);
+	}
+	return r;
 }
 
 /* What was accepted is either settled or there. */
@@ -141,13 +191,15 @@ static int read_totals(struct sqlite_backlog *q)
 	if (r == 0)
 		r = count_rows(q, DB_COUNT_WAITING, &waiting);
 	if (r == 0)
-		r = count_rows(q, DB_COUNT_DELAYED, &t.delayed);
+		r = count_reasons(q, DB_COUNT_DELAYED, t.delayed);
+	if (r == 0)
+		r = count_reasons(q, DB_COUNT_RESTING, t.resting);
 	if (r == 0)
 		r = count_rows(q, DB_COUNT_ASIDE, &aside);
 	if (r < 0)
 		return r;
 
-	t.jobs = waiting + t.delayed + aside;
+	t.jobs = waiting + totals_delayed(&t) + aside;
 	uint64_t settled = t.settled[0] + t.settled[1] + t.settled[2];
 	if (t.accepted != settled + t.jobs)
 		return db_fail(&q->db, -EUCLEAN, "it accepted %llu jobs and settled %llu, but holds %zu",
@@ -220,6 +272,7 @@ void sqlite_release(struct sqlite_backlog *q)
 {
 	mutex_lock(&q->lock);
 	claims_done(&q->claims);
+	turns_done(&q->turns);
 	for (struct source_name *name = q->sources, *next; name; name = next) {
 		next = name->next;
 		free(name);
@@ -233,6 +286,7 @@ void sqlite_release(struct sqlite_backlog *q)
 	url_parser_free(q->taker_parser);
 	buf_done(&q->spec);
 	buf_done(&q->why);
+	sqlite_free_lanes(q);
 	free(q->round);
 	if (q->lock_fd >= 0)
 		(void) close(q->lock_fd);
@@ -267,8 +321,7 @@ static int create(const struct sqlite_backlog_options *options, struct sqlite_ba
 		q->wal_path = NULL;
 	q->round = calloc(1, sizeof(*q->round));
 	mutex_lock(&q->lock);
-	q->next = place_first;
-	q->earliest = place_none;
+	q->turns.scan = true; /* what the last process has left */
 	mutex_unlock(&q->lock);
 	if (!q->path || !q->wal_path || !q->round || url_parser_create(&q->parser) < 0 ||
 	    url_parser_create(&q->taker_parser) < 0) {

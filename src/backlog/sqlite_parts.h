@@ -4,10 +4,11 @@
  *
  *     submit, query ─► lists ─► writer: one round = one transaction ─► commit ─► tell
  *     settle, mark  ─►   "                                             (no lock held)
- *     take ◄── the taker's own snapshot, minus claims, from 'next' on
+ *     take ◄── the taker's own snapshot, minus claims, lane after lane (turns.h)
  *
  * A round: gather() moves what waits to it (sqlite_round.c), sqlite_commit() applies it
- * (sqlite_write.c), and finish() makes it known (sqlite_writer.c).
+ * (sqlite_write.c, sqlite_settle.c, sqlite_lanes.c), and finish() makes it known
+ * (sqlite_writer.c).
  */
 #ifndef PENSTOCK_BACKLOG_SQLITE_PARTS_H
 #define PENSTOCK_BACKLOG_SQLITE_PARTS_H
@@ -16,6 +17,7 @@
 #include "backlog/sqlite.h"
 #include "backlog/sqlite_db.h"
 #include "backlog/submissions.h"
+#include "backlog/turns.h"
 #include "base/clock.h"
 #include "base/sync.h"
 #include "job/url.h"
@@ -30,6 +32,8 @@ enum {
 	ROUND_MAX_ROWS = 4096,
 	ROUND_MAX_BYTES = 16 * 1024 * 1024,
 	ROUND_MAX_WOKEN = 1024,   /* jobs that fell due */
+	ROUND_MAX_LANES = 256,    /* that begin to rest, or whose rest is over */
+	ROUND_MIN_RESTS = 64,     /* that are worth a round; fewer are written with other things */
 	ROUND_MAX_FORGOTTEN = 256, /* settled rows */
 	ROUND_MAX_REQUEUED = 256,
 };
@@ -38,18 +42,10 @@ enum {
  * in the log also pages that they only touch. */
 static inline uint64_t disk_bytes(uint64_t bytes) { return 2 * bytes + 8 * DB_PAGE_BYTES; }
 
-/* Where a job stands in the order of taking. */
-struct place {
-	int64_t rank;
-	uint64_t number;
-};
-
-static const struct place place_first = { INT64_MIN, 0 };
-static const struct place place_none = { INT64_MAX, UINT64_MAX };
-
-static inline bool place_before(struct place a, struct place b)
+/* Claims are not in the database: giving one back is a matter of memory. */
+static inline bool is_mere_return(const struct verdict *v)
 {
-	return a.rank != b.rank ? a.rank < b.rank : a.number < b.number;
+	return v->kind == VERDICT_RETURN && v->due_ns == 0;
 }
 
 /* A thread that waits for the writer: with verdicts, or with a mark. */
@@ -72,8 +68,56 @@ struct totals {
 	uint64_t last_seq;
 	uint64_t mark_seq;
 	uint64_t remembered_seq; /* the oldest settled row; 0: none */
+	uint64_t last_lane;      /* id */
 	size_t jobs;             /* rows */
-	size_t delayed;          /* rows that are not due */
+	size_t delayed[WAIT_REASONS]; /* rows that are not due, by reason */
+	size_t resting[WAIT_REASONS]; /* rows in state 0 whose lane rests, by reason */
+};
+
+static inline size_t totals_delayed(const struct totals *t)
+{
+	return t->delayed[WAIT_NOT_BEFORE] + t->delayed[WAIT_RETRY] + t->delayed[WAIT_NAMES];
+}
+
+/* A job's row that has fallen due, and its lane. */
+struct woken {
+	uint64_t lane;
+	struct place place;
+};
+
+/* A lane that begins to rest. */
+struct rest {
+	uint64_t lane;
+	enum wait_reason why;
+	uint64_t until_ns;
+};
+
+/* Lanes whose rest is over. */
+struct lane_ids {
+	bool all;
+	size_t n;
+	uint64_t ids[ROUND_MAX_LANES];
+};
+
+/* What a round does to one lane's row. */
+struct lane_change {
+	uint64_t lane;
+	int64_t jobs, waiting;
+	struct place accepted; /* the earliest of its new jobs that are not delayed */
+};
+
+struct lane_changes {
+	struct lane_change *all;
+	size_t n, size;
+	uint32_t *index;    /* a hash table: at + 1 in 'all'; 0: empty */
+	size_t index_size;  /* a power of two, at least twice 'size' */
+};
+
+/* The ids of some lanes by name, so that not every job looks for its own; by hash. */
+enum { LANE_NAMES = 256 };
+struct lane_name {
+	char *origin; /* owned; NULL: empty */
+	uint64_t lane;
 };
 
 /* FIFOs. */
@@ -120,11 +164,17 @@ struct round {
 	struct totals totals;
 	size_t added;             /* new jobs */
 	size_t forgotten;
-	struct place earliest;    /* of what can be taken now and could not before */
 	bool changed;             /* the database */
-	bool ready;               /* that is for the listener */
+	bool ready;               /* something can be taken that could not before */
+	size_t rests_n;
 	size_t woken_n;
-	struct place woken[ROUND_MAX_WOKEN];
+	size_t opened_n;          /* lanes whose time has come */
+
+	/* Of these the numbers above say what counts. */
+	struct lane_ids opens;
+	struct rest rests[ROUND_MAX_LANES];
+	struct woken woken[ROUND_MAX_WOKEN];
+	uint64_t opened[ROUND_MAX_LANES];
 };
 
 /* Whose trouble with the disk. */
@@ -154,12 +204,16 @@ struct sqlite_backlog {
 	uint64_t checkpoint_pages; /* how many more are worth it */
 	uint64_t checkpoint_after_ns;
 	uint64_t forget_after_ns;
-	int64_t next_due_us;     /* INT64_MAX: no job is delayed */
+	int64_t next_due_us;     /* INT64_MAX: no job is delayed, and no lane rests */
+	struct lane_changes changes;
+	struct lane_name names[LANE_NAMES];
 	pthread_t writer;
 
 	/* The taker's: one thread at a time. */
 	struct db taker;
 	struct url_parser *taker_parser;
+	bool scanning;       /* it looks for lanes that are not listed… */
+	uint64_t scanned;    /* …behind this one */
 
 	/* Whoever has 'asking'. */
 	struct db asker;
@@ -177,8 +231,8 @@ struct sqlite_backlog {
 	bool asking GUARDED_BY(lock);
 
 	struct claims claims GUARDED_BY(lock);
-	struct place next GUARDED_BY(lock);     /* where the next take goes on */
-	struct place earliest GUARDED_BY(lock); /* what has become available since the last began */
+	struct turns turns GUARDED_BY(lock);
+	struct lane_ids opens GUARDED_BY(lock); /* for the writer: they rest no more */
 	uint64_t told GUARDED_BY(lock);         /* the last number that 'accepted' was told of */
 	bool out_full GUARDED_BY(lock);         /* a take has stopped at max_out_bytes */
 	struct source_name *sources GUARDED_BY(lock);
@@ -218,6 +272,16 @@ NODISCARD NONNULL(1, 2, 3, 5)
 int sqlite_read_job(struct sqlite_backlog *q, struct db *db, struct url_parser *parser,
                     uint64_t number, struct job **ret_job);
 
+/* A job is out, or no more.  The first returns 0 or -ENOMEM; the second, whether a take had
+ * stopped because too much was out. */
+NODISCARD NONNULL(1, 2)
+int sqlite_claim(struct sqlite_backlog *q, const struct claim *wanted) REQUIRES(q->lock);
+NONNULL(1, 2)
+bool sqlite_release_claim(struct sqlite_backlog *q, struct claim *claim) REQUIRES(q->lock);
+
+/* Has the writer note that the lane rests no more. */
+NONNULL(1) void sqlite_ask_to_open(struct sqlite_backlog *q, uint64_t lane) REQUIRES(q->lock);
+
 /* Enters a request and waits for its end; returns its error. */
 NODISCARD NONNULL(1, 2) int sqlite_request(struct sqlite_backlog *q, struct request *request);
 
@@ -254,12 +318,44 @@ int sqlite_room(const struct sqlite_backlog *q, const struct round *r, size_t n,
  * changed. */
 NODISCARD NONNULL(1, 2) int sqlite_commit(struct sqlite_backlog *q, struct round *r);
 
+/* --- sqlite_lanes.c: the rows of lanes, in the transaction -------------------------------- */
+
+/* The id of a lane, with a row made for it if there is none. */
+NODISCARD NONNULL(1, 2, 3, 4)
+int sqlite_lane(struct sqlite_backlog *q, struct round *r, const char *origin, uint64_t *ret_lane);
+
+/* What the round does to this lane; NULL, with db->text, if there is no memory. */
+NODISCARD NONNULL(1) struct lane_change *sqlite_change_lane(struct sqlite_backlog *q, uint64_t lane);
+
+/* Writes down which lanes rest, and which no more. */
+NODISCARD NONNULL(1, 2) int sqlite_turn_lanes(struct sqlite_backlog *q, struct round *r);
+
+/* Writes the changes down, and removes rows of lanes that have no jobs any more. */
+NODISCARD NONNULL(1, 2) int sqlite_flush_lanes(struct sqlite_backlog *q, struct round *r);
+
+/* After a round; with 'failed' also what was learned in it is forgotten. */
+NONNULL(1) void sqlite_clear_lanes(struct sqlite_backlog *q, bool failed);
+NONNULL(1) void sqlite_free_lanes(struct sqlite_backlog *q);
+
+/* --- sqlite_settle.c: verdicts, marks and time, in the transaction ------------------------ */
+
+NODISCARD NONNULL(1, 2, 3)
+int sqlite_apply_request(struct sqlite_backlog *q, struct round *r, const struct request *w);
+NODISCARD NONNULL(1, 2) int sqlite_wake_due(struct sqlite_backlog *q, struct round *r);
+
 /* Adds a job to the table and to the round's figures; 'spec' is q->spec. */
 NODISCARD NONNULL(1, 2, 3)
 int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job);
 
 /* When a verdict's job falls due again; 0: at once. */
 NONNULL(1, 2) int64_t sqlite_due_us(const struct round *r, const struct verdict *v);
+
+/* A time of CLOCK_MONOTONIC as the round's wall clock has it. */
+static inline int64_t sqlite_wall_us(const struct round *r, uint64_t ns)
+{
+	uint64_t left_ns = ns > r->now_ns ? ns - r->now_ns : 0;
+	return r->wall_us + (int64_t) ((left_ns + NS_PER_US - 1) / NS_PER_US);
+}
 
 /* Copies the log into the database if it has grown long.  Returns whether it tried.  Before
  * the first time, prepare. */
@@ -277,7 +373,10 @@ void *sqlite_writer_run(void *arg);
 NODISCARD NONNULL(1, 2, 3)
 int sqlite_requeue(struct sqlite_backlog *q, struct round *r, struct query *query);
 
-/* After it: QUERY_FIND and QUERY_TAKE. */
+/* In the transaction: QUERY_PAUSE and QUERY_RESUME. */
+NODISCARD NONNULL(1, 2) int sqlite_remember_pause(struct sqlite_backlog *q, const struct query *query);
+
+/* After it: the other kinds. */
 NONNULL(1, 2) int sqlite_answer(struct sqlite_backlog *q, struct query *query);
 
 void sqlite_query(struct backlog *b, struct query *query);
@@ -286,10 +385,20 @@ int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
                    uint64_t *ret_last_seq);
 int sqlite_mark(struct backlog *b, uint64_t seq, const char *text);
 int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text);
+int sqlite_paused(struct backlog *b, struct buf *origins);
+
+/* Does the query change the database? */
+static inline bool query_writes(const struct query *query)
+{
+	return query->kind == QUERY_REQUEUE || query->kind == QUERY_PAUSE ||
+	       query->kind == QUERY_RESUME;
+}
 
 /* --- sqlite_take.c ------------------------------------------------------------------------- */
 
-size_t sqlite_take(struct backlog *b, uint64_t now_ns, size_t room, struct job **ret_jobs,
+size_t sqlite_take(struct backlog *b, uint64_t now_ns, size_t room,
+                   const struct backlog_gate *gate, struct job **ret_jobs,
                    uint64_t *ret_next_due_ns);
+void sqlite_open_lane(struct backlog *b, const char *origin);
 
 #endif

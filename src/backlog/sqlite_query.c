@@ -20,7 +20,7 @@ void sqlite_query(struct backlog *b, struct query *query)
 	query->up_to_seq = 0;
 	query->job = NULL;
 	mutex_lock(&q->lock);
-	bool refused = query->kind == QUERY_REQUEUE && q->closed;
+	bool refused = query->kind == QUERY_REQUEUE && q->closed; /* it would accept jobs */
 	if (!refused) {
 		query_list_append(&q->queries, query);
 		cond_signal(&q->work);
@@ -114,7 +114,7 @@ static int hand_out(struct sqlite_backlog *q, struct query *query, const struct 
 	if (claims_find(&q->claims, wanted->number))
 		err = -EBUSY;
 	else
-		err = claims_add(&q->claims, wanted);
+		err = sqlite_claim(q, wanted);
 	mutex_unlock(&q->lock);
 	if (err < 0)
 		job_free(job);
@@ -123,31 +123,148 @@ static int hand_out(struct sqlite_backlog *q, struct query *query, const struct 
 	return err;
 }
 
+/* How many rows stand before it in its lane, and are not out as far as is known. */
+static int count_ahead(struct sqlite_backlog *q, const struct claim *job, size_t *ret_ahead)
+{
+	struct db *db = &q->db;
+
+	db_bind_u64(db, DB_AHEAD, 1, job->lane);
+	db_bind_i64(db, DB_AHEAD, 2, job->rank);
+	db_bind_u64(db, DB_AHEAD, 3, job->number);
+	db_bind_i64(db, DB_AHEAD, 4, QUERY_MAX_AHEAD);
+	int err = db_next(db, DB_AHEAD);
+	if (err <= 0)
+		return err;
+	size_t ahead = (size_t) db_u64(db, DB_AHEAD, 0);
+	db_end(db, DB_AHEAD);
+
+	mutex_lock(&q->lock);
+	const struct turn *turn = turns_find(&q->turns, job->lane);
+	size_t out = turn ? turn->out : 0;
+	mutex_unlock(&q->lock);
+	*ret_ahead = ahead > out ? ahead - out : 0;
+	return 0;
+}
+
+static int name_lane(struct db *db, uint64_t lane, struct buf *name)
+{
+	db_bind_u64(db, DB_LANE, 1, lane);
+	int err = db_next(db, DB_LANE);
+	if (err <= 0)
+		return err < 0 ? err : db_fail(db, -EUCLEAN, "lane %llu is missing",
+		                               (unsigned long long) lane);
+	buf_add_str(name, db_text(db, DB_LANE, 0));
+	buf_add_char(name, '\0');
+	db_end(db, DB_LANE);
+	return name->failed ? -ENOMEM : 0;
+}
+
+static void describe_row(struct db *db, struct query *query, const struct claim *job)
+{
+	int64_t state = db_i64(db, DB_JOB, 0), delay = db_i64(db, DB_JOB, 10);
+
+	query->number = job->number;
+	query->accepted_wall_us = db_i64(db, DB_JOB, 3);
+	query->attempts = (uint32_t) db_u64(db, DB_JOB, 4);
+	query->due_wall_us = job->delayed ? db_i64(db, DB_JOB, 2) : 0;
+	query->state = state == ROW_WAITING ? JOB_WAITING : JOB_DELAYED;
+	query->why = state == ROW_ASIDE                       ? WAIT_POISON
+	             : delay >= 0 && delay < WAIT_REASONS ? (enum wait_reason) delay
+	                                                      : WAIT_RETRY;
+}
+
 static int answer_row(struct sqlite_backlog *q, struct query *query, uint64_t number)
 {
 	struct db *db = &q->db;
-	bool delayed = db_i64(db, DB_JOB, 0) == ROW_DELAYED;
-	struct claim wanted = { .number = number, .rank = db_i64(db, DB_JOB, 1),
-		                .bytes = (size_t) db_u64(db, DB_JOB, 5), .delayed = delayed };
+	struct claim wanted = { .number = number, .lane = db_u64(db, DB_JOB, 8),
+		                .rank = db_i64(db, DB_JOB, 1),
+		                .bytes = (size_t) db_u64(db, DB_JOB, 5),
+		                .delayed = db_i64(db, DB_JOB, 0) == ROW_DELAYED };
 
-	query->number = number;
-	query->accepted_wall_us = db_i64(db, DB_JOB, 3);
-	query->attempts = (uint32_t) db_u64(db, DB_JOB, 4);
-	query->due_wall_us = delayed ? db_i64(db, DB_JOB, 2) : 0;
-	query->state = delayed ? JOB_DELAYED : JOB_WAITING;
+	describe_row(db, query, &wanted);
 	int err = query->kind == QUERY_TAKE ? hand_out(q, query, &wanted) : 0;
 
 	mutex_lock(&q->lock);
 	if (claims_find(&q->claims, number))
 		query->state = JOB_OUT;
 	mutex_unlock(&q->lock);
+	if (err == 0 && query->kind == QUERY_FIND)
+		err = name_lane(db, wanted.lane, &query->lane);
+	if (err == 0 && query->kind == QUERY_FIND && query->state == JOB_WAITING)
+		err = count_ahead(q, &wanted, &query->ahead);
 	return err;
+}
+
+/* --- lanes ------------------------------------------------------------------------------------ */
+
+static int find_oldest(struct db *db, uint64_t lane, int64_t *ret_wall_us)
+{
+	db_bind_u64(db, DB_OLDEST_IN_LANE, 1, lane);
+	int err = db_next(db, DB_OLDEST_IN_LANE);
+	if (err == 1) {
+		*ret_wall_us = db_i64(db, DB_OLDEST_IN_LANE, 0);
+		db_end(db, DB_OLDEST_IN_LANE);
+	}
+	return err < 0 ? err : 0;
+}
+
+/* The row that DB_LANES is on. */
+static int add_lane(struct sqlite_backlog *q, struct query *query)
+{
+	struct db *db = &q->db;
+	uint64_t id = db_u64(db, DB_LANES, 0);
+	struct backlog_lane lane = {
+		.origin_at = query->line.len,
+		.jobs = (size_t) db_u64(db, DB_LANES, 2),
+		.waiting = (size_t) db_u64(db, DB_LANES, 3),
+	};
+
+	buf_add_str(&query->line, db_text(db, DB_LANES, 1));
+	buf_add_char(&query->line, '\0');
+	mutex_lock(&q->lock);
+	const struct turn *turn = turns_find(&q->turns, id);
+	size_t out = turn ? turn->out : 0;
+	mutex_unlock(&q->lock);
+	lane.waiting -= out < lane.waiting ? out : lane.waiting;
+	int err = lane.waiting > 0 ? find_oldest(db, id, &lane.oldest_wall_us) : 0;
+	query->lanes[query->n_lanes++] = lane;
+	return err;
+}
+
+/* Looks through all lanes: some 0.1 s for a million of them. */
+static int answer_lanes(struct sqlite_backlog *q, struct query *query)
+{
+	struct db *db = &q->db;
+
+	query->n_lanes = 0;
+	int err = db_next(db, DB_COUNT_LANES);
+	if (err <= 0)
+		return err;
+	query->all_lanes = (size_t) db_u64(db, DB_COUNT_LANES, 0);
+	db_end(db, DB_COUNT_LANES);
+
+	db_bind_i64(db, DB_LANES, 1, (int64_t) query->max_lanes);
+	while (query->n_lanes < query->max_lanes && (err = db_next(db, DB_LANES)) == 1)
+		if ((err = add_lane(q, query)) < 0)
+			break;
+	db_end(db, DB_LANES);
+	return err < 0 ? err : query->line.failed ? -ENOMEM : 0;
+}
+
+int sqlite_remember_pause(struct sqlite_backlog *q, const struct query *query)
+{
+	enum db_statement which = query->kind == QUERY_PAUSE ? DB_PAUSE : DB_RESUME;
+
+	db_bind_text(&q->db, which, 1, query->id ? query->id : "");
+	return db_run(&q->db, which);
 }
 
 int sqlite_answer(struct sqlite_backlog *q, struct query *query)
 {
 	uint64_t number = 0;
 
+	if (query->kind == QUERY_LANES)
+		return answer_lanes(q, query);
 	int err = find_job(&q->db, query, &number);
 	if (err == 1) {
 		err = answer_row(q, query, number);
@@ -341,6 +458,20 @@ int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text)
 	}
 	end_asking(q);
 	return err;
+}
+
+int sqlite_paused(struct backlog *b, struct buf *origins)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
+	struct db *db = begin_asking(q);
+	int err = 0;
+
+	while ((err = db_next(db, DB_PAUSED)) == 1) {
+		buf_add_str(origins, db_text(db, DB_PAUSED, 0));
+		buf_add_char(origins, '\0');
+	}
+	end_asking(q);
+	return err < 0 ? err : origins->failed ? -ENOMEM : 0;
 }
 
 int sqlite_mark(struct backlog *b, uint64_t seq, const char *text)

@@ -166,12 +166,29 @@ static bool timer_has_come(const struct sqlite_backlog *q, const struct round *r
 	return q->next_due_us <= r->wall_us || q->forget_after_ns <= r->now_ns;
 }
 
+static void collect_rests(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
+{
+	struct turn *turn = NULL;
+
+	while (r->rests_n < ROUND_MAX_LANES && (turn = turns_unwritten(&q->turns, turn)))
+		r->rests[r->rests_n++] = (struct rest) {
+			.lane = turn->lane, .why = turn->why, .until_ns = turn->until_ns };
+}
+
+static void collect_opens(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
+{
+	r->opens.all = q->opens.all;
+	r->opens.n = q->opens.n;
+	memcpy(r->opens.ids, q->opens.ids, q->opens.n * sizeof(q->opens.ids[0]));
+	q->opens.all = false;
+	q->opens.n = 0;
+}
+
 /* Returns whether there is anything to do. */
 static bool collect(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 {
-	/* Everything but the array at its end, of which 'woken_n' says what counts. */
-	memset(r, 0, offsetof(struct round, woken));
-	r->earliest = place_none;
+	/* Everything but the arrays at its end. */
+	memset(r, 0, offsetof(struct round, opens));
 	r->now_ns = clock_now_ns();
 	r->wall_us = clock_wall_us();
 	r->totals = q->totals;
@@ -184,8 +201,10 @@ static bool collect(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 	q->queries = (struct query_list) { 0 };
 	admit(q, r);
 	r->timer = timer_has_come(q, r);
+	collect_opens(q, r);
+	collect_rests(q, r);
 	return r->accepted.first || r->refused.first || r->requests.first || r->queries.first ||
-	       r->timer;
+	       r->timer || r->opens.all || r->opens.n > 0 || r->rests_n >= ROUND_MIN_RESTS;
 }
 
 /* When to look again although nobody signals. */

@@ -14,121 +14,6 @@
  * whoever waits for a commit waits for this. */
 enum { CHECKPOINT_PATIENCE_MS = 20 };
 
-/* --- verdicts and marks ------------------------------------------------------------------- */
-
-int64_t sqlite_due_us(const struct round *r, const struct verdict *v)
-{
-	if (v->due_ns <= r->now_ns)
-		return 0;
-	return r->wall_us + (int64_t) ((v->due_ns - r->now_ns + NS_PER_US - 1) / NS_PER_US);
-}
-
-static int check_changed(struct sqlite_backlog *q, const struct job *job)
-{
-	if (sqlite3_changes(q->db.handle) == 1)
-		return 0;
-	return db_fail(&q->db, -EUCLEAN, "job p-%llu is out, but no longer in the database",
-	               (unsigned long long) job->number);
-}
-
-static int settle_for_good(struct sqlite_backlog *q, struct round *r, const struct verdict *v)
-{
-	struct db *db = &q->db;
-	struct totals *t = &r->totals;
-
-	assert(v->seq == t->last_seq + 1);
-	db_bind_u64(db, DB_SETTLE, 1, v->job->number);
-	db_bind_u64(db, DB_SETTLE, 2, v->seq);
-	db_bind_i64(db, DB_SETTLE, 3, v->outcome);
-	db_bind_i64(db, DB_SETTLE, 4, r->wall_us);
-	db_bind_i64(db, DB_SETTLE, 5, v->job->attempts);
-	db_bind_bytes(db, DB_SETTLE, 6, v->line, v->line_len);
-	int err = db_run(db, DB_SETTLE);
-	if (err == 0)
-		err = check_changed(q, v->job);
-	db_bind_u64(db, DB_DELETE_JOB, 1, v->job->number);
-	if (err == 0)
-		err = db_run(db, DB_DELETE_JOB);
-	if (err < 0)
-		return err;
-
-	t->last_seq = v->seq;
-	t->settled[v->outcome]++;
-	t->jobs--;
-	if (t->remembered_seq == 0)
-		t->remembered_seq = v->seq;
-	return 0;
-}
-
-static int delay_job(struct sqlite_backlog *q, const struct round *r, const struct verdict *v)
-{
-	struct db *db = &q->db;
-	int64_t due_us = sqlite_due_us(r, v);
-
-	db_bind_u64(db, DB_DELAY_JOB, 1, v->job->number);
-	db_bind_i64(db, DB_DELAY_JOB, 2, due_us > 0 ? ROW_DELAYED : ROW_WAITING);
-	db_bind_i64(db, DB_DELAY_JOB, 3, due_us > 0 ? due_us : r->wall_us);
-	db_bind_i64(db, DB_DELAY_JOB, 4, v->job->attempts);
-	int err = db_run(db, DB_DELAY_JOB);
-	return err < 0 ? err : check_changed(q, v->job);
-}
-
-static int apply_request(struct sqlite_backlog *q, struct round *r, const struct request *w)
-{
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < w->n; i++) {
-		const struct verdict *v = &w->verdicts[i];
-		if (v->kind == VERDICT_FINAL)
-			err = settle_for_good(q, r, v);
-		else if (v->kind == VERDICT_RETRY || v->due_ns != 0)
-			err = delay_job(q, r, v);
-	}
-	if (err == 0 && w->mark) {
-		db_bind_u64(&q->db, DB_SET_MARK, 1, w->mark_seq);
-		db_bind_text(&q->db, DB_SET_MARK, 2, w->mark);
-		err = db_run(&q->db, DB_SET_MARK);
-		r->totals.mark_seq = w->mark_seq;
-	}
-	return err;
-}
-
-/* --- jobs that fall due -------------------------------------------------------------------- */
-
-static int wake_due(struct sqlite_backlog *q, struct round *r)
-{
-	struct db *db = &q->db;
-	int err = 0;
-
-	db_bind_i64(db, DB_DUE_JOBS, 1, r->wall_us);
-	db_bind_i64(db, DB_DUE_JOBS, 2, ROUND_MAX_WOKEN);
-	while ((err = db_next(db, DB_DUE_JOBS)) == 1)
-		r->woken[r->woken_n++] = (struct place) {
-			.number = db_u64(db, DB_DUE_JOBS, 0),
-			.rank = db_i64(db, DB_DUE_JOBS, 1),
-		};
-	for (size_t i = 0; err == 0 && i < r->woken_n; i++) {
-		db_bind_u64(db, DB_WAKE_JOB, 1, r->woken[i].number);
-		err = db_run(db, DB_WAKE_JOB);
-		r->totals.delayed--;
-	}
-	return err;
-}
-
-/* The writer sleeps until the next one falls due, so it asks whenever that may have changed. */
-static int find_next_due(struct sqlite_backlog *q, int64_t *ret_due_us)
-{
-	int err = db_next(&q->db, DB_NEXT_DUE);
-
-	if (err == 1) {
-		*ret_due_us = db_i64(&q->db, DB_NEXT_DUE, 0);
-		db_end(&q->db, DB_NEXT_DUE);
-	} else if (err == 0) {
-		*ret_due_us = INT64_MAX;
-	}
-	return err < 0 ? err : 0;
-}
-
 /* --- submissions ------------------------------------------------------------------------------ */
 
 static int64_t rank_of(const struct sqlite_backlog *q, const struct job *job, int64_t wall_us)
@@ -147,6 +32,19 @@ static int64_t rank_of(const struct sqlite_backlog *q, const struct job *job, in
 	return wall_us;
 }
 
+static int add_to_lane(struct sqlite_backlog *q, uint64_t lane, bool delayed, struct place place)
+{
+	struct lane_change *change = sqlite_change_lane(q, lane);
+
+	if (!change)
+		return -ENOMEM;
+	change->jobs++;
+	change->waiting += !delayed;
+	if (!delayed && place_before(place, change->accepted))
+		change->accepted = place;
+	return 0;
+}
+
 int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job)
 {
 	struct db *db = &q->db;
@@ -154,6 +52,11 @@ int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *
 	int64_t not_before_us = job_not_before(job);
 	bool delayed = not_before_us > r->wall_us;
 	struct place place = { rank_of(q, job, r->wall_us), t->last_number + 1 };
+	uint64_t lane = 0;
+
+	int err = sqlite_lane(q, r, job->origin.text, &lane);
+	if (err < 0)
+		return err;
 
 	db_bind_u64(db, DB_ADD_JOB, 1, place.number);
 	db_bind_i64(db, DB_ADD_JOB, 2, delayed ? ROW_DELAYED : ROW_WAITING);
@@ -164,18 +67,17 @@ int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *
 	db_bind_text(db, DB_ADD_JOB, 7, job->source);
 	db_bind_text(db, DB_ADD_JOB, 8, job->id);
 	db_bind_bytes(db, DB_ADD_JOB, 9, q->spec.data, q->spec.len);
-	int err = db_run(db, DB_ADD_JOB);
+	db_bind_u64(db, DB_ADD_JOB, 10, lane);
+	err = db_run(db, DB_ADD_JOB);
 	if (err < 0)
 		return err;
 
 	t->last_number++;
 	t->accepted++;
 	t->jobs++;
-	t->delayed += delayed;
+	t->delayed[WAIT_NOT_BEFORE] += delayed;
 	r->added++;
-	if (!delayed && place_before(place, r->earliest))
-		r->earliest = place;
-	return 0;
+	return add_to_lane(q, lane, delayed, place);
 }
 
 /* Is this id in use already?  Returns 1 with the receipt, 0 or -Exxx. */
@@ -292,7 +194,35 @@ static int write_state(struct db *db, const struct totals *t)
 	db_bind_u64(db, DB_SET_STATE, 4, t->settled[OUTCOME_DEAD]);
 	db_bind_u64(db, DB_SET_STATE, 5, t->settled[OUTCOME_CANCELLED]);
 	db_bind_u64(db, DB_SET_STATE, 6, t->last_seq);
+	db_bind_u64(db, DB_SET_STATE, 7, t->last_lane);
 	return db_run(db, DB_SET_STATE);
+}
+
+static int apply_query(struct sqlite_backlog *q, struct round *r, struct query *query)
+{
+	if (query->kind == QUERY_REQUEUE)
+		return sqlite_requeue(q, r, query);
+	return query_writes(query) ? sqlite_remember_pause(q, query) : 0;
+}
+
+/* The writer sleeps until the next job falls due or lane's rest is over, so it asks whenever
+ * that may have changed. */
+static int find_next_due(struct sqlite_backlog *q, int64_t *ret_due_us)
+{
+	static const enum db_statement both[] = { DB_NEXT_DUE, DB_NEXT_LANE };
+	int64_t due_us = INT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		int err = db_next(&q->db, both[i]);
+		if (err < 0)
+			return err;
+		if (err == 1 && db_i64(&q->db, both[i], 0) < due_us)
+			due_us = db_i64(&q->db, both[i], 0);
+		if (err == 1)
+			db_end(&q->db, both[i]);
+	}
+	*ret_due_us = due_us;
+	return 0;
 }
 
 static int apply(struct sqlite_backlog *q, struct round *r, bool crowded, bool probe)
@@ -301,14 +231,17 @@ static int apply(struct sqlite_backlog *q, struct round *r, bool crowded, bool p
 
 	/* What frees room goes first. */
 	for (const struct request *w = r->requests.first; err == 0 && w; w = w->next)
-		err = apply_request(q, r, w);
+		err = sqlite_apply_request(q, r, w);
 	if (err == 0 && q->next_due_us <= r->wall_us)
-		err = wake_due(q, r);
+		err = sqlite_wake_due(q, r);
+	if (err == 0)
+		err = sqlite_turn_lanes(q, r);
 	for (const struct submission *s = r->accepted.first; err == 0 && s; s = s->next)
 		err = apply_submission(q, r, s);
 	for (struct query *query = r->queries.first; err == 0 && query; query = query->next)
-		if (query->kind == QUERY_REQUEUE)
-			err = sqlite_requeue(q, r, query);
+		err = apply_query(q, r, query);
+	if (err == 0)
+		err = sqlite_flush_lanes(q, r);
 	if (err == 0)
 		err = forget(q, r, crowded);
 
@@ -346,6 +279,7 @@ int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 		err = db_run(&q->db, DB_COMMIT);
 	if (err < 0) {
 		roll_back(&q->db);
+		sqlite_clear_lanes(q, true);
 		return err;
 	}
 	r->changed = sqlite3_total_changes64(q->db.handle) != changes;

@@ -9,12 +9,11 @@
 
 /* --- making a round known, under the lock ------------------------------------------------ */
 
-static void make_available(struct sqlite_backlog *q, struct round *r, struct place place)
-	REQUIRES(q->lock)
+static void make_available(struct sqlite_backlog *q, struct round *r, uint64_t lane,
+                           struct place place) REQUIRES(q->lock)
 {
-	if (place_before(place, q->earliest))
-		q->earliest = place;
-	r->ready = true;
+	if (turns_available(&q->turns, lane, place))
+		r->ready = true;
 }
 
 /* The row already says what the verdict made of the job; the claim on it ends. */
@@ -25,32 +24,56 @@ static void end_claim(struct sqlite_backlog *q, struct round *r, const struct ve
 	assert(claim);
 	struct place place = { claim->rank, claim->number };
 
-	bool written = v->kind == VERDICT_FINAL || v->kind == VERDICT_RETRY || v->due_ns != 0;
-	bool is_delayed = written ? v->kind != VERDICT_FINAL && sqlite_due_us(r, v) > 0
-	                          : claim->delayed;
-	r->totals.delayed += is_delayed;
-	r->totals.delayed -= claim->delayed;
-	if (v->kind != VERDICT_FINAL && !is_delayed)
-		make_available(q, r, place);
-	claims_release(&q->claims, claim);
-	if (q->out_full) {
-		q->out_full = false;
+	bool delayed = is_mere_return(v) ? claim->delayed : sqlite_due_us(r, v) > 0;
+	if (v->kind != VERDICT_FINAL && !delayed)
+		make_available(q, r, v->job->lane, place);
+	if (sqlite_release_claim(q, claim))
 		r->ready = true;
+}
+
+static void publish_lanes(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
+{
+	for (size_t i = 0; i < q->changes.n; i++) {
+		const struct lane_change *change = &q->changes.all[i];
+		struct turn *turn = turns_find(&q->turns, change->lane);
+		if (turn)
+			turn->rows += (size_t) change->waiting;
+	}
+	for (size_t i = 0; i < r->opened_n; i++)
+		make_available(q, r, r->opened[i], place_none);
+	for (size_t i = 0; i < r->opens.n; i++)
+		make_available(q, r, r->opens.ids[i], place_none);
+	if (r->opens.all)
+		q->turns.scan = r->ready = true;
+}
+
+/* What was written may have been opened meanwhile: then that is to be written, too. */
+static void publish_rests(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
+{
+	for (size_t i = 0; i < r->rests_n; i++) {
+		const struct rest *rest = &r->rests[i];
+		struct turn *turn = turns_find(&q->turns, rest->lane);
+		if (turn && turn->unwritten && turn->until_ns == rest->until_ns)
+			turns_written(&q->turns, turn);
+		else
+			sqlite_ask_to_open(q, rest->lane);
 	}
 }
 
 static void publish(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 {
+	publish_rests(q, r);
+	publish_lanes(q, r);
 	for (const struct request *w = r->requests.first; w; w = w->next)
 		for (size_t i = 0; i < w->n; i++)
 			end_claim(q, r, &w->verdicts[i]);
 	for (size_t i = 0; i < r->woken_n; i++) {
-		struct claim *claim = claims_find(&q->claims, r->woken[i].number);
+		struct claim *claim = claims_find(&q->claims, r->woken[i].place.number);
 		if (claim && claim->delayed) {
 			claim->delayed = false;
 			q->claims.delayed--;
 		} else {
-			make_available(q, r, r->woken[i]);
+			make_available(q, r, r->woken[i].lane, r->woken[i].place);
 		}
 	}
 	q->totals = r->totals;
@@ -69,6 +92,13 @@ static void end_requests(struct sqlite_backlog *q, struct round *r, int error) R
 		cond_broadcast(&q->answered);
 }
 
+static void put_back_opens(struct sqlite_backlog *q, const struct round *r) REQUIRES(q->lock)
+{
+	q->opens.all = q->opens.all || r->opens.all;
+	for (size_t i = 0; i < r->opens.n; i++)
+		sqlite_ask_to_open(q, r->opens.ids[i]);
+}
+
 static void finish(struct sqlite_backlog *q, struct round *r, int error)
 {
 	mutex_lock(&q->lock);
@@ -77,6 +107,7 @@ static void finish(struct sqlite_backlog *q, struct round *r, int error)
 	} else {
 		q->retry_ns = clock_now_ns() + RETRY_NS;
 		sqlite_put_back(q, &r->accepted);
+		put_back_opens(q, r);
 	}
 	bool news = sqlite_set_trouble(q, TROUBLE_WRITE, error);
 	end_requests(q, r, error);
@@ -96,10 +127,12 @@ static void tell_accepted(struct sqlite_backlog *q, struct round *r)
 		l->accepted(l->arg, r->added);
 	mutex_lock(&q->lock);
 	q->told = r->totals.last_number;
-	if (place_before(r->earliest, q->earliest))
-		q->earliest = r->earliest;
+	for (size_t i = 0; i < q->changes.n; i++) {
+		const struct lane_change *change = &q->changes.all[i];
+		if (place_before(change->accepted, place_none))
+			make_available(q, r, change->lane, change->accepted);
+	}
 	mutex_unlock(&q->lock);
-	r->ready = r->ready || place_before(r->earliest, place_none);
 }
 
 /* Under the lock, as withdraw() looks through the list. */
@@ -147,7 +180,9 @@ static void answer_queries(struct sqlite_backlog *q, struct round *r, int error)
 			mutex_unlock(&q->lock);
 			continue;
 		}
-		int answer = query->kind == QUERY_REQUEUE ? query->error : sqlite_answer(q, query);
+		int answer = query->kind == QUERY_REQUEUE ? query->error
+		             : query_writes(query)        ? error
+		                                          : sqlite_answer(q, query);
 		query->done(query, answer);
 	}
 }
@@ -156,10 +191,11 @@ static void answer_queries(struct sqlite_backlog *q, struct round *r, int error)
 
 static bool writes(const struct round *r)
 {
-	if (r->accepted.first || r->requests.first || r->timer)
+	if (r->accepted.first || r->requests.first || r->timer || r->opens.all || r->opens.n > 0 ||
+	    r->rests_n >= ROUND_MIN_RESTS)
 		return true;
 	for (const struct query *query = r->queries.first; query; query = query->next)
-		if (query->kind == QUERY_REQUEUE)
+		if (query_writes(query))
 			return true;
 	return false;
 }
@@ -173,6 +209,7 @@ static void do_round(struct sqlite_backlog *q, struct round *r)
 		finish(q, r, error);
 		if (error == 0)
 			tell_accepted(q, r);
+		sqlite_clear_lanes(q, false);
 	}
 	tell_submitters(q, r, error);
 	answer_queries(q, r, error);

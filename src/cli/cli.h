@@ -8,7 +8,7 @@
 /* Exit codes: sysexits.h(3head), and two of our own. */
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_SOME_FAILED = 1,  /* a job is dead, or a line was no job; or it does not balance */
+	EXIT_SOME_FAILED = 1,  /* a job is dead or unknown, or a line was no job; or it does not balance */
 	EXIT_UNFINISHED = 7,   /* stopped before everything was done */
 	EXIT_USAGE = 64,
 	EXIT_NO_INPUT = 66,
@@ -24,10 +24,15 @@ NONNULL(2) int cli_fetch(int argc, char **argv);
 
 /* The other commands, likewise. */
 NONNULL(2) int cli_audit(int argc, char **argv);
+NONNULL(2) int cli_drain(int argc, char **argv);
+NONNULL(2) int cli_lanes(int argc, char **argv);
+NONNULL(2) int cli_pause(int argc, char **argv);
 NONNULL(2) int cli_reload(int argc, char **argv);
 NONNULL(2) int cli_requeue(int argc, char **argv);
+NONNULL(2) int cli_resume(int argc, char **argv);
 NONNULL(2) int cli_set(int argc, char **argv);
 NONNULL(2) int cli_status(int argc, char **argv);
 NONNULL(2) int cli_submit(int argc, char **argv);
+NONNULL(2) int cli_why(int argc, char **argv);
 
 #endif

@@ -1,18 +1,23 @@
 # The fetch command with all that it needs is in the library too; only main() is not.
 libpenstock_a_SOURCES += \
+	src/cli/ask.c src/cli/ask.h \
 	src/cli/audit.c \
 	src/cli/audit_check.c src/cli/audit_check.h \
 	src/cli/audit_db.c src/cli/audit_db.h \
 	src/cli/audit_log.c src/cli/audit_log.h \
 	src/cli/audit_report.c src/cli/audit_report.h \
 	src/cli/cli.h \
+	src/cli/drain.c \
 	src/cli/fetch.c \
 	src/cli/fetch_args.c src/cli/fetch_args.h \
 	src/cli/interrupt.c src/cli/interrupt.h \
 	src/cli/job_lines.c src/cli/job_lines.h \
+	src/cli/lanes.c \
 	src/cli/patience.c src/cli/patience.h \
+	src/cli/pause.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/requeue.c \
+	src/cli/safe_text.c src/cli/safe_text.h \
 	src/cli/seq_set.c src/cli/seq_set.h \
 	src/cli/set.c \
 	src/cli/socket_path.c src/cli/socket_path.h \
@@ -20,7 +25,8 @@ libpenstock_a_SOURCES += \
 	src/cli/status_text.c src/cli/status_text.h \
 	src/cli/submit.c src/cli/submit.h src/cli/submit_send.c src/cli/submit_wait.c \
 	src/cli/unix_http.c src/cli/unix_http.h \
-	src/cli/upload.c src/cli/upload.h
+	src/cli/upload.c src/cli/upload.h \
+	src/cli/why.c
 
 bin_PROGRAMS += penstock
 penstock_SOURCES = src/cli/main.c

@@ -20,6 +20,11 @@ static const struct {
 	{ "requeue", cli_requeue, "make new jobs of dead ones" },
 	{ "audit", cli_audit, "prove from the files that every accepted job is accounted for" },
 	{ "status", cli_status, "say what the daemon is doing, and how deep its queue is" },
+	{ "why", cli_why, "say why a job is where it is" },
+	{ "lanes", cli_lanes, "list the origins with most jobs, and what is in their way" },
+	{ "pause", cli_pause, "let no fetch start, to an origin or at all" },
+	{ "resume", cli_resume, "end a pause" },
+	{ "drain", cli_drain, "have the daemon take no more jobs, and wait until it has none" },
 	{ "set", cli_set, "change settings of the daemon while it runs" },
 	{ "reload", cli_reload, "have the daemon read its settings again" },
 };

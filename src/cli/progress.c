@@ -66,12 +66,6 @@ static void add_time_left(struct buf *b, const struct progress *p, uint64_t left
 	units_add_duration_rough(b, (uint64_t) ((double) left / p->jobs_rate) * NS_PER_S);
 }
 
-/* Sources wait, and not because the workers are slow. */
-static bool is_full_of_delayed(const struct backlog_stats *backlog)
-{
-	return backlog->submitters_blocked > 0 && backlog->delayed == backlog->held_jobs;
-}
-
 static void compose(struct buf *b, const struct progress *p, const struct engine_stats *stats)
 {
 	bool exact = false;
@@ -86,8 +80,8 @@ static void compose(struct buf *b, const struct progress *p, const struct engine
 	buf_printf(b, "/s  queue %zu/%zu  failed %llu", stats->queue.depth_jobs,
 	           stats->queue.capacity_jobs,
 	           (ull) (stats->ledger.jobs[LEDGER_DEAD] + stats->intake.sources.bad_lines));
-	if (is_full_of_delayed(&stats->backlog))
-		buf_add_str(b, "  blocked: backlog full of delayed jobs");
+	if (backlog_is_blocked(&stats->backlog))
+		buf_add_str(b, "  blocked: backlog full of jobs that may not run now");
 	else if (stats->backlog.delayed > 0)
 		buf_printf(b, "  retrying %zu", stats->backlog.delayed);
 	if (expected > final)

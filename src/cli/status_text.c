@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "cli/safe_text.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -49,16 +50,10 @@ static void add_span(struct buf *b, const json_t *object, const char *name)
 	units_add_duration_rough(b, span_ns(object, name));
 }
 
-/* A string from the daemon; C0 and C1 control characters come out as "?". */
 static void add_name(struct buf *b, const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));
-
-	for (const unsigned char *p = (const unsigned char *) (text ? text : "?"); *p != '\0'; p++) {
-		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
-		buf_add_char(b, *p < 0x20 || *p == 0x7f || c1 ? '?' : (char) *p);
-		p += c1;
-	}
+	safe_text_add(b, text ? text : "?");
 }
 
 static void add_label(struct buf *b, const char *label) { buf_printf(b, "%-9s ", label); }
@@ -110,6 +105,17 @@ struct status_rates status_rates_between(const json_t *before, const json_t *now
 
 /* --- the page ---------------------------------------------------------------------- */
 
+static void add_paused(struct buf *b, const json_t *status)
+{
+	uint64_t lanes = count(status, "paused_lanes");
+
+	if (json_is_true(json_object_get(status, "paused")))
+		buf_add_str(b, "paused:   everything, until penstock resume\n");
+	if (lanes > 0)
+		buf_printf(b, "paused:   %llu origins; see penstock lanes --sort state\n",
+		           (unsigned long long) lanes);
+}
+
 static void add_head(struct buf *b, const json_t *status)
 {
 	buf_add_str(b, "penstockd ");
@@ -119,6 +125,7 @@ static void add_head(struct buf *b, const json_t *status)
 	buf_add_str(b, ", up ");
 	add_span(b, status, "uptime_seconds");
 	buf_printf(b, ", process %llu\n", (unsigned long long) count(status, "pid"));
+	add_paused(b, status);
 	if (json_is_string(json_object_get(status, "blocked"))) {
 		buf_add_str(b, "blocked:  ");
 		add_name(b, status, "blocked");
@@ -200,6 +207,32 @@ static void add_ledger(struct buf *b, const json_t *ledger)
 		buf_printf(b, " %s", accounts[i]);
 	}
 	buf_add_char(b, '\n');
+}
+
+/* What is in the way of those that wait, and how many of them. */
+static void add_reasons(struct buf *b, json_t *reasons)
+{
+	const char *name = NULL, *before = "";
+	json_t *n = NULL;
+
+	if (json_object_size(reasons) == 0)
+		return;
+	add_label(b, "waiting");
+	json_object_foreach(reasons, name, n) {
+		buf_printf(b, "%s%.0f ", before, json_number_value(n));
+		safe_text_add(b, name);
+		before = ", ";
+	}
+	buf_add_char(b, '\n');
+}
+
+static void add_lanes(struct buf *b, const json_t *lanes)
+{
+	add_label(b, "lanes");
+	add_count(b, lanes, "active");
+	buf_add_str(b, " with jobs, ");
+	add_count(b, lanes, "idle");
+	buf_add_str(b, " idle\n");
 }
 
 static void add_rates(struct buf *b, const struct status_rates *rates)
@@ -319,6 +352,8 @@ void status_text_add_page(struct buf *b, const json_t *status, const struct stat
 	add_queue(b, json_object_get(status, "queue"));
 	add_backlog(b, backlog);
 	add_ledger(b, json_object_get(status, "ledger"));
+	add_reasons(b, json_object_get(status, "waiting_by_reason"));
+	add_lanes(b, json_object_get(status, "lanes"));
 	add_rates(b, rates);
 	add_work(b, status);
 	add_results(b, json_object_get(status, "results"));
@@ -334,6 +369,8 @@ void status_text_add_line(struct buf *b, const json_t *status, const struct stat
 	const json_t *ledger = json_object_get(status, "ledger");
 
 	add_name(b, status, "state");
+	if (json_is_true(json_object_get(status, "paused")))
+		buf_add_str(b, ", paused");
 	buf_add_str(b, "  up ");
 	add_span(b, status, "uptime_seconds");
 	buf_add_str(b, "  queue ");

@@ -34,7 +34,9 @@ void asker_ask(struct asker *a, enum query_kind kind)
 {
 	struct desk *desk = a->task.desk;
 
-	a->query = (struct query) { .kind = kind, .id = a->id, .done = on_done };
+	a->query.kind = kind;
+	a->query.id = a->id;
+	a->query.done = on_done;
 	if (task_wait(&a->task, NEVER))
 		engine_query(desk->engine, &a->query);
 }
@@ -50,7 +52,7 @@ void asker_free(struct task *t)
 {
 	struct asker *a = (struct asker *) t;
 
-	buf_done(&a->query.line);
+	query_done(&a->query);
 	free(a->id);
 	free(a);
 }

@@ -19,7 +19,7 @@ NODISCARD NONNULL(1, 2, 5)
 struct task *asker_create(const struct view *view, const struct task_ops *ops, size_t size,
                           const char *id, struct reply *reply);
 
-/* Asks; the task waits then. */
+/* Asks, once, with what stands in the query; the task waits then. */
 NONNULL(1) void asker_ask(struct asker *a, enum query_kind kind);
 
 /* For task_ops. */

@@ -5,16 +5,21 @@
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
  *     GET /healthz     200 as long as the daemon is alive and its threads are
- *     GET /readyz      200 while it takes jobs, 503 while it starts or stops, or its
- *                      database cannot be written; a full backlog is no reason
+ *     GET /readyz      200 while it takes jobs, 503 while it starts, drains or stops, or
+ *                      its database cannot be written; a full backlog is no reason
  *
  *     POST /v1/jobs[?wait=TIME]  takes jobs: one, or as application/x-ndjson any number,
  *                                with a receipt for each line.  A job is acknowledged once
  *                                it is the backlog's (on disk, where that is durable).  TIME
  *                                is how long each batch may wait for room: "30s", up to 1h
- *     GET /v1/jobs/ID            where a job is, and its result
+ *     GET /v1/jobs/ID            where a job is, why it is there, and its result
  *     DELETE /v1/jobs/ID         cancels one that has not started
+ *     GET /v1/lanes[?limit=N]    the lanes with most jobs, their limits and what is in their
+ *                                way; N up to 1000, by default 100
  *     POST /v1/control/requeue   makes new jobs of dead ones
+ *     POST /v1/control/pause     nothing starts any more: in the lane {"origin": "…"}, or {}
+ *     POST /v1/control/resume    ends that
+ *     POST /v1/control/drain     takes no more jobs, for good, and works off those it has
  *     POST /v1/control/set       puts settings in force, {"KEY": "VALUE", …}, until the next
  *                                reload, and says which have changed
  *     POST /v1/control/reload    reads the settings again, all or nothing
@@ -45,13 +50,20 @@ enum {
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
+	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes, likewise: each takes up to half a MiB */
 
 	/* All that the socket needs at most, besides listen_fd: receipts are files. */
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
 	                      CONTROL_MAX_UPLOADS + 6,
 };
 
-enum control_phase { CONTROL_STARTING, CONTROL_READY, CONTROL_STOPPING };
+enum control_phase {
+	CONTROL_STARTING,
+	CONTROL_READY,
+	CONTROL_DRAINING, /* from here on no jobs are taken */
+	CONTROL_DRAINED,  /* and none is left */
+	CONTROL_STOPPING,
+};
 
 /* What only the owner of the engine can do. */
 enum control_order_kind { CONTROL_SET, CONTROL_RELOAD };
@@ -100,7 +112,8 @@ struct control;
 NODISCARD NONNULL(1, 2)
 int control_start(const struct control_options *options, struct control **ret_control);
 
-/* What /readyz and "state" say.  Safe from any thread. */
+/* What /readyz and "state" say; CONTROL_READY is CONTROL_DRAINING as soon as the engine drains.
+ * Safe from any thread. */
 NONNULL(1) void control_set_phase(struct control *c, enum control_phase phase);
 
 /* Why results cannot be written now, a negative errno; 0 if they can: whoever owns

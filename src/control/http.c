@@ -104,6 +104,15 @@ static uint64_t body_bytes(struct MHD_Connection *connection)
 	return strtoull(header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH), NULL, 10);
 }
 
+/* The engine's owner tells of a drain only a moment after it was asked for. */
+static enum control_phase phase_of(const struct http *h)
+{
+	enum control_phase phase = atomic_load(&h->phase);
+
+	return phase == CONTROL_READY && engine_is_draining(h->options.engine) ? CONTROL_DRAINING
+	                                                                       : phase;
+}
+
 /* Makes the reply, or a task. */
 static struct task *begin(struct http *h, const struct client *client,
                           const struct request *request, struct reply *reply)
@@ -111,7 +120,7 @@ static struct task *begin(struct http *h, const struct client *client,
 	const struct view view = {
 		.options = &h->options,
 		.desk = &h->desk,
-		.phase = atomic_load(&h->phase),
+		.phase = phase_of(h),
 		.results_error = atomic_load(&h->results_error),
 		.uptime_us = (clock_now_ns() - h->started_ns) / NS_PER_US,
 	};
@@ -267,6 +276,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.accept = header(connection, MHD_HTTP_HEADER_ACCEPT),
 		.content_type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
+		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;

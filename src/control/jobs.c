@@ -47,32 +47,47 @@ static void add_span(struct buf *b, const char *name, uint64_t from_ns, uint64_t
 }
 
 /* A job between two places has mostly been fetched and waits for its record. */
-static void say_out(struct asker *a)
+static const char *state_name(const struct query *q, const struct explanation *why)
 {
-	struct buf *b = &a->task.reply.body;
-	struct engine_whereabouts at = { 0 };
+	switch (q->state) {
+	case JOB_WAITING:
+		return "waiting";
+	case JOB_DELAYED:
+		return "delayed";
+	case JOB_OUT:
+		return why->at.place == ENGINE_QUEUED ? "queued" : "running";
+	case JOB_SETTLED:
+		break;
+	}
+	return outcome_name(q->outcome);
+}
+
+static void add_why(struct buf *b, const struct query *q, const struct explanation *why)
+{
+	if (q->lane.len > 0) {
+		buf_add_str(b, ", \"lane\": ");
+		buf_add_json_str(b, q->lane.data);
+	}
+	buf_printf(b, ", \"why_code\": \"%s\", \"why\": ", why->code);
+	buf_add_json_str(b, why->text.data);
+	b->failed |= why->text.failed || q->lane.failed;
+}
+
+static void add_running(struct buf *b, const struct engine_whereabouts *at)
+{
 	uint64_t now_ns = clock_now_ns();
 
-	engine_locate(a->task.desk->engine, a->query.number, &at);
-	begin_reply(a, 200, at.place == ENGINE_QUEUED ? "queued" : "running");
-	add_history(b, &a->query);
-	if (at.place == ENGINE_FETCHING) {
-		add_span(b, "running_seconds", at.since_ns, now_ns);
-		add_span(b, "timeout_seconds", now_ns, at.bound_ns);
-	}
+	add_span(b, "running_seconds", at->since_ns, now_ns);
+	add_span(b, "timeout_seconds", now_ns, at->bound_ns);
 }
 
 /* The record goes out as it is in the log; of a dead job also the reason in it. */
-static void say_settled(struct asker *a)
+static void add_record(struct buf *b, const struct query *q)
 {
-	const struct query *q = &a->query;
-	struct buf *b = &a->task.reply.body;
 	size_t len = q->line.len;
 
 	while (len > 0 && q->line.data[len - 1] == '\n')
 		len--;
-	begin_reply(a, 200, outcome_name(q->outcome));
-	add_history(b, q);
 	if (q->outcome == OUTCOME_DEAD) {
 		json_auto_t *record = json_loadb(q->line.data, len, 0, NULL);
 		buf_add_str(b, ", \"reason\": ");
@@ -85,29 +100,26 @@ static void say_settled(struct asker *a)
 static void lookup_answered(struct task *t, int error)
 {
 	struct asker *a = (struct asker *) t;
+	const struct query *q = &a->query;
+	struct buf *b = &t->reply.body;
+	struct explanation why;
 
 	if (error < 0) {
 		asker_refuse(a, error);
 		return;
 	}
-	switch (a->query.state) {
-	case JOB_WAITING:
-		begin_reply(a, 200, "waiting");
-		add_history(&t->reply.body, &a->query);
-		break;
-	case JOB_DELAYED:
-		begin_reply(a, 200, "delayed");
-		add_history(&t->reply.body, &a->query);
-		add_time(&t->reply.body, "due_at", a->query.due_wall_us);
-		break;
-	case JOB_OUT:
-		say_out(a);
-		break;
-	case JOB_SETTLED:
-		say_settled(a);
-		break;
-	}
-	buf_add_str(&t->reply.body, "}\n");
+	engine_explain(t->desk->engine, q, &why);
+	begin_reply(a, 200, state_name(q, &why));
+	add_history(b, q);
+	add_why(b, q, &why);
+	if (q->state == JOB_DELAYED)
+		add_time(b, "due_at", q->due_wall_us);
+	if (q->state == JOB_OUT && why.at.place == ENGINE_FETCHING)
+		add_running(b, &why.at);
+	if (q->state == JOB_SETTLED)
+		add_record(b, q);
+	buf_add_str(b, "}\n");
+	buf_done(&why.text);
 }
 
 static void lookup_finish(struct task *t)

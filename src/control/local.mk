@@ -15,9 +15,12 @@ libpenstock_a_SOURCES += \
 	src/control/inbox.c \
 	src/control/inbox.h \
 	src/control/jobs.c \
+	src/control/lanes.c \
+	src/control/levers.c \
 	src/control/metrics.c \
 	src/control/metrics.h \
 	src/control/order.c \
+	src/control/order.h \
 	src/control/problem.c \
 	src/control/problem.h \
 	src/control/receipts.c \
@@ -28,6 +31,7 @@ libpenstock_a_SOURCES += \
 	src/control/routes.c \
 	src/control/routes.h \
 	src/control/server.c \
+	src/control/settings.c \
 	src/control/socket.c \
 	src/control/socket.h \
 	src/control/status.c \

@@ -138,6 +138,35 @@ static void add_ledger(struct exposition *x, const struct engine_stats *stats)
 	exposition_add(x, rows, ARRAY_LEN(rows));
 }
 
+static void add_reasons(struct exposition *x, const struct engine_stats *stats)
+{
+	uint64_t waiting[WAIT_REASONS];
+
+	status_waiting_by_reason(stats, waiting);
+	for (enum wait_reason why = 0; why < WAIT_REASONS; why++) {
+		const struct metric_row row = {
+			"penstock_jobs_waiting", METRIC_GAUGE,
+			"Accepted jobs that are not being fetched, by what is in their way.", "reason",
+			wait_reason_name(why), waiting[why], false,
+		};
+		exposition_add(x, &row, 1);
+	}
+}
+
+#define LANES(state, value) \
+	{ "penstock_lanes", METRIC_GAUGE, "Origins that the queue knows; paused ones are counted twice.", "state", state, value, false }
+
+static void add_lanes(struct exposition *x, const struct queue_stats *q)
+{
+	const struct metric_row rows[] = {
+		LANES("active", q->lanes),
+		LANES("idle", q->idle_lanes),
+		LANES("paused", q->paused_lanes),
+		GAUGE("penstock_paused", "1 while everything is paused.", q->paused),
+	};
+	exposition_add(x, rows, ARRAY_LEN(rows));
+}
+
 static void add_backlog(struct exposition *x, const struct backlog_stats *b)
 {
 	const struct metric_row rows[] = {
@@ -331,7 +360,9 @@ void metrics_write(const struct view *view, enum metrics_format format, struct b
 	engine_stats(view->options->engine, &stats);
 	add_process(&x, view);
 	add_ledger(&x, &stats);
+	add_reasons(&x, &stats);
 	add_queue(&x, &stats.queue);
+	add_lanes(&x, &stats.queue);
 	add_backlog(&x, &stats.backlog);
 	if (stats.durable)
 		add_durable(&x, &stats.backlog);

@@ -119,7 +119,7 @@ unsigned problem_of(struct engine *engine, int error, struct buf *why)
 		           stats.backlog_type);
 		return 501;
 	case -EPIPE:
-		buf_add_str(why, "the daemon is stopping and takes no more jobs");
+		buf_add_str(why, engine_is_draining(engine) ? PROBLEM_DRAINING : PROBLEM_STOPPING);
 		return 503;
 	case -ETIMEDOUT:
 		buf_add_str(why, "the backlog does not answer; its disk may be stuck");

@@ -15,6 +15,10 @@ void problem(struct reply *reply, unsigned status, const char *detail, ...);
 #define PROBLEM_CONFLICT \
 	"a job with this id and other content was accepted before; give this one another id"
 
+/* For a daemon that takes no jobs any more. */
+#define PROBLEM_DRAINING "the daemon is draining and takes no more jobs"
+#define PROBLEM_STOPPING "the daemon is stopping and takes no more jobs"
+
 /* Appends why the backlog has refused a job, with its figures; 'error' is as in struct
  * submission and struct query, or -ETIMEDOUT.  Returns the status for it. */
 NONNULL(1, 3)

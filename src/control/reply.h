@@ -27,7 +27,8 @@ struct request {
 	const char *path;
 	const char *accept;       /* the header; "" if there is none, as the next one */
 	const char *content_type;
-	const char *wait;         /* of the target's query; NULL if there is none */
+	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
+	const char *limit;
 	uint64_t body_bytes;      /* 0: there is no body */
 };
 

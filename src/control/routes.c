@@ -71,8 +71,12 @@ static void get_ready(const struct view *view, const struct request *request, st
 	case CONTROL_STARTING:
 		problem(reply, 503, "the daemon is starting; ask again in a moment");
 		break;
+	case CONTROL_DRAINING:
+	case CONTROL_DRAINED:
+		problem(reply, 503, PROBLEM_DRAINING);
+		break;
 	case CONTROL_STOPPING:
-		problem(reply, 503, "the daemon is stopping and takes no more jobs");
+		problem(reply, 503, PROBLEM_STOPPING);
 		break;
 	}
 }
@@ -113,9 +117,13 @@ static const struct route {
 	{ "POST", "/v1/jobs", NULL, upload_begin, true },
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
+	{ "GET", "/v1/lanes", NULL, lanes_begin, false },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
+	{ "POST", "/v1/control/pause", NULL, pause_begin, true },
+	{ "POST", "/v1/control/resume", NULL, resume_begin, true },
+	{ "POST", "/v1/control/drain", NULL, drain_begin, true },
 	{ "POST", "/v1/control/set", NULL, set_begin, true },
-	{ "POST", "/v1/control/reload", NULL, reload_begin, false },
+	{ "POST", "/v1/control/reload", NULL, reload_begin, true },
 };
 
 static bool is_at(const struct route *route, const char *path)

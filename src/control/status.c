@@ -24,11 +24,26 @@ struct waiting status_waiting(const struct engine_stats *stats)
 	return (struct waiting) { .now = all - delayed, .delayed = delayed };
 }
 
+/* Reasons that are none of the job's own. */
+static bool is_about_lanes(enum wait_reason why) { return why >= WAIT_PAUSED && why <= WAIT_WORKER; }
+
+void status_waiting_by_reason(const struct engine_stats *stats, uint64_t ret[WAIT_REASONS])
+{
+	memset(ret, 0, WAIT_REASONS * sizeof(*ret));
+	for (enum wait_reason why = 0; why < WAIT_REASONS; why++) {
+		bool is_paused = stats->queue.paused && is_about_lanes(why);
+		ret[is_paused ? WAIT_PAUSED : why] +=
+			stats->backlog.by_reason[why] + stats->queue.by_reason[why];
+	}
+}
+
 static const char *state_name(enum control_phase phase)
 {
 	static const char *const names[] = {
 		[CONTROL_STARTING] = "starting",
 		[CONTROL_READY] = "running",
+		[CONTROL_DRAINING] = "draining",
+		[CONTROL_DRAINED] = "drained",
 		[CONTROL_STOPPING] = "stopping",
 	};
 	return names[phase];
@@ -49,6 +64,28 @@ static json_t *queue_json(const struct queue_stats *q)
 	                 "producers_blocked_seconds", seconds(q->producers_blocked_ns),
 	                 "consumers_idle", integer(q->consumers_idle),
 	                 "consumers_idle_seconds", seconds(q->consumers_idle_ns));
+}
+
+static json_t *lanes_json(const struct queue_stats *q)
+{
+	return json_pack("{s:I, s:I}", "active", integer(q->lanes), "idle", integer(q->idle_lanes));
+}
+
+/* Those that there are; NULL unless all of them are in it. */
+static json_t *reasons_json(const struct engine_stats *stats)
+{
+	uint64_t waiting[WAIT_REASONS];
+	json_t *json = json_object();
+
+	status_waiting_by_reason(stats, waiting);
+	for (enum wait_reason why = 0; json && why < WAIT_REASONS; why++) {
+		if (waiting[why] > 0 && json_object_set_new(json, wait_reason_name(why),
+		                                            json_integer(integer(waiting[why]))) < 0) {
+			json_decref(json);
+			json = NULL;
+		}
+	}
+	return json;
 }
 
 static json_t *ledger_json(const struct engine_stats *stats)
@@ -163,9 +200,7 @@ static json_t *results_json(const struct view *view, const struct recorder_stats
 /* Why nothing moves although nobody is slow. */
 static const char *blocked_text(const struct backlog_stats *b)
 {
-	return b->submitters_blocked > 0 && b->delayed == b->held_jobs
-	               ? "backlog full of delayed jobs"
-	               : NULL;
+	return backlog_is_blocked(b) ? "backlog full of jobs that may not run now" : NULL;
 }
 
 /* --- the whole --------------------------------------------------------------------- */
@@ -178,11 +213,16 @@ static json_t *make(const struct view *view)
 
 	engine_stats(o->engine, &stats);
 	clock_format(o->started_wall_us, started_at);
-	return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}",
+	return json_pack("{s:s, s:s, s:i, s:s, s:f, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+	                 "s:o, s:o, s:s?}",
 	                 "version", o->version, "state", state_name(view->phase),
 	                 "pid", (int) getpid(), "started_at", started_at,
 	                 "uptime_seconds", (double) view->uptime_us / 1e6,
-	                 "queue", queue_json(&stats.queue), "ledger", ledger_json(&stats),
+	                 "paused", stats.queue.paused,
+	                 "paused_lanes", integer(stats.queue.paused_lanes),
+	                 "queue", queue_json(&stats.queue), "lanes", lanes_json(&stats.queue),
+	                 "ledger", ledger_json(&stats),
+	                 "waiting_by_reason", reasons_json(&stats),
 	                 "backlog", backlog_json(&stats),
 	                 "workers", workers_json(&stats.workers), "fetch", fetch_json(&stats),
 	                 "sources", sources_json(o->engine),

@@ -19,4 +19,9 @@ struct waiting {
 };
 NONNULL(1) struct waiting status_waiting(const struct engine_stats *stats);
 
+/* Why accepted jobs wait, be it in the backlog or in the queue.  While everything is paused,
+ * that is in the way of all that are due. */
+NONNULL(1, 2)
+void status_waiting_by_reason(const struct engine_stats *stats, uint64_t ret[WAIT_REASONS]);
+
 #endif

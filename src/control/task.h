@@ -32,6 +32,7 @@ struct desk {
 	struct url_parser *parser;
 	uint64_t bound_ns;       /* for what the backlog should answer at once */
 	unsigned uploads;        /* large bodies that are under way */
+	unsigned lists;          /* long answers, likewise */
 	bool closing;            /* serving ends: the backlog is asked nothing more */
 	struct inbox inbox;
 };
@@ -94,6 +95,18 @@ struct task *cancel_begin(const struct view *view, const struct request *request
 NODISCARD NONNULL(1, 2, 3)
 struct task *requeue_begin(const struct view *view, const struct request *request,
                            struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *lanes_begin(const struct view *view, const struct request *request,
+                         struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *pause_begin(const struct view *view, const struct request *request,
+                         struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *resume_begin(const struct view *view, const struct request *request,
+                          struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *drain_begin(const struct view *view, const struct request *request,
+                         struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)
 struct task *set_begin(const struct view *view, const struct request *request, struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)

@@ -25,7 +25,7 @@ static bool is_ndjson(const char *content_type)
 static bool is_welcome(const struct view *view, const struct request *request, bool is_large,
                        uint64_t *ret_wait_ns, struct reply *reply)
 {
-	if (view->phase == CONTROL_STOPPING) {
+	if (view->phase >= CONTROL_DRAINING) {
 		problem_reply(reply, view->options->engine, -EPIPE);
 		return false;
 	}

@@ -52,6 +52,8 @@ struct daemon {
 	struct mutex dead_lock;
 	struct log_limit dead_limit GUARDED_BY(dead_lock); /* of messages about dead jobs */
 
+	bool draining;
+	bool drained;
 	bool stopping;
 	bool cancelled;       /* what was left has been recorded as such */
 	uint64_t abort_at_ns; /* while stopping; NEVER once aborted */
@@ -397,6 +399,18 @@ static void on_record_error(struct daemon *d, int error)
 	abort_now(d);
 }
 
+/* Somebody has asked for it over the socket; it goes on until the daemon is stopped. */
+static void on_draining(struct daemon *d, const struct engine_state *state)
+{
+	if (!d->draining)
+		log_info("draining: no more jobs are taken, those that were accepted are finished");
+	d->draining = true;
+	if (state->drained && !d->drained)
+		log_info("drained: every accepted job is final");
+	d->drained = state->drained;
+	control_set_phase(d->control, d->drained ? CONTROL_DRAINED : CONTROL_DRAINING);
+}
+
 /* Returns whether all is over. */
 static bool on_state(struct daemon *d)
 {
@@ -407,6 +421,8 @@ static bool on_state(struct daemon *d)
 	                                                             : state.stalled);
 	if (state.record_error < 0 && d->exit_code == DAEMON_OK)
 		on_record_error(d, state.record_error);
+	if (state.draining && !d->stopping)
+		on_draining(d, &state);
 	if (!d->stopping || state.phase != ENGINE_ENDED)
 		return false;
 	if (d->cancelled || d->database)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/thread.h"
+#include "engine/give_back.h"
 #include "engine/parts.h"
 
 #include <errno.h>
@@ -70,6 +71,8 @@ void engine_state(struct engine *e, struct engine_state *ret_state)
 		.record_error = atomic_load(&e->record_error),
 		.stalled = atomic_load(&e->trouble),
 		.source_failed = atomic_load(&e->source_failed),
+		.draining = atomic_load(&e->draining),
+		.drained = atomic_load(&e->draining) && engine_is_finished(e),
 	};
 }
 
@@ -92,6 +95,10 @@ int engine_apply(struct engine *e)
 	const struct workers_policy policy = engine_policy(s);
 
 	workers_set_policy(e->workers, &policy);
+	int r = engine_set_limits(e);
+	feeder_open(e->feeder, NULL); /* what they rest for may hold no longer */
+	if (r < 0)
+		return r;
 	if (queue_set_capacity(e->queue, s->queue.capacity, s->queue.max_bytes) < 0)
 		abort(); /* neither can be 0: the table of keys says so */
 	return workers_resize(e->workers, (unsigned) s->workers);
@@ -138,17 +145,6 @@ bool engine_withdraw(struct engine *e, struct submission *s)
 
 void engine_query(struct engine *e, struct query *q) { backlog_query(e->backlog, q); }
 
-void engine_locate(struct engine *e, uint64_t number, struct engine_whereabouts *ret_whereabouts)
-{
-	struct engine_whereabouts w = { .place = ENGINE_BETWEEN };
-
-	if (queue_has(e->queue, number))
-		w.place = ENGINE_QUEUED;
-	else if (workers_find(e->workers, number, &w.since_ns, &w.bound_ns))
-		w.place = ENGINE_FETCHING;
-	*ret_whereabouts = w;
-}
-
 struct job *engine_unqueue(struct engine *e, uint64_t number)
 {
 	return queue_remove(e->queue, number);
@@ -167,24 +163,46 @@ int engine_cancel(struct engine *e, struct job *job, bool unqueued, const char *
 	return -EAGAIN;
 }
 
+/* --- levers ------------------------------------------------------------------------ */
+
+int engine_pause(struct engine *e, const char *origin)
+{
+	struct job_list evicted = { 0 };
+	int r = queue_pause(e->queue, origin, &evicted);
+
+	give_back(e->backlog, e->ledger, &evicted);
+	if (r == 0 && origin)
+		feeder_open(e->feeder, origin); /* it may rest for another reason so far */
+	return r;
+}
+
+void engine_resume(struct engine *e, const char *origin)
+{
+	(void) queue_resume(e->queue, origin);
+	if (origin)
+		feeder_open(e->feeder, origin);
+}
+
+void engine_drain(struct engine *e)
+{
+	if (atomic_exchange(&e->draining, true))
+		return;
+	intake_stop(e->intake);
+	backlog_close(e->backlog);
+	event_raise(e->event_fd); /* there may be nothing to wait for */
+}
+
+bool engine_is_draining(const struct engine *e) { return atomic_load(&e->draining); }
+
 /* --- stopping ---------------------------------------------------------------------- */
 
 /* Gives what stands in the queue back to the backlog. */
 static void evict_queue(struct engine *e)
 {
 	struct job_list jobs = { 0 };
-	struct verdict verdicts[64];
 
 	queue_evict(e->queue, &jobs);
-	while (jobs.len > 0) {
-		size_t n = 0;
-		for (; n < ARRAY_LEN(verdicts) && jobs.len > 0; n++)
-			verdicts[n] = (struct verdict) { .job = job_list_take(&jobs),
-				                         .kind = VERDICT_RETURN };
-		ledger_move(e->ledger, LEDGER_QUEUED, LEDGER_WAITING, n);
-		if (backlog_settle(e->backlog, verdicts, n) < 0)
-			abort(); /* that needs nothing that can fail */
-	}
+	give_back(e->backlog, e->ledger, &jobs);
 }
 
 bool engine_record_unfetched(struct engine *e, struct job *job, enum outcome outcome,
@@ -224,7 +242,7 @@ static void *run_canceller(void *arg)
 
 	feeder_join(e->feeder); /* which may still hold some */
 	while (n > 0 && atomic_load(&e->record_error) == 0) {
-		n = backlog_take(e->backlog, NEVER - 1, ARRAY_LEN(jobs), jobs, &due_ns);
+		n = backlog_take(e->backlog, NEVER - 1, ARRAY_LEN(jobs), NULL, jobs, &due_ns);
 		ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, n);
 		for (size_t i = 0; i < n; i++)
 			(void) engine_record_unfetched(e, jobs[i], OUTCOME_CANCELLED,

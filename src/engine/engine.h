@@ -68,6 +68,8 @@ struct engine_state {
 	int record_error;        /* why results cannot be written for good; 0 if they can */
 	int stalled;             /* why they cannot be written now; 0 if they can */
 	bool source_failed;      /* a source ended by an error, which was logged */
+	bool draining;           /* engine_drain() was called */
+	bool drained;            /* …and every job that was accepted is final */
 };
 
 /* The state now; makes the event descriptor unreadable until the next change. */
@@ -78,7 +80,7 @@ NONNULL(1, 2) void engine_state(struct engine *e, struct engine_state *ret_state
 NONNULL(1) void engine_stop(struct engine *e);
 
 /* Puts those settings in force that can change while the engine runs: the workers'
- * number, the queue's capacity, timeouts and retries.  'settings' must be the struct
+ * number, the queue's capacity, the origins' limits, timeouts and retries.  'settings' must be the struct
  * that engine_start() was given, changed in place by the calling thread.  Returns 0,
  * or -EAGAIN or -ENOMEM if not all workers could be started. */
 NODISCARD NONNULL(1) int engine_apply(struct engine *e);
@@ -110,6 +112,48 @@ NONNULL(1, 2) void engine_submit(struct engine *e, struct submission *s);
 NODISCARD NONNULL(1, 2) bool engine_withdraw(struct engine *e, struct submission *s);
 NONNULL(1, 2) void engine_query(struct engine *e, struct query *q);
 
+/* Takes a job out of the queue; NULL if it is not there.  The caller owns it, and must
+ * hand it to engine_cancel(). */
+NODISCARD NONNULL(1) struct job *engine_unqueue(struct engine *e, uint64_t number);
+
+/*
+ * Records a job as cancelled that came from engine_unqueue() or QUERY_TAKE ('unqueued'
+ * says which).  The record is written soon after.  Returns 0 and owns the job in any
+ * case; -EAGAIN: nothing can be recorded now, and the job goes on as if never taken.
+ */
+NODISCARD NONNULL(1, 2, 4)
+int engine_cancel(struct engine *e, struct job *job, bool unqueued, const char *reason);
+
+/* --- levers; safe from any thread, and none of these blocks -------------------------- */
+
+/*
+ * Pauses the lane 'origin' ("http://host:port"), or everything if that is NULL: nothing starts
+ * there any more, what runs goes on.  Whoever wants it to outlive the process asks
+ * QUERY_PAUSE besides.  Returns 0, -ENOSPC (QUEUE_MAX_PAUSED_LANES) or -ENOMEM.
+ */
+NODISCARD NONNULL(1) int engine_pause(struct engine *e, const char *origin);
+
+/* Ends that; of a lane also its Retry-After and its breaker's pause. */
+NONNULL(1) void engine_resume(struct engine *e, const char *origin);
+
+/* Takes in nothing more, for good, and goes on until every accepted job is final; see struct
+ * engine_state.  Idempotent. */
+NONNULL(1) void engine_drain(struct engine *e);
+NODISCARD NONNULL(1) bool engine_is_draining(const struct engine *e);
+
+/* --- lanes and reasons (lanes.c, explain.c); safe from any thread, none of these blocks -- */
+
+/* The queue's own, see queue.h. */
+NONNULL(1, 2, 3)
+void engine_lane(struct engine *e, const char *origin, struct queue_lane *ret_lane);
+NODISCARD NONNULL(1, 2, 4, 5)
+size_t engine_list_lanes(struct engine *e, struct queue_lane *lanes, size_t max,
+                         struct buf *names, size_t *ret_all);
+
+/* What is in the way of its next start: its obstacle, but WAIT_BREAKER also while a probe is
+ * under way; WAIT_WORKER: nothing is. */
+NODISCARD NONNULL(1) enum wait_reason engine_lane_state(const struct queue_lane *lane);
+
 /* Where a job is that the backlog calls JOB_OUT, as far as that can be seen. */
 enum engine_place {
 	ENGINE_BETWEEN, /* two places, for a moment: taken and not queued yet, or not yet settled */
@@ -123,20 +167,17 @@ struct engine_whereabouts {
 	uint64_t bound_ns; /* …and when it will be over at the latest */
 };
 
-NONNULL(1, 3)
-void engine_locate(struct engine *e, uint64_t number, struct engine_whereabouts *ret_whereabouts);
+/* Why a job is where it is, for programs and for people. */
+struct explanation {
+	const char *code; /* wait_reason_name(), "running", "recording", "recorder_stalled", or an
+	                   * outcome: "done", "dead", "cancelled" */
+	struct buf text;  /* one sentence, NUL-terminated, without a URL; buf_done() is the caller's */
+	struct engine_whereabouts at; /* of a job that is out: where it was seen */
+};
 
-/* Takes a job out of the queue; NULL if it is not there.  The caller owns it, and must
- * hand it to engine_cancel(). */
-NODISCARD NONNULL(1) struct job *engine_unqueue(struct engine *e, uint64_t number);
-
-/*
- * Records a job as cancelled that came from engine_unqueue() or QUERY_TAKE ('unqueued'
- * says which).  The record is written soon after.  Returns 0 and owns the job in any
- * case; -EAGAIN: nothing can be recorded now, and the job goes on as if never taken.
- */
-NODISCARD NONNULL(1, 2, 4)
-int engine_cancel(struct engine *e, struct job *job, bool unqueued, const char *reason);
+/* Explains the answer to a QUERY_FIND that has succeeded. */
+NONNULL(1, 2, 3)
+void engine_explain(struct engine *e, const struct query *found, struct explanation *ret);
 
 struct engine_stats {
 	const char *backlog_type; /* "memory", "sqlite" */

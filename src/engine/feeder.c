@@ -4,11 +4,13 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "engine/give_back.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FEEDER_BATCH = 64 };
 
@@ -22,6 +24,8 @@ struct feeder {
 	struct cond changed; /* ready || stopping */
 	bool ready GUARDED_BY(lock); /* the backlog may have something new since the last take */
 	bool stopping GUARDED_BY(lock);
+	struct buf to_open GUARDED_BY(lock); /* names of lanes, each NUL-terminated… */
+	bool open_all GUARDED_BY(lock);      /* …or all of them */
 };
 
 void feeder_wake(struct feeder *f)
@@ -31,6 +35,17 @@ void feeder_wake(struct feeder *f)
 		f->ready = true;
 		cond_signal(&f->changed);
 	}
+	mutex_unlock(&f->lock);
+}
+
+void feeder_open(struct feeder *f, const char *origin)
+{
+	mutex_lock(&f->lock);
+	if (origin)
+		buf_add(&f->to_open, origin, strlen(origin) + 1);
+	f->open_all = f->open_all || !origin || f->to_open.failed;
+	f->ready = true;
+	cond_signal(&f->changed);
 	mutex_unlock(&f->lock);
 }
 
@@ -48,57 +63,133 @@ static bool wait_ready(struct feeder *f, uint64_t due_ns)
 	return go_on;
 }
 
-/* Gives back what the queue did not take, last first, so that the order stays. */
-static void give_back(struct feeder *f, struct job *const *jobs, size_t n)
+/* Lets a second pass in which memory may become free. */
+static void wait_for_memory(struct feeder *f)
 {
-	struct verdict verdicts[FEEDER_BATCH];
+	uint64_t until_ns = clock_now_ns() + NS_PER_S;
+
+	pulse_set(&f->pulse, "waiting for memory", NEVER);
+	mutex_lock(&f->lock);
+	while (!f->stopping && cond_wait(&f->changed, &f->lock, until_ns))
+		;
+	mutex_unlock(&f->lock);
+}
+
+/* --- lanes ------------------------------------------------------------------------- */
+
+static size_t lane_room_of(void *arg, const char *origin, struct lane_rest *ret_rest)
+{
+	struct feeder *f = arg;
+	struct lane_obstacle obstacle;
+	size_t room = queue_lane_room(f->options.queue, origin, &obstacle);
+
+	if (room == 0)
+		*ret_rest = (struct lane_rest) { obstacle.why, obstacle.until_ns };
+	return room;
+}
+
+static void open_names(struct feeder *f, const struct buf *names)
+{
+	for (const char *at = names->data, *end = at + names->len; at < end; at += strlen(at) + 1)
+		backlog_open(f->options.backlog, at);
+}
+
+static void open_asked_for(struct feeder *f)
+{
+	mutex_lock(&f->lock);
+	struct buf names = f->to_open;
+	bool all = f->open_all;
+	f->to_open = (struct buf) { 0 };
+	f->open_all = false;
+	mutex_unlock(&f->lock);
+
+	if (all)
+		backlog_open(f->options.backlog, NULL);
+	else if (names.len > 0)
+		open_names(f, &names);
+	buf_done(&names);
+}
+
+/* Lets the lanes take part again that have room in the queue again. */
+static void open_lanes(struct feeder *f, struct buf *names)
+{
+	open_asked_for(f);
+	do {
+		buf_clear(names);
+		while (queue_take_opened(f->options.queue, names) == 0 && names->failed) {
+			buf_done(names);
+			wait_for_memory(f);
+		}
+		if (names->len > 0)
+			open_names(f, names);
+	} while (names->len > 0);
+}
+
+/* --- feeding ----------------------------------------------------------------------- */
+
+static void give_back_from(struct feeder *f, struct job *const *jobs, size_t n)
+{
+	struct job_list list = { 0 };
 
 	for (size_t i = 0; i < n; i++)
-		verdicts[i] = (struct verdict) { .job = jobs[n - 1 - i], .kind = VERDICT_RETURN };
-	ledger_move(f->options.ledger, LEDGER_QUEUED, LEDGER_WAITING, n);
-	if (backlog_settle(f->options.backlog, verdicts, n) < 0)
-		abort(); /* that needs nothing that can fail */
+		job_list_append(&list, jobs[i]);
+	give_back(f->options.backlog, f->options.ledger, &list);
+}
+
+/* Returns false once the queue is closed. */
+static bool push(struct feeder *f, struct job *const *jobs, size_t n)
+{
+	size_t pushed = 0;
+
+	/* Booked first: a worker may have a job before queue_push() returns, which waits only if
+	 * the jobs are too large for the room they have. */
+	ledger_move(f->options.ledger, LEDGER_WAITING, LEDGER_QUEUED, n);
+	pulse_set(&f->pulse, "waiting for room", NEVER);
+	int r = queue_push(f->options.queue, jobs, n, NEVER, &pushed);
+	assert(r != -EMSGSIZE); /* queue.max_bytes is never below JOB_MAX_BYTES */
+	if (r < 0)
+		give_back_from(f, jobs + pushed, n - pushed);
+	if (r == -ENOMEM)
+		wait_for_memory(f);
+	return r == 0 || r == -ENOMEM;
 }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-static void *run(void *arg)
+static void feed(struct feeder *f, struct buf *names)
 {
-	struct feeder *f = arg;
 	const struct feeder_options *o = &f->options;
+	const struct backlog_gate gate = { .room = lane_room_of, .arg = f };
 	struct job *jobs[FEEDER_BATCH];
 	uint64_t due_ns = 0;
 	size_t room = 0;
-	int r = 0;
+	bool go_on = true;
 
-	for (;;) {
+	while (go_on) {
 		pulse_set(&f->pulse, "waiting for room", NEVER);
-		r = queue_wait_room(o->queue, FEEDER_BATCH, NEVER, &room);
-		if (r < 0)
-			break;
+		if (queue_wait_room(o->queue, FEEDER_BATCH, NEVER, &room) < 0)
+			return;
 
 		pulse_set(&f->pulse, "taking jobs", clock_now_ns() + PULSE_STEP_NS);
+		open_lanes(f, names);
 		size_t n = backlog_take(o->backlog, clock_now_ns(), smaller(room, FEEDER_BATCH),
-		                        jobs, &due_ns);
-		if (n == 0) {
+		                        &gate, jobs, &due_ns);
+		if (n > 0) {
+			go_on = push(f, jobs, n);
+		} else {
 			pulse_set(&f->pulse, "idle", NEVER);
-			if (!wait_ready(f, due_ns))
-				break;
-			continue;
-		}
-
-		/* Booked first: a worker may have a job before queue_push() returns, which
-		 * waits only if the jobs are too large for the room they have. */
-		ledger_move(o->ledger, LEDGER_WAITING, LEDGER_QUEUED, n);
-		size_t pushed = 0;
-		pulse_set(&f->pulse, "waiting for room", NEVER);
-		r = queue_push(o->queue, jobs, n, NEVER, &pushed);
-		assert(r != -EMSGSIZE); /* queue.max_bytes is never below JOB_MAX_BYTES */
-		if (r < 0) {
-			give_back(f, jobs + pushed, n - pushed);
-			break;
+			go_on = wait_ready(f, due_ns);
 		}
 	}
+}
+
+static void *run(void *arg)
+{
+	struct feeder *f = arg;
+	struct buf names = { 0 };
+
+	feed(f, &names);
+	buf_done(&names);
 	pulse_set(&f->pulse, "ended", NEVER);
 	return NULL;
 }
@@ -154,6 +245,7 @@ struct feeder *feeder_free(struct feeder *f)
 	if (f) {
 		feeder_stop(f);
 		feeder_join(f);
+		buf_done(&f->to_open);
 		cond_destroy(&f->changed);
 		mutex_destroy(&f->lock);
 		free(f);

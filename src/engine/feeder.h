@@ -3,6 +3,9 @@
  * The feeder: the thread that brings jobs from the backlog to the queue, the
  * queue's only producer.  A full queue blocks it, and so fills the backlog, which
  * blocks the sources: that is how back-pressure travels upstream.
+ *
+ * It takes for those lanes only that have room in the queue, and has the backlog open the
+ * others once they have: so whether a lane rests is decided by one thread.
  */
 #ifndef PENSTOCK_ENGINE_FEEDER_H
 #define PENSTOCK_ENGINE_FEEDER_H
@@ -27,8 +30,13 @@ struct feeder;
 NODISCARD NONNULL(1, 2)
 int feeder_create(const struct feeder_options *options, struct feeder **ret_feeder);
 
-/* Tells it that the backlog may have something new.  Safe from any thread. */
+/* Tells it that the backlog may have something new, or a lane of the queue room again.  Safe
+ * from any thread. */
 NONNULL(1) void feeder_wake(struct feeder *f);
+
+/* Has it open the lane 'origin', or every lane if that is NULL: something has changed that
+ * they rest for.  Safe from any thread. */
+NONNULL(1) void feeder_open(struct feeder *f, const char *origin);
 
 /* Makes the feeder stop, once the queue is closed; what it could not push goes back. */
 NONNULL(1) void feeder_stop(struct feeder *f);

@@ -1,8 +1,11 @@
 libpenstock_a_SOURCES += \
 	src/engine/engine.c src/engine/engine.h \
+	src/engine/explain.c \
 	src/engine/feeder.c src/engine/feeder.h \
+	src/engine/give_back.c src/engine/give_back.h \
 	src/engine/intake.c src/engine/intake.h \
 	src/engine/ledger.c src/engine/ledger.h \
+	src/engine/lanes.c \
 	src/engine/parts.h \
 	src/engine/recorder.c src/engine/recorder.h \
 	src/engine/retry.c src/engine/retry.h \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's parts; private to engine.c, start.c and store.c. */
+/* The engine's parts; private to engine.c, start.c, store.c, lanes.c and explain.c. */
 #ifndef PENSTOCK_ENGINE_PARTS_H
 #define PENSTOCK_ENGINE_PARTS_H
 
@@ -40,6 +40,7 @@ struct engine {
 	int event_fd;
 	atomic_bool started; /* the intake is there; a durable backlog's jobs may be settled before */
 	atomic_bool stopping;
+	atomic_bool draining;
 	atomic_bool workers_left;
 	atomic_bool source_failed;
 	atomic_int record_error;
@@ -64,6 +65,9 @@ NONNULL(1) void engine_set_aside_poisoned(struct engine *e);
 
 /* What an attempt keeps to, as the settings say. */
 struct workers_policy engine_policy(const struct settings *s);
+
+/* Puts the origins' limits in force.  Returns 0 or -ENOMEM. */
+NODISCARD NONNULL(1) int engine_set_limits(struct engine *e);
 
 /* Whether every source's thread is through and every job final. */
 NONNULL(1) bool engine_is_finished(struct engine *e);

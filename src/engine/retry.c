@@ -55,18 +55,35 @@ bool status_set_has(const struct status_set *set, long status)
 
 /* --- judging ----------------------------------------------------------------------- */
 
+/* The origin, or the way there, has failed, and may work the next time. */
+static bool is_transport_failure(int error)
+{
+	return error == -ETIMEDOUT || error == -ECONNREFUSED || error == -ECONNRESET ||
+	       error == -EPROTO || error == -EIO;
+}
+
 /* Another attempt may end otherwise. */
 static bool is_passing(int error, long status)
 {
 	static const long passing[] = { 408, 425, 429, 500, 502, 503, 504 };
 
 	if (error < 0)
-		return error == -ETIMEDOUT || error == -ECONNREFUSED || error == -ECONNRESET ||
-		       error == -EPROTO || error == -EIO || error == -ENOMEM;
+		return is_transport_failure(error) || error == -ENOMEM;
 	for (size_t i = 0; i < ARRAY_LEN(passing); i++)
 		if (passing[i] == status)
 			return true;
 	return false;
+}
+
+/* How long the origin has asked for a pause (RFC 9110, section 10.2.3; RFC 6585, section
+ * 4).  It has said so even if the rest of its answer was lost. */
+static uint64_t asked_pause_ns(const struct retry_policy *policy, const struct response *response)
+{
+	if (response->status != 429 && response->status != 503)
+		return 0;
+	if (response->retry_after_s > (int64_t) (policy->max_retry_after_ns / NS_PER_S))
+		return policy->max_retry_after_ns;
+	return (uint64_t) response->retry_after_s * NS_PER_S;
 }
 
 static uint64_t back_off(const struct retry_policy *policy, unsigned attempts, struct random *random)
@@ -99,6 +116,7 @@ static void try_again(const struct retry_policy *policy, const struct job *job, 
 		return;
 	}
 	j->kind = VERDICT_RETRY;
+	j->why = WAIT_RETRY;
 	j->delay_ns = back_off(policy, job->attempts, random);
 	if (j->delay_ns < asked_ns)
 		j->delay_ns = asked_ns;
@@ -108,10 +126,16 @@ void retry_judge(const struct retry_policy *policy, struct job *job, int error,
                  const struct response *response, struct random *random,
                  struct judgement *ret_judgement)
 {
-	struct judgement j = { .kind = VERDICT_RETURN };
+	struct judgement j = {
+		.kind = VERDICT_RETURN,
+		.cool_ns = asked_pause_ns(policy, response),
+		.transport_failed = is_transport_failure(error),
+	};
 
-	if (error == -EBUSY)
+	if (error == -EBUSY) {
 		j.delay_ns = BUSY_DELAY_NS;
+		j.why = WAIT_NAMES;
+	}
 	if (error != -EBUSY && error != -ECANCELED) {
 		job->attempts++;
 		if (error == 0 && status_set_has(&policy->success, response->status)) {

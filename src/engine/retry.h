@@ -7,6 +7,7 @@
 #include "base/attr.h"
 #include "base/random.h"
 #include "job/result.h"
+#include "job/wait.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,16 +33,22 @@ struct judgement {
 	enum verdict_kind kind;
 	enum outcome outcome; /* of VERDICT_FINAL */
 	uint64_t delay_ns;    /* of the others: from now */
+	enum wait_reason why; /* of a delay: WAIT_RETRY or WAIT_NAMES */
 	char reason[224];     /* of OUTCOME_DEAD: "retries exhausted: http 503"; "" otherwise */
+
+	/* About the origin that was asked last, whatever becomes of the job. */
+	uint64_t cool_ns;      /* from now on it wants to be left alone; at most max_retry_after_ns */
+	bool transport_failed; /* there was no whole answer, but there may be one another time */
 };
 
 /*
- * Judges an attempt that fetch() ended with 'error' and 'response'; counts it in
- * job->attempts unless it was not made or was aborted.
+ * Judges an attempt that fetch() ended with 'error', but for -EXDEV, and 'response'; counts
+ * it in job->attempts unless it was not made or was aborted.
  *
  * Transport failures and 408, 425, 429, 500, 502, 503 and 504 are worth another
  * attempt.  The back-off is exponential with full jitter (uniform between 0 and
- * its bound), and never shorter than the server's Retry-After.
+ * its bound), and never shorter than the server's Retry-After.  That of a 429 or 503 is
+ * meant for every job of its origin.
  */
 NONNULL(1, 2, 4, 5, 6)
 void retry_judge(const struct retry_policy *policy, struct job *job, int error,

@@ -139,11 +139,73 @@ static int start_fetcher(struct engine *e, struct buf *errors)
 	return r;
 }
 
+static void on_opened(void *arg)
+{
+	struct engine *e = arg;
+	struct feeder *feeder = atomic_load(&e->feeder);
+
+	if (feeder)
+		feeder_wake(feeder);
+}
+
+int engine_set_limits(struct engine *e)
+{
+	const struct config_groups *origins = &e->options.settings->origins;
+	const struct origin_settings *s = origins->items;
+	struct lane_rule *rules = calloc(origins->n + 1, sizeof(*rules));
+	if (!rules)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < origins->n; i++)
+		rules[i] = (struct lane_rule) {
+			.match = s[i].match,
+			.limits = {
+				.concurrency = s[i].concurrency,
+				.interval_ns = s[i].interval_ns,
+				.burst = s[i].burst,
+				.gap_ns = s[i].gap_ns,
+				.breaker = s[i].breaker,
+				.breaker_pause_ns = s[i].breaker_pause_ns,
+				.breaker_max_ns = s[i].breaker_max_ns,
+			},
+		};
+	int r = queue_set_rules(e->queue, rules, origins->n);
+	free(rules);
+	return r;
+}
+
+/* What the last process was told to leave alone. */
+static int pause_lanes(struct engine *e)
+{
+	struct buf names = { 0 };
+	struct job_list none = { 0 };
+
+	int r = backlog_paused(e->backlog, &names);
+	for (size_t at = 0; r == 0 && at < names.len; at += strlen(names.data + at) + 1) {
+		const char *origin = names.data + at;
+		r = queue_pause(e->queue, *origin != '\0' ? origin : NULL, &none);
+		if (r == 0)
+			log_warning("%s%s paused, as before the restart; see penstock resume",
+			            *origin != '\0' ? origin : "everything", " is");
+	}
+	buf_done(&names);
+	return r;
+}
+
 static int start_queue(struct engine *e)
 {
 	const struct settings *s = e->options.settings;
+	const struct queue_options options = {
+		.capacity_jobs = s->queue.capacity,
+		.capacity_bytes = s->queue.max_bytes,
+		.opened = on_opened,
+		.arg = e,
+	};
 
-	return queue_create(s->queue.capacity, s->queue.max_bytes, &e->queue);
+	int r = queue_create(&options, &e->queue);
+	if (r == 0)
+		r = engine_set_limits(e);
+	return r < 0 ? r : pause_lanes(e);
 }
 
 static int start_recorder(struct engine *e)
@@ -188,6 +250,7 @@ static int start_workers(struct engine *e, struct buf *errors)
 	const struct settings *s = e->options.settings;
 	const struct workers_options options = {
 		.queue = e->queue,
+		.backlog = e->backlog,
 		.fetcher = e->fetcher,
 		.recorder = e->recorder,
 		.ledger = e->ledger,

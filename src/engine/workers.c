@@ -6,6 +6,7 @@
 #include "base/pulse.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "engine/give_back.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -30,6 +31,8 @@ struct worker {
 	struct workers_policy policy; /* a copy of the crew's… */
 	uint64_t policy_version;      /* …as of this version */
 
+	struct lane *lane; /* of the origin that it asks; NULL: in none */
+
 	/* Reused from job to job. */
 	struct response response;
 	struct buf line;
@@ -47,7 +50,7 @@ struct workers {
 	struct workers_policy policy GUARDED_BY(lock);
 	_Atomic uint64_t policy_version; /* changed under 'lock' */
 
-	_Atomic uint64_t attempts, retries, failed, body_bytes;
+	_Atomic uint64_t attempts, retries, hops, failed, body_bytes;
 };
 
 static struct worker *worker_free(struct worker *worker)
@@ -58,6 +61,43 @@ static struct worker *worker_free(struct worker *worker)
 		free(worker);
 	}
 	return NULL;
+}
+
+/* --- lanes ------------------------------------------------------------------------- */
+
+/* What stood in the lane behind a job that has brought it to a rest waits in the backlog. */
+static void leave_lane(struct worker *worker, enum lane_outcome outcome, uint64_t cool_ns)
+{
+	const struct workers_options *options = &worker->crew->options;
+	struct job_list evicted = { 0 };
+
+	queue_leave(options->queue, worker->lane, outcome, cool_ns, &evicted);
+	worker->lane = NULL;
+	give_back(options->backlog, options->ledger, &evicted);
+}
+
+/* Goes over to the lane that a redirect leads to, if it may run now. */
+static int enter_lane(void *arg, const struct url_origin *origin)
+{
+	struct worker *worker = arg;
+	struct lane *next = NULL;
+
+	int r = queue_enter(worker->crew->options.queue, origin->text, &next);
+	if (r < 0)
+		return r;
+	leave_lane(worker, LANE_ANSWERED, 0);
+	worker->lane = next;
+	return 0;
+}
+
+/* What the attempt says of the origin that was asked last. */
+static enum lane_outcome lane_outcome(int error, const struct response *response,
+                                      const struct judgement *j)
+{
+	if (j->transport_failed)
+		return LANE_FAILED;
+	return error == 0 || response->status > 0 || error == -EKEYREJECTED ? LANE_ANSWERED
+	                                                                     : LANE_UNUSED;
 }
 
 /* --- one job ----------------------------------------------------------------------- */
@@ -71,6 +111,9 @@ static int attempt(struct worker *worker, const struct job *job)
 		.origin = &job->origin,
 		.method = job_method(job),
 		.timeout_ns = worker->policy.timeout_ns,
+		.from = job->hop,
+		.enter = enter_lane,
+		.arg = worker,
 	};
 
 	if (extra) {
@@ -128,41 +171,69 @@ static void set_work(struct worker *worker, uint64_t number, uint64_t now_ns)
 	crash_set_work(number);
 }
 
-static void run_job(struct worker *worker, struct job *job)
+/* The record of a job that is final. */
+static void write_record(struct worker *worker, const struct job *job, const struct judgement *j,
+                         int64_t started_wall_us, uint64_t started_ns)
 {
 	const struct workers_options *options = &worker->crew->options;
+	const struct result result = {
+		.job = job,
+		.outcome = j->outcome,
+		.reason = j->reason,
+		.response = &worker->response,
+		.started_wall_us = started_wall_us,
+		.finished_wall_us = clock_wall_us(),
+		.queued_us = (started_ns - job->ready_ns) / NS_PER_US,
+	};
+
+	result_add_members(&result, &worker->line);
+	if (j->outcome == OUTCOME_DEAD && options->dead)
+		options->dead(options->arg, job, j->reason);
+}
+
+/* The job goes on in another lane, if there is memory to remember where. */
+static int hop(struct worker *worker, struct job *job)
+{
+	int error = job_set_hop(job, &worker->response.next);
+
+	if (error < 0)
+		return error;
+	leave_lane(worker, LANE_ANSWERED, 0);
+	(void) atomic_fetch_add_explicit(&worker->crew->hops, 1, memory_order_relaxed);
+	return 0;
+}
+
+static void judge(struct worker *worker, struct job *job, int error, struct judgement *ret_j)
+{
+	refresh_policy(worker);
+	retry_judge(&worker->policy.retry, job, error, &worker->response, &worker->random, ret_j);
+	count(worker->crew, job, &worker->response, ret_j);
+	leave_lane(worker, lane_outcome(error, &worker->response, ret_j), ret_j->cool_ns);
+}
+
+static void run_job(struct worker *worker, struct job *job)
+{
 	int64_t started_wall_us = clock_wall_us();
 	uint64_t started_ns = clock_now_ns();
-	struct judgement j;
+	struct judgement j = { .kind = VERDICT_HOP };
 
 	refresh_policy(worker);
 	set_work(worker, job->number, started_ns);
 	int error = attempt(worker, job);
 	pulse_set(&worker->pulse, "handing over", NEVER); /* a log or disk that stalls is not its fault */
-	refresh_policy(worker);
-	retry_judge(&worker->policy.retry, job, error, &worker->response, &worker->random, &j);
-	count(worker->crew, job, &worker->response, &j);
+	if (error == -EXDEV)
+		error = hop(worker, job);
+	if (worker->lane)
+		judge(worker, job, error, &j);
 
 	buf_clear(&worker->line);
-	struct verdict verdict = { .job = job, .kind = j.kind };
-	if (j.kind == VERDICT_FINAL) {
-		const struct result result = {
-			.job = job,
-			.outcome = j.outcome,
-			.reason = j.reason,
-			.response = &worker->response,
-			.started_wall_us = started_wall_us,
-			.finished_wall_us = clock_wall_us(),
-			.queued_us = (started_ns - job->ready_ns) / NS_PER_US,
-		};
-		result_add_members(&result, &worker->line);
-		if (j.outcome == OUTCOME_DEAD && options->dead)
-			options->dead(options->arg, job, j.reason);
-	} else if (j.delay_ns > 0 || j.kind == VERDICT_RETRY) {
+	struct verdict verdict = { .job = job, .kind = j.kind, .why = j.why };
+	if (j.kind == VERDICT_FINAL)
+		write_record(worker, job, &j, started_wall_us, started_ns);
+	else if (j.delay_ns > 0 || j.kind == VERDICT_RETRY)
 		verdict.due_ns = clock_after(clock_now_ns(), j.delay_ns);
-	}
 	set_work(worker, 0, 0);
-	recorder_put(options->recorder, &verdict, j.outcome, &worker->line);
+	recorder_put(worker->crew->options.recorder, &verdict, j.outcome, &worker->line);
 	release_large(&worker->line);
 }
 
@@ -194,7 +265,7 @@ static void work(struct worker *worker)
 
 	for (;;) {
 		pulse_set(&worker->pulse, "idle", NEVER);
-		int r = queue_pop(options->queue, NEVER, &job);
+		int r = queue_pop(options->queue, NEVER, &job, &worker->lane);
 		if (r < 0) {
 			if (leave(worker, r == -ECANCELED))
 				return;
@@ -322,6 +393,14 @@ void workers_set_policy(struct workers *w, const struct workers_policy *policy)
 	mutex_unlock(&w->lock);
 }
 
+struct workers_policy workers_get_policy(struct workers *w)
+{
+	mutex_lock(&w->lock);
+	struct workers_policy policy = w->policy;
+	mutex_unlock(&w->lock);
+	return policy;
+}
+
 bool workers_are_healthy(struct workers *w, uint64_t now_ns, struct workers_stuck *ret_stuck)
 {
 	struct workers_stuck stuck = { 0 };
@@ -363,6 +442,7 @@ void workers_stats(struct workers *w, struct workers_stats *ret_stats)
 	*ret_stats = (struct workers_stats) {
 		.attempts = atomic_load_explicit(&w->attempts, memory_order_relaxed),
 		.retries = atomic_load_explicit(&w->retries, memory_order_relaxed),
+		.hops = atomic_load_explicit(&w->hops, memory_order_relaxed),
 		.failed = atomic_load_explicit(&w->failed, memory_order_relaxed),
 		.body_bytes = atomic_load_explicit(&w->body_bytes, memory_order_relaxed),
 	};

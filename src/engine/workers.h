@@ -2,6 +2,9 @@
 /*
  * The workers: threads that each pop one job, fetch it, and hand the outcome to
  * the recorder, again and again.  Their number can change while they run.
+ *
+ * A worker is in the lane of the origin that it asks; a redirect to another one leads it
+ * there if that may run now, and otherwise the job waits there for its turn.
  */
 #ifndef PENSTOCK_ENGINE_WORKERS_H
 #define PENSTOCK_ENGINE_WORKERS_H
@@ -28,6 +31,7 @@ struct workers_policy {
 /* What workers work with; all borrowed for the workers' life. */
 struct workers_options {
 	struct queue *queue;
+	struct backlog *backlog; /* of jobs whose lane may not run any more */
 	struct fetcher *fetcher;
 	struct recorder *recorder;
 	struct ledger *ledger;
@@ -62,6 +66,7 @@ NODISCARD NONNULL(1) int workers_resize(struct workers *w, unsigned n);
 
 /* Changes the policy for all attempts that begin, or are judged, from now on. */
 NONNULL(1, 2) void workers_set_policy(struct workers *w, const struct workers_policy *policy);
+NONNULL(1) struct workers_policy workers_get_policy(struct workers *w);
 
 /* Those that are past their bound. */
 struct workers_stuck {
@@ -85,6 +90,7 @@ struct workers_stats {
 	unsigned alive;        /* those that are leaving included */
 	uint64_t attempts;     /* fetches that have ended */
 	uint64_t retries;      /* attempts that were not the first of their jobs */
+	uint64_t hops;         /* redirects that had to wait for another origin's lane */
 	uint64_t failed;       /* attempts without an HTTP response or with one that is no success */
 	uint64_t body_bytes;   /* received */
 };

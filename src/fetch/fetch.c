@@ -27,17 +27,26 @@ struct fetcher {
 /* A fetch in progress, over all its hops. */
 struct transfer {
 	struct fetcher *f;
+	const struct fetch_request *req;
 	struct hop hop;
 	struct response *response;
 	uint64_t start_ns;
 	uint64_t deadline_ns;
-	uint64_t hop_start_us; /* since start_ns */
+	uint64_t spent_us;     /* before start_ns, by what 'req' goes on from */
+	uint64_t hop_start_us; /* as elapsed_us() */
+	bool has_asked;        /* some hop has got as far as a request */
 	bool body_too_big;
 
 	/* The target of the last redirect, which 'hop' points into. */
 	struct url_parser *parser; /* of its origin; NULL on the first hop */
 	struct buf url;
 };
+
+/* Since the attempt began. */
+static uint64_t elapsed_us(const struct transfer *t)
+{
+	return t->spent_us + (clock_now_ns() - t->start_ns) / NS_PER_US;
+}
 
 /* --- failures ---------------------------------------------------------------------- */
 
@@ -56,6 +65,12 @@ static int fail(struct transfer *t, int r, CURLcode code, const char *format, ..
 static int fail_memory(struct transfer *t)
 {
 	return fail(t, -ENOMEM, CURLE_OUT_OF_MEMORY, "out of memory");
+}
+
+/* The time was up before the redirect's target could be asked. */
+static int fail_redirected(struct transfer *t)
+{
+	return fail(t, -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "timeout: redirected");
 }
 
 /* What the fetch was doing when its time was up; 'h' is its handle. */
@@ -126,8 +141,8 @@ static int fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 
 static int fail_lookup(struct transfer *t, int r, const char *why)
 {
-	/* -EBUSY says that nothing was attempted, which holds for the first hop only. */
-	if (r == -EBUSY && t->response->redirects > 0)
+	/* -EBUSY says that nothing was attempted, which holds for the call's first hop only. */
+	if (r == -EBUSY && t->has_asked)
 		r = -EIO;
 	if (r == -ETIMEDOUT)
 		return fail(t, r, CURLE_OPERATION_TIMEDOUT, "timeout: resolving (%s)", why);
@@ -184,7 +199,7 @@ static int get_handle(struct transfer *t, struct handle **ret_handle)
 		                        &addresses, &why);
 		if (r < 0)
 			return fail_lookup(t, r, why);
-		t->response->namelookup_us = (clock_now_ns() - t->start_ns) / NS_PER_US;
+		t->response->namelookup_us = elapsed_us(t);
 	}
 
 	int r = lend(t, addresses, ret_handle);
@@ -249,7 +264,8 @@ static void collect(struct transfer *t, struct handle *h)
 	(void) snprintf(response->remote_ip, sizeof(response->remote_ip), "%s", ip ? ip : "");
 	memcpy(h->remote_ip, response->remote_ip, sizeof(h->remote_ip));
 
-	response->retry_after_s = retry_after;
+	/* libcurl 7.88 counts backwards to a date that has passed. */
+	response->retry_after_s = retry_after > 0 ? retry_after : 0;
 	response->http_version = http_version(h);
 	response->connect_us = since_start(t, h, CURLINFO_CONNECT_TIME_T);
 	response->appconnect_us = since_start(t, h, CURLINFO_APPCONNECT_TIME_T);
@@ -293,7 +309,8 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 	if (r < 0)
 		return r;
 
-	t->hop_start_us = (clock_now_ns() - t->start_ns) / NS_PER_US;
+	t->hop_start_us = elapsed_us(t);
+	t->has_asked = true;
 	t->response->body_bytes = 0;
 	if (hop_prepare(&t->hop, h) < 0) {
 		return_handle(t, h, false);
@@ -314,11 +331,68 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 	return r;
 }
 
+/* Keeps a hop that may not be made now, with its strings. */
+static int keep_next(struct transfer *t, const struct hop *next)
+{
+	struct buf *text = &t->response->next_text;
+
+	buf_clear(text);
+	buf_add(text, next->url, strlen(next->url) + 1);
+	size_t origin_at = text->len;
+	buf_add(text, next->origin.text, strlen(next->origin.text) + 1);
+	size_t host_at = text->len;
+	buf_add(text, next->origin.host, strlen(next->origin.host) + 1);
+	if (text->failed)
+		return fail_memory(t);
+
+	t->response->next = (struct job_hop) {
+		.url = text->data,
+		.origin = next->origin,
+		.redirects = t->response->redirects + 1,
+		.spent_us = elapsed_us(t),
+		.becomes_get = next->without_content,
+		.without_secrets = next->without_secrets,
+	};
+	t->response->next.origin.text = text->data + origin_at;
+	t->response->next.origin.host = text->data + host_at;
+	return fail(t, -EXDEV, CURLE_ABORTED_BY_CALLBACK,
+	            "redirected to an origin that may not be asked now");
+}
+
+/* Asks whether a hop to another origin may be made. */
+static int enter(struct transfer *t, const struct hop *next)
+{
+	if (strlen(next->url) > JOB_MAX_HOP_URL_BYTES)
+		return fail(t, -EINVAL, CURLE_URL_MALFORMAT,
+		            "redirect refused: the URL is longer than 8 KiB");
+	if (t->deadline_ns <= clock_now_ns())
+		return fail_redirected(t); /* which is the fault of the origins so far */
+
+	int r = t->req->enter ? t->req->enter(t->req->arg, &next->origin) : 0;
+	if (r == -EAGAIN)
+		return keep_next(t, next);
+	return r < 0 ? fail_memory(t) : 0;
+}
+
+static int parse_target(struct transfer *t, struct url_parser *parser,
+                        struct url_origin *ret_origin)
+{
+	const char *why = NULL;
+
+	int r = url_parse(parser, t->url.data, ret_origin, &why);
+	if (r == -ENOMEM)
+		return fail_memory(t);
+	if (r < 0)
+		return fail(t, r, r == -EINVAL ? CURLE_URL_MALFORMAT : CURLE_UNSUPPORTED_PROTOCOL,
+		            "redirect refused: %s", why);
+	return 0;
+}
+
 /* Makes the redirect's target the next hop. */
 static int follow(struct transfer *t)
 {
 	struct url_origin origin;
-	const char *why = NULL;
+	struct hop next = t->hop;
 
 	if (t->response->redirects >= t->f->max_redirects)
 		return fail(t, -ELOOP, CURLE_TOO_MANY_REDIRECTS, "more than %u redirects",
@@ -328,50 +402,76 @@ static int follow(struct transfer *t)
 	if (url_parser_create(&parser) < 0)
 		return fail_memory(t);
 
-	int r = url_parse(parser, t->url.data, &origin, &why);
+	int r = parse_target(t, parser, &origin);
+	if (r == 0) {
+		hop_redirect(&next, t->response->status, t->url.data, &origin);
+		if (strcmp(t->hop.origin.text, origin.text) != 0)
+			r = enter(t, &next);
+	}
 	if (r < 0) {
 		url_parser_free(parser);
-		return r == -ENOMEM ? fail_memory(t)
-		                    : fail(t, r, r == -EINVAL ? CURLE_URL_MALFORMAT
-		                                              : CURLE_UNSUPPORTED_PROTOCOL,
-		                           "redirect refused: %s", why);
+		return r;
 	}
-	hop_redirect(&t->hop, t->response->status, t->url.data, &origin);
+	t->hop = next;
 	url_parser_free(t->parser);
 	t->parser = parser;
 	t->response->redirects++;
 	return 0;
 }
 
-int fetch(struct fetcher *f, const struct fetch_request *req, struct response *response)
+/* --- the fetch --------------------------------------------------------------------- */
+
+/* Sets up the first hop, and what is left for it and those that follow. */
+static void begin(struct transfer *t)
 {
-	uint64_t now_ns = clock_now_ns();
-	struct transfer t = {
-		.f = f,
-		.hop = {
-			.url = req->url,
-			.origin = *req->origin,
-			.method = req->method,
-			.headers = req->headers,
-			.body = req->body,
-			.body_bytes = req->body_bytes,
-		},
-		.response = response,
-		.start_ns = now_ns,
-		.deadline_ns = clock_after(now_ns, req->timeout_ns),
+	const struct fetch_request *req = t->req;
+	const struct job_hop *from = req->from;
+	uint64_t left_ns = req->timeout_ns;
+
+	t->hop = (struct hop) {
+		.url = req->url,
+		.origin = *req->origin,
+		.method = req->method,
+		.headers = req->headers,
+		.body = req->body,
+		.body_bytes = req->body_bytes,
 	};
+	response_clear(t->response);
+	if (from) {
+		hop_resume(&t->hop, from);
+		t->spent_us = from->spent_us;
+		t->response->redirects = from->redirects;
+		left_ns = from->spent_us < left_ns / NS_PER_US
+		                  ? left_ns - from->spent_us * NS_PER_US
+		                  : 0;
+	}
+	t->start_ns = clock_now_ns();
+	t->deadline_ns = clock_after(t->start_ns, left_ns);
+}
+
+static int perform(struct transfer *t)
+{
 	bool redirected = false;
 
-	response_clear(response);
-	int r = perform_hop(&t, &redirected);
+	if (t->req->from && t->deadline_ns == t->start_ns)
+		return fail_redirected(t);
+	int r = perform_hop(t, &redirected);
 	while (r == 0 && redirected) {
-		r = follow(&t);
+		r = follow(t);
 		if (r == 0)
-			r = perform_hop(&t, &redirected);
+			r = perform_hop(t, &redirected);
 	}
+	return r;
+}
 
+int fetch(struct fetcher *f, const struct fetch_request *req, struct response *response)
+{
+	struct transfer t = { .f = f, .req = req, .response = response };
+
+	begin(&t);
+	int r = perform(&t);
 	response->complete = r == 0;
-	response->total_us = (clock_now_ns() - t.start_ns) / NS_PER_US;
+	response->total_us = elapsed_us(&t);
 	url_parser_free(t.parser);
 	buf_done(&t.url);
 	return r;

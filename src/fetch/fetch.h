@@ -3,12 +3,16 @@
  * One blocking HTTP fetch: resolve, connect, ask, follow redirects, read the
  * body, all within one deadline.  Knows libcurl; knows nothing of queues, retries
  * or results files.
+ *
+ * A redirect may lead to an origin that its caller cannot ask at once.  Then the fetch
+ * ends there, and a later one goes on where it has ended, as if it were still the same.
  */
 #ifndef PENSTOCK_FETCH_FETCH_H
 #define PENSTOCK_FETCH_FETCH_H
 
 #include "base/attr.h"
 #include "fetch/resolver.h"
+#include "job/job.h"
 #include "job/result.h"
 #include "job/url.h"
 
@@ -45,20 +49,33 @@ struct fetch_request {
 	const char *body;                /* NULL for none */
 	size_t body_bytes;
 	uint64_t timeout_ns;             /* for everything: names, hops, body */
+
+	/* Where an earlier fetch of this request has ended with -EXDEV: its response->next,
+	 * in memory of the caller's own.  NULL: begin at 'url'. */
+	const struct job_hop *from;
+
+	/* Asked before each hop to another origin than the one before, the way back included:
+	 * 0, -EAGAIN (not now) or -ENOMEM.  The origin is borrowed for the call.  NULL: always 0. */
+	int (*enter)(void *arg, const struct url_origin *origin);
+	void *arg;
 };
 
 /*
  * Performs 'req' on the calling thread, and fills 'response', which the caller
- * reuses for its next fetch.
+ * reuses for its next fetch.  What went before 'from' counts for the redirects, the
+ * timeout and all times of the response.
  *
  * Returns 0 for any complete HTTP exchange, whatever its status.  Otherwise
  * 'reason' says why:
  *   -ECANCELED        fetcher_cancel()
- *   -EBUSY            too many threads wait for names: nothing was attempted
+ *   -EXDEV            redirected to an origin that 'enter' said -EAGAIN of: go on at
+ *                     response->next
+ *   -EBUSY            too many threads wait for names: nothing was attempted by this call
  *   -ETIMEDOUT        the timeout, or the time to connect, has passed
  *   -ENOENT           there is no such host
  *   -EPROTONOSUPPORT  redirected to something that is neither http nor https
- *   -EINVAL           a redirect to no URL, or a request libcurl refuses
+ *   -EINVAL           a redirect to no URL, or at another origin to a URL of more than
+ *                     JOB_MAX_HOP_URL_BYTES; or a request libcurl refuses
  *   -ELOOP            more than max_redirects redirects
  *   -EFBIG            more than max_body_bytes
  *   -EKEYREJECTED     the server's certificate is not trusted

@@ -95,17 +95,30 @@ static bool becomes_get(const struct hop *hop, long status)
 	return (status == 301 || status == 302) && strcmp(hop->method, "POST") == 0;
 }
 
+static void become_get(struct hop *hop)
+{
+	hop->method = "GET";
+	hop->body = NULL;
+	hop->body_bytes = 0;
+	hop->without_content = true;
+}
+
 void hop_redirect(struct hop *hop, long status, const char *url, const struct url_origin *origin)
 {
-	if (becomes_get(hop, status)) {
-		hop->method = "GET";
-		hop->body = NULL;
-		hop->body_bytes = 0;
-		hop->without_content = true;
-	}
+	if (becomes_get(hop, status))
+		become_get(hop);
 	/* Once credentials were left out they stay out, also on the way back. */
 	if (strcmp(hop->origin.text, origin->text) != 0)
 		hop->without_secrets = true;
 	hop->url = url;
 	hop->origin = *origin;
+}
+
+void hop_resume(struct hop *hop, const struct job_hop *from)
+{
+	if (from->becomes_get)
+		become_get(hop);
+	hop->without_secrets = from->without_secrets;
+	hop->url = from->url;
+	hop->origin = from->origin;
 }

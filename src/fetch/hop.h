@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "fetch/handle.h"
+#include "job/job.h"
 #include "job/url.h"
 
 #include <stdbool.h>
@@ -31,5 +32,9 @@ NODISCARD NONNULL(1, 2) int hop_prepare(const struct hop *hop, struct handle *h)
  */
 NONNULL(1, 3, 4)
 void hop_redirect(struct hop *hop, long status, const char *url, const struct url_origin *origin);
+
+/* Changes 'hop', a fetch's first request, to what redirects had made of it at 'from', whose
+ * strings are borrowed. */
+NONNULL(1, 2) void hop_resume(struct hop *hop, const struct job_hop *from);
 
 #endif

@@ -7,6 +7,8 @@
 
 struct job *job_free(struct job *job)
 {
+	if (job)
+		job_clear_hop(job);
 	free(job);
 	return NULL;
 }

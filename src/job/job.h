@@ -13,6 +13,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "job/url.h"
+#include "job/wait.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,6 +50,20 @@ struct job_extra {
 	const char *requeued_from;  /* the id of the dead job that this one repeats; NULL without */
 };
 
+/* Where a redirect to another origin has taken an attempt: what is asked next, in place of
+ * the job's own URL.  One allocation with its strings. */
+struct job_hop {
+	const char *url;
+	struct url_origin origin;
+	unsigned redirects;      /* of this attempt, so far */
+	uint64_t spent_us;       /* of the attempt's timeout, so far; waits between hops excluded */
+	bool becomes_get;        /* method and body were lost on the way (RFC 9110, section 15.4) */
+	bool without_secrets;    /* it has left its first origin: credentials stay out */
+};
+
+/* A hop to a longer URL is refused. */
+enum { JOB_MAX_HOP_URL_BYTES = 8192 };
+
 struct job {
 	struct job *next;        /* link in the holder's list */
 
@@ -66,6 +81,11 @@ struct job {
 	uint64_t ready_ns;       /* since when it could run: accepted, or fell due (CLOCK_MONOTONIC) */
 	uint64_t due_ns;         /* delayed until then; 0 if not */
 	uint32_t attempts;       /* that counted */
+	enum wait_reason why;    /* the backlog's own: what it is delayed for */
+	struct job_hop *hop;     /* of the attempt under way, which goes on from there; NULL: at its own
+	                          * URL.  Owned; counted in 'bytes' */
+	uint64_t lane;           /* the backlog's own */
+	size_t held_bytes;       /* the backlog's own: what it counts for there; see 'bytes' */
 };
 
 /*
@@ -103,6 +123,25 @@ NONNULL(1, 2) void job_write(const struct job *job, struct buf *b);
 
 /* Ignores NULL, returns NULL. */
 struct job *job_free(struct job *job);
+
+/* The origin that the job's next request goes to, which is its lane: of its hop, or its own. */
+NONNULL(1) const struct url_origin *job_lane_origin(const struct job *job);
+
+/*
+ * Sends the job on to a copy of 'hop', in place of an earlier one, which 'hop' may be; NULL:
+ * back to its own URL.  Changes job->bytes by what that takes.  Returns 0 or -ENOMEM, which
+ * changes nothing; 0 for NULL.
+ */
+NODISCARD NONNULL(1) int job_set_hop(struct job *job, const struct job_hop *hop);
+NONNULL(1) void job_clear_hop(struct job *job);
+
+/* Appends the hop as a JSON object, for job_read_hop(); its URL as url_add_json() does. */
+NONNULL(1, 2) void job_write_hop(const struct job_hop *hop, struct buf *b);
+
+/* Sets the hop that job_write_hop() has written.  Returns 0, or -EINVAL (it is no such text) or
+ * -ENOMEM, which change nothing.  libcurl may take a want of memory for a bad URL. */
+NODISCARD NONNULL(1, 2, 3)
+int job_read_hop(struct job *job, struct url_parser *parser, const char *text, size_t len);
 
 /* Appends the job's id: the given one, or "p-NUMBER".  Given ids never begin with "p-". */
 NONNULL(1, 2) void job_add_id(const struct job *job, struct buf *b);

@@ -1,9 +1,12 @@
 libpenstock_a_SOURCES += \
 	src/job/job.c \
 	src/job/job.h \
+	src/job/job_hop.c \
 	src/job/job_parse.c \
 	src/job/job_write.c \
 	src/job/url.c \
 	src/job/url.h \
 	src/job/result.c \
-	src/job/result.h
+	src/job/result.h \
+	src/job/wait.c \
+	src/job/wait.h

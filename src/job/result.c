@@ -11,12 +11,14 @@ void response_clear(struct response *response)
 		.error = response->error,
 		.effective = response->effective,
 		.content_type = response->content_type,
+		.next_text = response->next_text,
 	};
 
 	*response = empty;
 	buf_clear(&response->error);
 	buf_clear(&response->effective);
 	buf_clear(&response->content_type);
+	buf_clear(&response->next_text);
 }
 
 void response_done(struct response *response)
@@ -24,6 +26,7 @@ void response_done(struct response *response)
 	buf_done(&response->error);
 	buf_done(&response->effective);
 	buf_done(&response->content_type);
+	buf_done(&response->next_text);
 	*response = (struct response) { 0 };
 }
 

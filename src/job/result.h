@@ -15,7 +15,8 @@ enum { RESPONSE_ADDRESS_SIZE = 46 }; /* INET6_ADDRSTRLEN */
 /*
  * One attempt's answer, whole or not.  Reused by its owner from attempt to
  * attempt; zero-initialised is empty.  Times are microseconds since the attempt
- * began; those of connecting and answering are the last hop's.
+ * began, without the waits between its hops; those of connecting and answering are
+ * the last hop's.
  */
 struct response {
 	long status;           /* 0: there was none */
@@ -29,8 +30,12 @@ struct response {
 	char remote_ip[RESPONSE_ADDRESS_SIZE];
 	unsigned redirects;
 	uint64_t body_bytes;   /* of the last hop, as received */
-	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without */
+	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without, or if past */
 	uint64_t namelookup_us, connect_us, appconnect_us, starttransfer_us, total_us;
+
+	/* Where it goes on after fetch()'s -EXDEV, for job_set_hop(); all zero otherwise. */
+	struct job_hop next;
+	struct buf next_text;  /* the strings of 'next' */
 };
 
 /* Empties 'response' and keeps its memory. */

@@ -171,3 +171,52 @@ void url_add_redacted(struct buf *b, const char *url)
 	}
 	buf_add(b, url, strnlen(url, SHOWN));
 }
+
+/* --- as JSON ----------------------------------------------------------------------- */
+
+/* The length of the character that 'text' begins with; 0 for a byte that is not UTF-8. */
+static size_t character_length(const char *text, size_t n)
+{
+	return (unsigned char) *text < 0x80 ? 1 : buf_utf8_length(text, n);
+}
+
+static bool is_utf8(const char *text, size_t n)
+{
+	for (size_t len = 0; n > 0; text += len, n -= len) {
+		len = character_length(text, n);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+/* RFC 3986, section 2.1, for the bytes that are not UTF-8. */
+static void percent_encode(struct buf *b, const char *text, size_t n)
+{
+	while (n > 0) {
+		size_t len = character_length(text, n);
+		if (len > 0) {
+			buf_add(b, text, len);
+		} else {
+			buf_printf(b, "%%%02X", (unsigned char) *text);
+			len = 1;
+		}
+		text += len;
+		n -= len;
+	}
+}
+
+void url_add_json(struct buf *b, const char *url)
+{
+	size_t n = strlen(url);
+	struct buf encoded = { 0 };
+
+	if (is_utf8(url, n)) {
+		buf_add_json(b, url, n);
+		return;
+	}
+	percent_encode(&encoded, url, n);
+	buf_add_json(b, encoded.data, encoded.len);
+	b->failed = b->failed || encoded.failed;
+	buf_done(&encoded);
+}

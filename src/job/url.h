@@ -43,4 +43,8 @@ int url_parse(struct url_parser *parser, const char *url, struct url_origin *ret
 /* Appends the beginning of 'url', for a message: without user and password. */
 NONNULL(1, 2) void url_add_redacted(struct buf *b, const char *url);
 
+/* Appends 'url' as a JSON string.  Bytes that are not UTF-8 cannot stand in JSON, and are
+ * percent-encoded: that asks for the same. */
+NONNULL(1, 2) void url_add_json(struct buf *b, const char *url);
+
 #endif

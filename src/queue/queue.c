@@ -1,71 +1,148 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue/queue.h"
 
+#include "base/clock.h"
 #include "base/sync.h"
 #include "base/wake.h"
+#include "queue/lanes.h"
+#include "queue/parts.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
-/*
- * Invariants, true whenever 'lock' is free:
- *   - 'bytes' is the sum over 'jobs', and both are within the capacity unless it
- *     was lowered below them;
- *   - if a waiting consumer could go on (a job, a dismissal, closed), a wakeup is
- *     in flight to one; the same holds for producers and room enough for them;
- *   - 'closed' never goes back to false.
- */
-struct queue {
-	struct mutex lock;
-	struct wake consumers; /* jobs.len > 0 || dismissals > 0 || closed */
-	struct wake producers; /* has_room_for(enough jobs) || closed */
+/* --- waking -------------------------------------------------------------------------------- */
 
-	struct job_list jobs GUARDED_BY(lock);
-	size_t bytes GUARDED_BY(lock);
-	size_t capacity_jobs GUARDED_BY(lock);
-	size_t capacity_bytes GUARDED_BY(lock);
-	size_t wanted GUARDED_BY(lock);      /* the least room that some waiting producer goes on with */
-	unsigned dismissals GUARDED_BY(lock); /* consumers that shall leave */
-	bool closed GUARDED_BY(lock);
-
-	size_t high_water_jobs GUARDED_BY(lock);
-	size_t high_water_bytes GUARDED_BY(lock);
-	uint64_t pushed GUARDED_BY(lock);
-	uint64_t popped GUARDED_BY(lock);
-};
-
-int queue_create(size_t capacity_jobs, size_t capacity_bytes, struct queue **ret_queue)
+void queue_lock(struct queue *q)
 {
-	if (capacity_jobs == 0 || capacity_bytes == 0)
+	mutex_lock(&q->lock);
+	lanes_begin(&q->lanes);
+}
+
+static bool is_drained(const struct queue *q) REQUIRES(q->lock)
+{
+	return q->closed && q->depth == 0;
+}
+
+/* Whether there is something to do for any consumer. */
+static bool has_work(const struct queue *q) REQUIRES(q->lock)
+{
+	return (q->lanes.ready.len > 0 && !queue_is_paused(q)) || q->dismissals > 0 ||
+	       is_drained(q);
+}
+
+static bool needs_timer(const struct queue *q) REQUIRES(q->lock)
+{
+	return q->lanes.timed.len > 0 && !queue_is_paused(q);
+}
+
+static void wake_consumers(struct queue *q) REQUIRES(q->lock)
+{
+	if (q->consumers.waiters + q->timer.waiters == 0)
+		return;
+	bool is_late = needs_timer(q) && lanes_next_ns(&q->lanes) < q->timer_ns;
+
+	if (q->consumers.waiters > 0) {
+		if (has_work(q) || (needs_timer(q) && q->timer.waiters == 0))
+			wake_one(&q->consumers);
+		else if (is_late)
+			wake_one(&q->timer);
+	} else if (is_late || has_work(q)) {
+		wake_one(&q->timer);
+	}
+}
+
+static size_t room(const struct queue *q) REQUIRES(q->lock)
+{
+	if (q->bytes >= q->capacity_bytes || q->depth >= q->capacity_jobs)
+		return 0;
+	return q->capacity_jobs - q->depth;
+}
+
+/* An empty queue always wakes: bytes may stand in the way of jobs that there is room for. */
+static void wake_producers(struct queue *q) REQUIRES(q->lock)
+{
+	if (q->pushing.wake.waiters + q->asking.wake.waiters == 0)
+		return;
+	if (room(q) >= q->pushing.enough || q->depth == 0 || q->closed)
+		wake_one(&q->pushing.wake);
+	if ((room(q) >= q->asking.enough || q->depth == 0 || q->closed) && !queue_is_paused(q))
+		wake_one(&q->asking.wake);
+}
+
+void queue_release(struct queue *q)
+{
+	wake_consumers(q);
+	wake_producers(q);
+	bool tells = q->lanes.opened_first && !q->told_opened;
+	q->told_opened = q->lanes.opened_first != NULL;
+	mutex_unlock(&q->lock);
+
+	if (tells && q->opened)
+		q->opened(q->arg);
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+/* Makes all of them or none. */
+static int init_wakes(struct wake *const wakes[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = wake_init(wakes[i]);
+		if (r < 0) {
+			while (i-- > 0)
+				wake_destroy(wakes[i]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* Nobody else knows the queue yet. */
+static int init(struct queue *q, const struct queue_options *options) UNCHECKED_LOCKING
+{
+	struct wake *wakes[] = { &q->consumers, &q->timer, &q->pushing.wake, &q->asking.wake };
+
+	*q = (struct queue){
+		.opened = options->opened,
+		.arg = options->arg,
+		.capacity_jobs = options->capacity_jobs,
+		.capacity_bytes = options->capacity_bytes,
+	};
+	int r = mutex_init(&q->lock);
+	if (r < 0)
+		return r;
+	r = lanes_init(&q->lanes, options->now_ns ? options->now_ns : clock_now_ns);
+	if (r < 0)
+		goto destroy_lock;
+	r = init_wakes(wakes, ARRAY_LEN(wakes));
+	if (r < 0)
+		goto free_lanes;
+	return 0;
+
+free_lanes:
+	lanes_done(&q->lanes);
+destroy_lock:
+	mutex_destroy(&q->lock);
+	return r;
+}
+
+int queue_create(const struct queue_options *options, struct queue **ret_queue)
+{
+	if (options->capacity_jobs == 0 || options->capacity_bytes == 0)
 		return -EINVAL;
 
 	struct queue *q = malloc(sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	*q = (struct queue) { .capacity_jobs = capacity_jobs, .capacity_bytes = capacity_bytes };
-
-	int r = mutex_init(&q->lock);
-	if (r < 0)
-		goto free_queue;
-	r = wake_init(&q->consumers);
-	if (r < 0)
-		goto destroy_lock;
-	r = wake_init(&q->producers);
-	if (r < 0)
-		goto destroy_consumers;
-
+	int r = init(q, options);
+	if (r < 0) {
+		free(q);
+		return r;
+	}
 	*ret_queue = q;
 	return 0;
-
-destroy_consumers:
-	wake_destroy(&q->consumers);
-destroy_lock:
-	mutex_destroy(&q->lock);
-free_queue:
-	free(q);
-	return r;
 }
 
 struct queue *queue_free(struct queue *q)
@@ -74,23 +151,19 @@ struct queue *queue_free(struct queue *q)
 		return NULL;
 
 	mutex_lock(&q->lock);
-	assert(q->jobs.len == 0);
-	mutex_unlock(&q->lock);
-	wake_destroy(&q->producers);
+	assert(q->depth == 0);
+	lanes_done(&q->lanes);
+	wake_destroy(&q->asking.wake);
+	wake_destroy(&q->pushing.wake);
+	wake_destroy(&q->timer);
 	wake_destroy(&q->consumers);
+	mutex_unlock(&q->lock);
 	mutex_destroy(&q->lock);
 	free(q);
 	return NULL;
 }
 
-/* --- producers ------------------------------------------------------------------- */
-
-static size_t room(const struct queue *q) REQUIRES(q->lock)
-{
-	if (q->bytes >= q->capacity_bytes || q->jobs.len >= q->capacity_jobs)
-		return 0;
-	return q->capacity_jobs - q->jobs.len;
-}
+/* --- producers ----------------------------------------------------------------------------- */
 
 static bool has_room_for(const struct queue *q, const struct job *job) REQUIRES(q->lock)
 {
@@ -105,60 +178,68 @@ static size_t enough(const struct queue *q, size_t n) REQUIRES(q->lock)
 	return n < quarter ? n : quarter > 0 ? quarter : 1;
 }
 
-/* An empty queue always wakes: bytes may stand in the way of jobs that were 'wanted'. */
-static void wake_producer(struct queue *q) REQUIRES(q->lock)
-{
-	if (room(q) >= q->wanted || q->jobs.len == 0 || q->closed)
-		wake_one(&q->producers);
-}
-
-static bool wait_for_room(struct queue *q, size_t n, uint64_t deadline_ns) REQUIRES(q->lock)
+static bool wait_for_room(struct queue *q, struct queue_producers *producers, size_t n,
+                          uint64_t deadline_ns) REQUIRES(q->lock)
 {
 	size_t least = enough(q, n);
 
-	if (q->producers.waiters == 0 || least < q->wanted)
-		q->wanted = least;
-	return wake_wait(&q->producers, &q->lock, deadline_ns);
+	if (producers->wake.waiters == 0 || least < producers->enough)
+		producers->enough = least;
+	bool in_time = wake_wait(&producers->wake, &q->lock, deadline_ns);
+	lanes_begin(&q->lanes);
+	return in_time;
 }
 
-static void append(struct queue *q, struct job *job) REQUIRES(q->lock)
+/* Appends the job to its lane, which often is that of the job before it; returns the lane. */
+static struct lane *append(struct queue *q, struct job *job, struct lane *lane) REQUIRES(q->lock)
 {
-	job_list_append(&q->jobs, job);
+	const char *origin = job_lane_origin(job)->text;
+
+	if (!lane || strcmp(lane->name, origin) != 0)
+		lane = lanes_obtain(&q->lanes, origin);
+	if (!lane)
+		return NULL;
+
+	lanes_append(&q->lanes, lane, job);
+	q->depth++;
 	q->bytes += job->bytes;
 	q->pushed++;
-	if (q->jobs.len > q->high_water_jobs)
-		q->high_water_jobs = q->jobs.len;
+	if (q->depth > q->high_water_jobs)
+		q->high_water_jobs = q->depth;
 	if (q->bytes > q->high_water_bytes)
 		q->high_water_bytes = q->bytes;
-	wake_one(&q->consumers);
+	return lane;
 }
 
 int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t deadline_ns,
                size_t *ret_pushed)
 {
+	struct lane *lane = NULL;
 	size_t pushed = 0;
 	bool in_time = deadline_ns > 0;
 	int r = 0;
 
-	mutex_lock(&q->lock);
-	while (pushed < n) {
+	queue_lock(q);
+	while (pushed < n && r == 0) {
 		if (q->closed) {
 			r = -EPIPE;
 		} else if (jobs[pushed]->bytes > q->capacity_bytes) {
 			r = -EMSGSIZE;
 		} else if (has_room_for(q, jobs[pushed])) {
-			append(q, jobs[pushed++]);
-			continue;
+			lane = append(q, jobs[pushed], lane);
+			if (lane)
+				pushed++;
+			else
+				r = -ENOMEM;
 		} else if (in_time) {
-			in_time = wait_for_room(q, n - pushed, deadline_ns);
-			continue;
+			wake_consumers(q); /* what is in is theirs while this one waits */
+			in_time = wait_for_room(q, &q->pushing, n - pushed, deadline_ns);
+			lane = NULL; /* it may be gone */
 		} else {
 			r = -ETIMEDOUT;
 		}
-		break;
 	}
-	wake_producer(q); /* passes a wakeup on that this one has not used up */
-	mutex_unlock(&q->lock);
+	queue_release(q);
 
 	*ret_pushed = pushed;
 	return r;
@@ -168,142 +249,146 @@ int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret
 {
 	bool in_time = deadline_ns > 0;
 
-	mutex_lock(&q->lock);
-	while (!q->closed && in_time && room(q) < enough(q, n))
-		in_time = wait_for_room(q, n, deadline_ns);
-	size_t found = room(q);
+	queue_lock(q);
+	while (!q->closed && in_time && (q->paused || room(q) < enough(q, n)))
+		in_time = wait_for_room(q, &q->asking, n, deadline_ns);
+	size_t found = q->paused ? 0 : room(q);
 	int r = q->closed ? -EPIPE : found > 0 ? 0 : -ETIMEDOUT;
-	wake_producer(q); /* the room is still there for another */
-	mutex_unlock(&q->lock);
+	queue_release(q); /* the room is still there for another */
 
 	if (r == 0)
 		*ret_room = found;
 	return r;
 }
 
-/* --- consumers ------------------------------------------------------------------- */
-
-static bool concerns_consumers(const struct queue *q) REQUIRES(q->lock)
+size_t queue_lane_room(struct queue *q, const char *origin, struct lane_obstacle *ret)
 {
-	return q->jobs.len > 0 || q->dismissals > 0 || q->closed;
+	queue_lock(q);
+	size_t n = lanes_room(&q->lanes, origin, ret);
+	queue_release(q);
+	return n;
 }
 
-static int take(struct queue *q, struct job **ret_job) REQUIRES(q->lock)
+size_t queue_take_opened(struct queue *q, struct buf *origins)
+{
+	size_t n = 0;
+
+	queue_lock(q);
+	for (const struct lane *lane = NULL; (lane = q->lanes.opened_first); n++) {
+		buf_add(origins, lane->name, strlen(lane->name) + 1);
+		if (origins->failed)
+			break; /* told_opened stays: the caller knows that it has to come again */
+		lanes_take_opened(&q->lanes);
+	}
+	queue_release(q);
+	return n;
+}
+
+/* --- consumers ----------------------------------------------------------------------------- */
+
+static int take(struct queue *q, struct job **ret_job, struct lane **ret_lane) REQUIRES(q->lock)
 {
 	if (q->dismissals > 0) {
 		q->dismissals--;
 		return -ECANCELED;
 	}
-	if (q->jobs.len == 0)
-		return q->closed ? -EPIPE : -ETIMEDOUT;
+	if (is_drained(q))
+		return -EPIPE;
+	if (queue_is_paused(q))
+		return -ETIMEDOUT;
+	lanes_promote(&q->lanes);
+	if (q->lanes.ready.len == 0)
+		return -ETIMEDOUT;
 
-	struct job *job = job_list_take(&q->jobs);
+	struct job *job = lanes_take(&q->lanes, ret_lane);
+	q->depth--;
 	q->bytes -= job->bytes;
 	q->popped++;
-	wake_producer(q);
 	*ret_job = job;
 	return 0;
 }
 
-int queue_pop(struct queue *q, uint64_t deadline_ns, struct job **ret_job)
+/* Waits until there may be work, as the timer if there is none.  Returns false once the deadline
+ * has passed. */
+static bool wait_for_work(struct queue *q, uint64_t deadline_ns) REQUIRES(q->lock)
+{
+	bool in_time = true;
+
+	if (needs_timer(q) && q->timer.waiters == 0) {
+		uint64_t next_ns = lanes_next_ns(&q->lanes);
+		q->timer_ns = next_ns < deadline_ns ? next_ns : deadline_ns;
+		in_time = wake_wait(&q->timer, &q->lock, q->timer_ns) || next_ns < deadline_ns;
+	} else {
+		in_time = wake_wait(&q->consumers, &q->lock, deadline_ns);
+	}
+	lanes_begin(&q->lanes);
+	return in_time;
+}
+
+int queue_pop(struct queue *q, uint64_t deadline_ns, struct job **ret_job, struct lane **ret_lane)
 {
 	bool in_time = deadline_ns > 0;
+	int r = 0;
 
-	mutex_lock(&q->lock);
-	while (!concerns_consumers(q) && in_time)
-		in_time = wake_wait(&q->consumers, &q->lock, deadline_ns);
-	int r = take(q, ret_job);
-	if (concerns_consumers(q))
-		wake_one(&q->consumers);
-	mutex_unlock(&q->lock);
+	queue_lock(q);
+	while ((r = take(q, ret_job, ret_lane)) == -ETIMEDOUT && in_time)
+		in_time = wait_for_work(q, deadline_ns);
+	queue_release(q);
 	return r;
 }
 
-void queue_dismiss(struct queue *q, unsigned n)
+int queue_enter(struct queue *q, const char *origin, struct lane **ret_lane)
 {
-	mutex_lock(&q->lock);
-	q->dismissals = n;
-	if (n > 0)
-		wake_one(&q->consumers);
-	mutex_unlock(&q->lock);
+	struct lane *lane = NULL;
+	int r = 0;
+
+	queue_lock(q);
+	if (queue_is_paused(q))
+		r = -EAGAIN;
+	else if (!(lane = lanes_obtain(&q->lanes, origin)))
+		r = -ENOMEM;
+	else if (lanes_look(&q->lanes, lane).why != WAIT_WORKER)
+		r = -EAGAIN; /* never of a new one, which would have to be settled */
+	else
+		lanes_start(&q->lanes, lane);
+	queue_release(q);
+
+	if (r == 0)
+		*ret_lane = lane;
+	return r;
 }
 
-/* --- everyone -------------------------------------------------------------------- */
-
-int queue_set_capacity(struct queue *q, size_t capacity_jobs, size_t capacity_bytes)
+void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to)
 {
-	if (capacity_jobs == 0 || capacity_bytes == 0)
-		return -EINVAL;
-
-	mutex_lock(&q->lock);
-	q->capacity_jobs = capacity_jobs;
-	q->capacity_bytes = capacity_bytes;
-	q->wanted = 1; /* what was enough depends on the capacity: let all look again */
-	wake_all(&q->producers);
-	mutex_unlock(&q->lock);
-	return 0;
-}
-
-void queue_close(struct queue *q)
-{
-	mutex_lock(&q->lock);
-	q->closed = true;
-	wake_all(&q->consumers);
-	wake_all(&q->producers);
-	mutex_unlock(&q->lock);
-}
-
-void queue_evict(struct queue *q, struct job_list *ret_jobs)
-{
-	mutex_lock(&q->lock);
-	struct job_list evicted = q->jobs;
-	q->jobs = (struct job_list) { 0 };
-	q->bytes = 0;
-	wake_producer(q);
-	mutex_unlock(&q->lock);
-
-	for (struct job *job; (job = job_list_take(&evicted));)
-		job_list_append(ret_jobs, job);
-}
-
-bool queue_has(struct queue *q, uint64_t number)
-{
-	mutex_lock(&q->lock);
-	const struct job *job = q->jobs.first;
-	while (job && job->number != number)
-		job = job->next;
-	mutex_unlock(&q->lock);
-	return job != NULL;
-}
-
-struct job *queue_remove(struct queue *q, uint64_t number)
-{
-	mutex_lock(&q->lock);
-	struct job *job = job_list_remove(&q->jobs, number);
-	if (job) {
+	for (const struct job *job = lane->queued.first; job; job = job->next)
 		q->bytes -= job->bytes;
-		wake_producer(q);
-	}
-	mutex_unlock(&q->lock);
-	return job;
+	q->depth -= lane->queued.len;
+	lanes_evict(lane, to);
+	lanes_settle(&q->lanes, lane);
 }
 
-void queue_stats(struct queue *q, struct queue_stats *ret_stats)
+/* Whether nothing may start in a lane for a while, though it has jobs. */
+static bool is_stuck(struct queue *q, const struct lane *lane) REQUIRES(q->lock)
 {
-	mutex_lock(&q->lock);
-	*ret_stats = (struct queue_stats) {
-		.depth_jobs = q->jobs.len,
-		.depth_bytes = q->bytes,
-		.capacity_jobs = q->capacity_jobs,
-		.capacity_bytes = q->capacity_bytes,
-		.high_water_jobs = q->high_water_jobs,
-		.high_water_bytes = q->high_water_bytes,
-		.pushed = q->pushed,
-		.popped = q->popped,
-		.producers_blocked_ns = wake_waited_ns(&q->producers),
-		.consumers_idle_ns = wake_waited_ns(&q->consumers),
-		.producers_blocked = q->producers.waiters,
-		.consumers_idle = q->consumers.waiters,
-	};
-	mutex_unlock(&q->lock);
+	if (lane->queued.len == 0)
+		return false;
+	enum wait_reason why = lanes_look(&q->lanes, lane).why;
+	return why == WAIT_RETRY_AFTER || why == WAIT_BREAKER;
+}
+
+void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns,
+                 struct job_list *ret_evicted)
+{
+	if (outcome != LANE_FAILED && cool_ns == 0 && lanes_leave_quickly(lane))
+		return;
+
+	queue_lock(q);
+	lanes_leave(&q->lanes, lane, outcome);
+	if (cool_ns > 0)
+		lane_cool(&lane->state, clock_after(lanes_now_ns(&q->lanes), cool_ns));
+	if (is_stuck(q, lane))
+		queue_evict_lane(q, lane, ret_evicted);
+	else
+		lanes_settle(&q->lanes, lane);
+	queue_release(q);
 }

@@ -171,7 +171,7 @@ static void bench_settle(struct bench *b, size_t batch, size_t n)
 	memset(line, 'r', sizeof(line));
 	for (size_t done = 0; done < n; done += batch) {
 		uint64_t start_ns = clock_now_ns();
-		if (backlog_take(b->b, start_ns, batch, jobs, &due) != batch)
+		if (backlog_take(b->b, start_ns, batch, NULL, jobs, &due) != batch)
 			die("take");
 		take_ns += clock_now_ns() - start_ns;
 		for (size_t i = 0; i < batch; i++)
@@ -219,7 +219,7 @@ static void bench_many(struct bench *b, size_t n)
 	start_ns = clock_now_ns();
 	open_backlog(b);
 	double opened = seconds_since(start_ns);
-	if (backlog_take(b->b, clock_now_ns(), 1, &job, &due) != 1)
+	if (backlog_take(b->b, clock_now_ns(), 1, NULL, &job, &due) != 1)
 		die("take");
 	(void) printf(", opened again in %.1f ms, first job after %.1f ms, %ld KiB resident\n",
 	              opened * 1e3, seconds_since(start_ns) * 1e3, resident_kib());

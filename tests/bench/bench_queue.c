@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH [ITEMS]]]]
+ * bench_queue lanes [LANES...]
  *
- * How many jobs a second go through queue.h, and how many voluntary context switches
- * that takes.  Without arguments: the usual table.  Each line is the median of five
- * runs.  The jobs are made beforehand: only the queue is measured.
+ * How many jobs of one origin a second go through queue.h, and how many voluntary context
+ * switches that takes; then what a push, a pop and a leave cost one thread together while so
+ * many lanes have jobs.  Without arguments: the usual tables.  Each figure is the median of
+ * five runs.  The jobs are made beforehand: only the queue is measured.
  */
 #include "queue/queue.h"
 
@@ -14,6 +16,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 enum { RUNS = 5, MAX_THREADS = 1024, MAX_BATCH = 1024, DEFAULT_ITEMS = 4000000 };
@@ -98,22 +101,35 @@ static void *produce(void *arg)
 static void *consume(void *arg)
 {
 	struct consumer *c = arg;
+	struct job_list evicted = { 0 };
+	struct lane *lane = NULL;
 	struct job *job = NULL;
 
 	await(c->start);
-	while (queue_pop(c->queue, NEVER, &job) == 0)
+	while (queue_pop(c->queue, NEVER, &job, &lane) == 0) {
+		queue_leave(c->queue, lane, LANE_ANSWERED, 0, &evicted);
 		c->items++;
+	}
 	return NULL;
 }
 
-static void *make_ring(size_t len)
+static void *make(size_t n, size_t size)
 {
-	struct job *ring = calloc(len, sizeof(*ring));
+	void *made = calloc(n, size);
 
-	if (!ring)
+	if (!made)
 		die("calloc");
-	for (size_t i = 0; i < len; i++)
+	return made;
+}
+
+static struct job *make_ring(size_t len)
+{
+	struct job *ring = make(len, sizeof(*ring));
+
+	for (size_t i = 0; i < len; i++) {
 		ring[i].bytes = 200;
+		ring[i].origin.text = "https://www.example.com:443";
+	}
 	return ring;
 }
 
@@ -148,7 +164,7 @@ static struct measure time_threads(const struct setup *setup, struct start *star
 		thread_join(consumers[i]);
 
 	double seconds = (double) (clock_now_ns() - before_ns) / (double) NS_PER_S;
-	return (struct measure) {
+	return (struct measure){
 		.items_per_s = (double) setup->items / seconds,
 		.switches_per_1000 = (double) (switches() - switches_before) * 1000 /
 		                     (double) setup->items,
@@ -165,11 +181,13 @@ static struct measure run(const struct setup *setup)
 	size_t total = 0;
 
 	if (mutex_init(&start.lock) < 0 || cond_init(&start.opened) < 0 ||
-	    queue_create(setup->capacity, SIZE_MAX, &queue) < 0)
+	    queue_create(&(struct queue_options){ .capacity_jobs = setup->capacity,
+	                                          .capacity_bytes = SIZE_MAX },
+	                 &queue) < 0)
 		die("set-up");
 	for (size_t i = 0; i < setup->producers; i++) {
 		size_t ring_len = setup->capacity + setup->batch;
-		producers[i] = (struct producer) {
+		producers[i] = (struct producer){
 			.setup = setup,
 			.start = &start,
 			.queue = queue,
@@ -181,7 +199,7 @@ static struct measure run(const struct setup *setup)
 		begin(&pushing[i], produce, &producers[i]);
 	}
 	for (size_t i = 0; i < setup->consumers; i++) {
-		consumers[i] = (struct consumer) { .start = &start, .queue = queue };
+		consumers[i] = (struct consumer){ .start = &start, .queue = queue };
 		begin(&popping[i], consume, &consumers[i]);
 	}
 
@@ -219,6 +237,113 @@ static void bench(const struct setup *setup)
 	(void) fflush(stdout);
 }
 
+/* --- many lanes --------------------------------------------------------------------------- */
+
+/* What lanes are like. */
+static const struct lane_kind {
+	const char *name;
+	size_t jobs; /* that each has: a lane whose one job is popped is freed, and made again */
+	struct lane_limits limits;
+} lane_kinds[] = {
+	{ "stay", 2, { .burst = 1 } },
+	{ "come and go", 1, { .burst = 1 } },
+	{ "have limits", 2, { .concurrency = 4, .interval_ns = 1, .burst = 1000000000 } },
+};
+
+enum { ORIGIN_SIZE = 48, LANE_ITEMS = 1000000 };
+
+static struct job *make_lane_jobs(const struct lane_kind *kind, size_t lanes, char *origins)
+{
+	struct job *jobs = make(lanes * kind->jobs, sizeof(*jobs));
+
+	for (size_t i = 0; i < lanes; i++)
+		(void) snprintf(origins + i * ORIGIN_SIZE, ORIGIN_SIZE, "https://h%zu.example:443",
+		                i);
+	for (size_t i = 0; i < lanes * kind->jobs; i++) {
+		jobs[i].bytes = 200;
+		jobs[i].origin.text = origins + i % lanes * ORIGIN_SIZE;
+	}
+	return jobs;
+}
+
+static void push_one(struct queue *queue, struct job *job)
+{
+	size_t pushed = 0;
+
+	if (queue_push(queue, &job, 1, 0, &pushed) < 0)
+		die("queue_push");
+}
+
+static struct job *pop_one(struct queue *queue)
+{
+	struct job_list evicted = { 0 };
+	struct lane *lane = NULL;
+	struct job *job = NULL;
+
+	if (queue_pop(queue, 0, &job, &lane) < 0)
+		die("queue_pop");
+	queue_leave(queue, lane, LANE_ANSWERED, 0, &evicted);
+	return job;
+}
+
+/* Nanoseconds a job. */
+static double time_lanes(const struct lane_kind *kind, size_t lanes)
+{
+	const struct queue_options options = { .capacity_jobs = lanes * kind->jobs,
+		                               .capacity_bytes = SIZE_MAX };
+	const struct lane_rule rule = { "*", kind->limits };
+	char *origins = make(lanes, ORIGIN_SIZE);
+	struct job *jobs = make_lane_jobs(kind, lanes, origins);
+	struct queue *queue = NULL;
+
+	if (queue_create(&options, &queue) < 0 || queue_set_rules(queue, &rule, 1) < 0)
+		die("set-up");
+	for (size_t i = 0; i < lanes * kind->jobs; i++)
+		push_one(queue, &jobs[i]);
+	uint64_t before_ns = clock_now_ns();
+	for (size_t i = 0; i < LANE_ITEMS; i++)
+		push_one(queue, pop_one(queue));
+	uint64_t spent_ns = clock_now_ns() - before_ns;
+
+	for (size_t i = 0; i < lanes * kind->jobs; i++)
+		(void) pop_one(queue);
+	queue_free(queue);
+	free(jobs);
+	free(origins);
+	return (double) spent_ns / LANE_ITEMS;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *) a, y = *(const double *) b;
+	return (x > y) - (x < y);
+}
+
+static void bench_lanes(size_t lanes)
+{
+	(void) printf("%9zu", lanes);
+	for (size_t k = 0; k < ARRAY_LEN(lane_kinds); k++) {
+		double runs[RUNS];
+
+		for (size_t i = 0; i < RUNS; i++)
+			runs[i] = time_lanes(&lane_kinds[k], lanes);
+		qsort(runs, RUNS, sizeof(runs[0]), by_size);
+		(void) printf(" %12.0f", runs[RUNS / 2]);
+	}
+	(void) printf("\n");
+	(void) fflush(stdout);
+}
+
+static void print_lanes_head(void)
+{
+	(void) printf("%9s", "lanes");
+	for (size_t k = 0; k < ARRAY_LEN(lane_kinds); k++)
+		(void) printf(" %12s", lane_kinds[k].name);
+	(void) printf("  (ns a job)\n");
+}
+
+/* --- arguments ---------------------------------------------------------------------------- */
+
 /* Stores the number in 'text', if it is one from 1 to 'max'. */
 static bool read_count(const char *text, size_t max, size_t *ret_count)
 {
@@ -252,34 +377,65 @@ static bool read_setup(int argc, char **argv, struct setup *ret_setup)
 	return true;
 }
 
-int main(int argc, char **argv)
+static int bench_given_lanes(int argc, char **argv)
+{
+	size_t lanes = 0;
+
+	print_lanes_head();
+	for (int i = 2; i < argc; i++) {
+		if (!read_count(argv[i], 9999999, &lanes))
+			return 64;
+		bench_lanes(lanes);
+	}
+	return EXIT_SUCCESS;
+}
+
+static void print_threads_head(void)
+{
+	(void) printf("%9s %9s %9s %6s %12s %12s %12s %14s\n", "producers", "consumers", "capacity",
+	              "batch", "M/s least", "M/s median", "M/s most", "switches/1000");
+}
+
+static void bench_usual(void)
 {
 	static const size_t threads[][2] = { { 1, 1 }, { 2, 2 }, { 4, 64 } };
 	static const size_t batches[] = { 1, 8, 32 };
-	struct setup setup;
+	static const size_t lanes[] = { 1, 100, 100000, 1000000 };
 
-	if (argc > 1 && !read_setup(argc, argv, &setup)) {
-		(void) fprintf(stderr, "Usage: bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH "
-		                       "[ITEMS]]]]\n");
-		return 64;
-	}
-	(void) printf("%9s %9s %9s %6s %12s %12s %12s %14s\n", "producers", "consumers", "capacity",
-	              "batch", "M/s least", "M/s median", "M/s most", "switches/1000");
-	if (argc > 1) {
-		bench(&setup);
-		return EXIT_SUCCESS;
-	}
+	print_threads_head();
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(batches); k++) {
-			setup = (struct setup) {
-				.producers = threads[i][0],
-				.consumers = threads[i][1],
-				.capacity = 1024,
-				.batch = batches[k],
-				.items = DEFAULT_ITEMS,
-			};
-			bench(&setup);
+			bench(&(struct setup){
+			        .producers = threads[i][0],
+			        .consumers = threads[i][1],
+			        .capacity = 1024,
+			        .batch = batches[k],
+			        .items = DEFAULT_ITEMS,
+			});
 		}
 	}
+	print_lanes_head();
+	for (size_t i = 0; i < ARRAY_LEN(lanes); i++)
+		bench_lanes(lanes[i]);
+}
+
+int main(int argc, char **argv)
+{
+	struct setup setup;
+
+	if (argc == 1) {
+		bench_usual();
+		return EXIT_SUCCESS;
+	}
+	if (strcmp(argv[1], "lanes") == 0)
+		return bench_given_lanes(argc, argv);
+	if (!read_setup(argc, argv, &setup)) {
+		(void) fprintf(stderr, "Usage: bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH "
+		                       "[ITEMS]]]]\n"
+		                       "       bench_queue lanes [LANES...]\n");
+		return 64;
+	}
+	print_threads_head();
+	bench(&setup);
 	return EXIT_SUCCESS;
 }

@@ -153,6 +153,10 @@ def last_ledger(text):
     return dict(zip(names, map(int, LEDGER.findall(text)[-1])))
 
 
+# As many fetches from one origin as there are workers.
+UNLIMITED = 'origins: ( { match = "*"; concurrency = 0; } );'
+
+
 class Case(harness.Case):
     """A test with daemons, which write in the test's directory."""
 

@@ -232,17 +232,22 @@ class Terminal:
 class Origin:
     """A running penstock-origin that remembers each request.  It ends with us in any case."""
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
+        self.address = address
         self.process = subprocess.Popen(
-            [ORIGIN, "--remember", "--exit-with-stdin"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE)
+            [ORIGIN, "--remember", "--exit-with-stdin", "--address", address],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
+    @property
+    def name(self):
+        return f"http://{self.address}:{self.port}"
+
     def url(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
+        return self.name + path
 
     def ask(self, target):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("GET", target)
             return json.load(connection.getresponse())
@@ -266,7 +271,7 @@ class Origin:
 class Notebook:
     """A server that notes each request whole: method, path, headers and body."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         requests = self.requests = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -288,7 +293,7 @@ class Notebook:
             daemon_threads = True
             block_on_close = False
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()

@@ -13,6 +13,8 @@ SYSTEM_TESTS = \
 	tests/system/test_disk_trouble.py \
 	tests/system/test_input.py \
 	tests/system/test_jobs.py \
+	tests/system/test_lanes.py \
+	tests/system/test_levers.py \
 	tests/system/test_poison.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A daemon's socket that breaks on demand: answers POST /v1/jobs, GET /v1/jobs/ID and POST
-/v1/control/requeue as penstockd does, except where a test has planned something else."""
+/v1/control/requeue as penstockd does, except where a test has planned something else; and other
+requests as a test has planned them."""
 import http.server
 import json
 import os
@@ -20,6 +21,8 @@ class Store:
         self.states = {}     # id: list of states, the last of which stays; else it is done
         self.asked = []      # ids of GET /v1/jobs/ID
         self.requeued = {}   # id: what to answer, (status, object)
+        self.planned = {}    # target: list of such answers to other requests, the last of which stays
+        self.requests = []   # of these, (method, target, object or None)
         self.bodies = []     # of POST /v1/jobs
         self.connections = 0
 
@@ -113,7 +116,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/jobs?wait="):
             self.submit(body)
         else:
-            self.problem(404, "there is no " + self.path)
+            self.answer_as_planned("POST", json.loads(body))
+
+    def answer_as_planned(self, method, question=None):
+        store = self.server.store
+        with store.lock:
+            store.requests.append((method, self.path, question))
+            answers = store.planned.get(self.path, [(404, "there is no " + self.path)])
+            status, what = answers.pop(0) if len(answers) > 1 else answers[0]
+        if status == 200:
+            self.answer(200, json.dumps(what).encode())
+        else:
+            self.problem(status, what)
 
     def submit(self, body):
         server, store = self.server, self.server.store
@@ -161,8 +175,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         store = self.server.store
-        if not self.path.startswith("/v1/jobs/"):
-            return self.problem(404, "there is no " + self.path)
+        if self.path in store.planned or not self.path.startswith("/v1/jobs/"):
+            return self.answer_as_planned("GET")
         name = urllib.parse.unquote(self.path[len("/v1/jobs/"):])
         with store.lock:
             store.asked.append(name)

@@ -42,7 +42,7 @@ class Case(daemon_harness.Case):
 
 class Set(Case):
     def test_a_setting_is_in_force_at_once(self):
-        daemon = self.start(workers=2)
+        daemon = self.start(daemon_harness.UNLIMITED, workers=2)
         self.append("urls", self.urls(*["/stall"] * 12))
         self.await_in_flight(2)
         self.check(self.penstock("set", "workers=12", "retry.base=2s"), harness.OK,
@@ -86,6 +86,7 @@ class Set(Case):
 
     def test_a_refused_key_or_value_changes_nothing(self):
         daemon = self.start(workers=2)
+        daemon.await_message("ready")
         before = daemon.err.text
         self.check(self.penstock("set", "workers=9", "wrokers=3", "retry.max_attempts=0"),
                    harness.CONFIG, "",
@@ -175,6 +176,7 @@ class Reload(Case):
 
     def test_errors_come_back_and_change_nothing(self):
         daemon = self.start(workers=2)
+        daemon.await_message("ready")
         before = daemon.err.text
         self.configure("bogus = 1;", "retry: { max_attempts = 0; };", workers=9)
         self.check(self.penstock("reload"), harness.CONFIG, "",

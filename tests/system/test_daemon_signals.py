@@ -14,14 +14,14 @@ class Reload(daemon_harness.Case):
         """Writes new settings, sends HUP, and waits until they are in force or refused."""
         said = daemon.err.text.count("penstockd: reload: ")
         refused = daemon.err.text.count("penstockd: error: reload: ")
-        self.configure(*lines, sources=(self.follow(),), **options)
+        self.configure(*lines, daemon_harness.UNLIMITED, sources=(self.follow(),), **options)
         daemon.signal(signal.SIGHUP)
         harness.eventually(
             lambda: daemon.err.text.count("penstockd: reload: ") > said or
             daemon.err.text.count("penstockd: error: reload: ") > refused, "the reload")
 
     def start_with(self, *lines, **options):
-        self.configure(*lines, sources=(self.follow(),), **options)
+        self.configure(*lines, daemon_harness.UNLIMITED, sources=(self.follow(),), **options)
         return self.daemon()
 
     def test_workers_can_become_more_and_fewer(self):
@@ -172,7 +172,7 @@ class Reload(daemon_harness.Case):
         daemon.await_message("workers: 5, was 3")
 
     def test_the_command_line_stays_above_the_file(self):
-        self.configure(sources=(self.follow(),))
+        self.configure(daemon_harness.UNLIMITED, sources=(self.follow(),))
         daemon = self.daemon("--set", "workers=2")
         self.reload(daemon, workers=7)
         daemon.await_message("reload: 0 settings differ")

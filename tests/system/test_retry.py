@@ -87,9 +87,10 @@ class Retries(harness.Case):
                          "retry-after is longer than retry.max_retry_after: http 503")
         self.assertEqual(record["attempts"], 1)
 
-    def test_others_go_on_while_a_job_waits_for_its_retry(self):
-        text = self.urls(f"/flaky/1/slow?retry_after={harness.SLOWNESS}",
-                         *(f"/ok/{i}" for i in range(100)))
+    def test_other_origins_go_on_while_one_has_asked_for_a_pause(self):
+        other = self.server(harness.Origin, "127.0.0.2")
+        text = self.urls(f"/flaky/1/slow?retry_after={harness.SLOWNESS}") + \
+            "".join(other.url(f"/ok/{i}\n") for i in range(100))
         records = self.fetch(*QUICK, "-w", 1, "-q", 1, stdin=text).records
         self.assertEqual(len(records), 101)
         self.assertIn("/flaky/", records[-1]["url"])

@@ -24,6 +24,13 @@ static inline int submit_jobs(struct backlog *b, struct job *const *jobs, size_t
 	return backlog_submit_and_wait(b, &s);
 }
 
+/* From every lane, as if all had room. */
+static inline size_t take_jobs(struct backlog *b, uint64_t now_ns, size_t room,
+                               struct job **ret_jobs, uint64_t *ret_next_due_ns)
+{
+	return backlog_take(b, now_ns, room, NULL, ret_jobs, ret_next_due_ns);
+}
+
 static inline void settle_jobs(struct backlog *b, const struct verdict *verdicts, size_t n)
 {
 	CU_ASSERT_EQUAL(backlog_settle(b, verdicts, n), 0);

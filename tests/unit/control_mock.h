@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOCK_MAX = 80, MOCK_PATIENCE_S = 60 };
+enum { MOCK_MAX = 80, MOCK_LANES = 8, MOCK_PATIENCE_S = 60 };
 
 static struct {
 	struct mutex lock;
@@ -33,18 +33,34 @@ static struct {
 	unsigned asked;     /* submissions that it answered so */
 	struct query *query;
 
-	struct engine_whereabouts at;
+	struct engine_whereabouts at; /* of any job that is out; explanations have the code "code"
+	                               * and the text "it is so" */
 	struct job *queued; /* what engine_unqueue() finds */
 	int cancel_error;
 	unsigned cancelled, cancelled_unqueued;
 	struct backlog_stats figures;
+
+	struct buf levers;  /* what was moved: "pause http://a:80\n", "resume everything\n", … */
+	int pause_error;
+	bool paused;        /* as a whole */
+	bool draining;
+	struct queue_lane lanes[MOCK_LANES]; /* that the queue has… */
+	const char *origins[MOCK_LANES];     /* …and their names */
+	size_t n_lanes;
 } mock;
 
 /* The linker's names. */
 void __wrap_engine_submit(struct engine *e, struct submission *s);
 bool __wrap_engine_withdraw(struct engine *e, struct submission *s);
 void __wrap_engine_query(struct engine *e, struct query *q);
-void __wrap_engine_locate(struct engine *e, uint64_t number, struct engine_whereabouts *ret);
+void __wrap_engine_explain(struct engine *e, const struct query *found, struct explanation *ret);
+void __wrap_engine_lane(struct engine *e, const char *origin, struct queue_lane *ret_lane);
+size_t __wrap_engine_list_lanes(struct engine *e, struct queue_lane *lanes, size_t max,
+                                struct buf *names, size_t *ret_all);
+int __wrap_engine_pause(struct engine *e, const char *origin);
+void __wrap_engine_resume(struct engine *e, const char *origin);
+void __wrap_engine_drain(struct engine *e);
+bool __wrap_engine_is_draining(const struct engine *e);
 struct job *__wrap_engine_unqueue(struct engine *e, uint64_t number);
 int __wrap_engine_cancel(struct engine *e, struct job *job, bool unqueued, const char *reason);
 void __wrap_engine_stats(struct engine *e, struct engine_stats *ret_stats);
@@ -139,12 +155,78 @@ void __wrap_engine_query(struct engine *e, struct query *q)
 	mutex_unlock(&mock.lock);
 }
 
-void __wrap_engine_locate(struct engine *e, uint64_t number, struct engine_whereabouts *ret)
+void __wrap_engine_explain(struct engine *e, const struct query *found, struct explanation *ret)
 {
-	(void) e, (void) number;
+	(void) e, (void) found;
+	*ret = (struct explanation) { .code = "code" };
+	buf_add(&ret->text, "it is so", sizeof("it is so"));
 	mutex_lock(&mock.lock);
-	*ret = mock.at;
+	ret->at = mock.at;
 	mutex_unlock(&mock.lock);
+}
+
+/* One that is not there has a burst of 1 and nothing else. */
+void __wrap_engine_lane(struct engine *e, const char *origin, struct queue_lane *ret_lane)
+{
+	(void) e;
+	*ret_lane = (struct queue_lane) { .obstacle.why = WAIT_WORKER, .limits.burst = 1 };
+	mutex_lock(&mock.lock);
+	for (size_t i = 0; i < mock.n_lanes; i++)
+		if (strcmp(mock.origins[i], origin) == 0)
+			*ret_lane = mock.lanes[i];
+	mutex_unlock(&mock.lock);
+}
+
+size_t __wrap_engine_list_lanes(struct engine *e, struct queue_lane *lanes, size_t max,
+                                struct buf *names, size_t *ret_all)
+{
+	size_t n = 0;
+
+	(void) e;
+	mutex_lock(&mock.lock);
+	for (; n < mock.n_lanes && n < max; n++) {
+		lanes[n] = mock.lanes[n];
+		lanes[n].origin_at = names->len;
+		buf_add(names, mock.origins[n], strlen(mock.origins[n]) + 1);
+	}
+	*ret_all = mock.n_lanes;
+	mutex_unlock(&mock.lock);
+	return n;
+}
+
+int __wrap_engine_pause(struct engine *e, const char *origin)
+{
+	(void) e;
+	mutex_lock(&mock.lock);
+	int error = mock.pause_error;
+	buf_printf(&mock.levers, "pause %s\n", origin ? origin : "everything");
+	mutex_unlock(&mock.lock);
+	return error;
+}
+
+void __wrap_engine_resume(struct engine *e, const char *origin)
+{
+	(void) e;
+	mutex_lock(&mock.lock);
+	buf_printf(&mock.levers, "resume %s\n", origin ? origin : "everything");
+	mutex_unlock(&mock.lock);
+}
+
+void __wrap_engine_drain(struct engine *e)
+{
+	(void) e;
+	mutex_lock(&mock.lock);
+	mock.draining = true;
+	mutex_unlock(&mock.lock);
+}
+
+bool __wrap_engine_is_draining(const struct engine *e)
+{
+	(void) e;
+	mutex_lock(&mock.lock);
+	bool draining = mock.draining;
+	mutex_unlock(&mock.lock);
+	return draining;
 }
 
 struct job *__wrap_engine_unqueue(struct engine *e, uint64_t number)
@@ -177,6 +259,7 @@ void __wrap_engine_stats(struct engine *e, struct engine_stats *ret_stats)
 		ret_stats->backlog = mock.figures;
 		ret_stats->backlog_type = "sqlite";
 		ret_stats->durable = true;
+		ret_stats->queue.paused = mock.paused;
 	}
 	mutex_unlock(&mock.lock);
 }
@@ -199,6 +282,9 @@ static inline void mock_begin(void)
 	mock.last_number = 0;
 	mock.limited = false;
 	mock.at = (struct engine_whereabouts) { 0 };
+	mock.pause_error = 0;
+	mock.paused = mock.draining = false;
+	mock.n_lanes = 0;
 	mock.figures = (struct backlog_stats) {
 		.held_jobs = 12, .max_jobs = 12, .max_bytes = 4096,
 		.free_bytes = 1024, .min_free_bytes = 2048,
@@ -211,7 +297,8 @@ static inline void mock_end(void)
 	mutex_lock(&mock.lock);
 	CU_ASSERT_EQUAL(mock.n_held, 0);
 	CU_ASSERT_PTR_NULL(mock.query);
-	mock.on = false;
+	CU_ASSERT_EQUAL(mock.levers.len, 0);
+	mock.on = mock.draining = false;
 	mutex_unlock(&mock.lock);
 }
 
@@ -228,6 +315,16 @@ static inline void mock_wait(const char *what) REQUIRES(mock.lock)
 		(void) fprintf(stderr, "in vain: %s\n", what);
 		abort();
 	}
+}
+
+/* The levers were moved so since this was last asked. */
+static inline void expect_moved(const char *levers)
+{
+	mutex_lock(&mock.lock);
+	buf_add_char(&mock.levers, '\0');
+	CU_ASSERT_STRING_EQUAL(mock.levers.data, levers);
+	buf_clear(&mock.levers);
+	mutex_unlock(&mock.lock);
 }
 
 /* From now on it answers by itself, with room for so many jobs. */

@@ -57,7 +57,8 @@ static inline void stage_init_with(struct stage *s, const struct source_settings
 
 	*s = (struct stage) { 0 };
 	CU_ASSERT_EQUAL_FATAL(
-		settings_load(SETTINGS_DAEMON, NULL, settings, n_settings, &s->settings, &s->config, &errors), 0);
+		settings_load(SETTINGS_FETCH, NULL, settings, n_settings, &s->settings, &s->config,
+		              &errors), 0); /* no breaker, which would take its time */
 	CU_ASSERT_EQUAL_FATAL(results_open(RESULTS_NAME, &s->results), 0);
 	const struct engine_options engine_options = {
 		.settings = &s->settings,
@@ -76,7 +77,7 @@ static inline void stage_init_with(struct stage *s, const struct source_settings
 	buf_done(&errors);
 }
 
-/* The same with two workers and short retries. */
+/* The same with two workers and short retries; nobody's port is asked again and again. */
 static inline void stage_init(struct stage *s, const struct source_settings *sources,
                               size_t n_sources, struct control_options options)
 {

@@ -95,7 +95,7 @@ static inline struct job *take_job(struct stage *s, enum ledger_account account)
 	struct job *job = NULL;
 	uint64_t due_ns = 0;
 
-	if (backlog_take(s->backlog, NEVER - 1, 1, &job, &due_ns) == 0)
+	if (backlog_take(s->backlog, NEVER - 1, 1, NULL, &job, &due_ns) == 0)
 		return NULL;
 	ledger_move(s->ledger, LEDGER_WAITING, account, 1);
 	return job;

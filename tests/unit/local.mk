@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	tests/unit/fetch_stage.h \
 	tests/unit/job_maker.h \
 	tests/unit/origin_process.h \
+	tests/unit/queue_calls.h \
 	tests/unit/results_stage.h \
 	tests/unit/seed.h \
 	tests/unit/source_stage.h \
@@ -21,7 +22,8 @@ EXTRA_DIST += \
 	tests/unit/sqlite_steps.h \
 	tests/unit/stub_jobs.h \
 	tests/unit/unit.h \
-	tests/unit/wire_server.h
+	tests/unit/wire_server.h \
+	tests/unit/wire_stage.h
 
 check_PROGRAMS += tests/unit/test_arrivals
 TESTS += tests/unit/test_arrivals
@@ -73,6 +75,11 @@ TESTS += tests/unit/test_control_jobs
 tests_unit_test_control_jobs_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_jobs_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_control_levers
+TESTS += tests/unit/test_control_levers
+tests_unit_test_control_levers_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_levers_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_control_orders
 TESTS += tests/unit/test_control_orders
 tests_unit_test_control_orders_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -118,10 +125,20 @@ TESTS += tests/unit/test_engine
 tests_unit_test_engine_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_engine_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_explain
+TESTS += tests/unit/test_explain
+tests_unit_test_explain_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_explain_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_fetch
 TESTS += tests/unit/test_fetch
 tests_unit_test_fetch_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_fetch_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch_hops
+TESTS += tests/unit/test_fetch_hops
+tests_unit_test_fetch_hops_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_hops_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_fetch_timeouts
 TESTS += tests/unit/test_fetch_timeouts
@@ -148,6 +165,11 @@ TESTS += tests/unit/test_job
 tests_unit_test_job_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_job_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_job_hop
+TESTS += tests/unit/test_job_hop
+tests_unit_test_job_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_job_hop_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_job_refusals
 TESTS += tests/unit/test_job_refusals
 tests_unit_test_job_refusals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -162,6 +184,11 @@ check_PROGRAMS += tests/unit/test_ledger
 TESTS += tests/unit/test_ledger
 tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_ledger_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_lane
+TESTS += tests/unit/test_lane
+tests_unit_test_lane_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_lane_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_lines
 TESTS += tests/unit/test_lines
@@ -183,6 +210,11 @@ TESTS += tests/unit/test_memory_backlog_model
 tests_unit_test_memory_backlog_model_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_memory_backlog_model_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_memory_lanes
+TESTS += tests/unit/test_memory_lanes
+tests_unit_test_memory_lanes_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_memory_lanes_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_metrics
 TESTS += tests/unit/test_metrics
 tests_unit_test_metrics_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -202,6 +234,16 @@ check_PROGRAMS += tests/unit/test_queue
 TESTS += tests/unit/test_queue
 tests_unit_test_queue_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_queue_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_lanes
+TESTS += tests/unit/test_queue_lanes
+tests_unit_test_queue_lanes_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_queue_lanes_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_model
+TESTS += tests/unit/test_queue_model
+tests_unit_test_queue_model_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_queue_model_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_stress
 TESTS += tests/unit/test_queue_stress
@@ -283,6 +325,11 @@ TESTS += tests/unit/test_sqlite_files
 tests_unit_test_sqlite_files_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_files_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_lanes
+TESTS += tests/unit/test_sqlite_lanes
+tests_unit_test_sqlite_lanes_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_lanes_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_memory
 TESTS += tests/unit/test_sqlite_memory
 tests_unit_test_sqlite_memory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -346,15 +393,26 @@ tests_unit_test_workers_LDADD = $(UNIT_LIBS)
 # A stand-in for the backlog behind the control socket.
 CONTROL_MOCK = $(AM_LDFLAGS) \
 	-Wl,--wrap=engine_submit,--wrap=engine_withdraw,--wrap=engine_query \
-	-Wl,--wrap=engine_locate,--wrap=engine_unqueue,--wrap=engine_cancel,--wrap=engine_stats
+	-Wl,--wrap=engine_explain,--wrap=engine_unqueue,--wrap=engine_cancel,--wrap=engine_stats \
+	-Wl,--wrap=engine_lane,--wrap=engine_list_lanes,--wrap=engine_pause,--wrap=engine_resume \
+	-Wl,--wrap=engine_drain,--wrap=engine_is_draining
 tests_unit_test_control_jobs_LDFLAGS = $(CONTROL_MOCK)
+tests_unit_test_control_levers_LDFLAGS = $(CONTROL_MOCK)
 tests_unit_test_control_orders_LDFLAGS = $(CONTROL_MOCK)
 tests_unit_test_control_upload_LDFLAGS = $(CONTROL_MOCK)
 tests_unit_test_control_waits_LDFLAGS = $(CONTROL_MOCK)
+
+# What is explained are a queue and workers as the test says they are.
+EXPLAIN_MOCK = $(AM_LDFLAGS) \
+	-Wl,--wrap=queue_lane,--wrap=queue_stats,--wrap=queue_find \
+	-Wl,--wrap=workers_find,--wrap=workers_stats,--wrap=workers_get_policy
+tests_unit_test_explain_LDFLAGS = $(EXPLAIN_MOCK)
 
 # Fails each allocation in turn.
 FAILING_MALLOC = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray \
 	-Wl,--wrap=strdup,--wrap=strndup,--wrap=asprintf,--wrap=__asprintf_chk
+tests_unit_test_job_hop_LDFLAGS = $(FAILING_MALLOC)
 tests_unit_test_no_memory_LDFLAGS = $(FAILING_MALLOC)
+tests_unit_test_queue_lanes_LDFLAGS = $(FAILING_MALLOC)
 tests_unit_test_sqlite_memory_LDFLAGS = $(FAILING_MALLOC)

@@ -186,7 +186,7 @@ static inline int stage_submit_many(struct stage *s, size_t n, bool waits)
 static inline size_t stage_take(struct stage *s, struct job **jobs, size_t room)
 {
 	uint64_t due = 0;
-	size_t n = backlog_take(s->b, clock_now_ns(), room, jobs, &due);
+	size_t n = backlog_take(s->b, clock_now_ns(), room, NULL, jobs, &due);
 
 	CU_ASSERT_EQUAL(due, NEVER);
 	return n;
@@ -269,7 +269,7 @@ static inline int stage_ask(struct stage *s, struct asked *a, enum query_kind ki
 	return a->error;
 }
 
-static inline void asked_free(struct asked *a) { buf_done(&a->query.line); }
+static inline void asked_free(struct asked *a) { query_done(&a->query); }
 
 static inline struct backlog_stats stage_stats(struct stage *s)
 {

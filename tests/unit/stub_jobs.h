@@ -16,6 +16,16 @@ static inline struct job *stub_job(uint64_t number, size_t bytes)
 	job->number = number;
 	job->bytes = bytes;
 	job->url = "http://stub/";
+	job->origin = (struct url_origin) { .text = "http://stub:80", .host = "stub", .port = 80 };
+	return job;
+}
+
+/* One of 'origin', which is borrowed. */
+static inline struct job *stub_job_at(const char *origin, size_t bytes)
+{
+	struct job *job = stub_job(0, bytes);
+
+	job->origin.text = origin;
 	return job;
 }
 

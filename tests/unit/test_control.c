@@ -81,6 +81,8 @@ static void test_readiness_and_state_follow_the_phase(void)
 	} phases[] = {
 		{ CONTROL_STARTING, "starting", 503 },
 		{ CONTROL_READY, "running", 200 },
+		{ CONTROL_DRAINING, "draining", 503 },
+		{ CONTROL_DRAINED, "drained", 503 },
 		{ CONTROL_STOPPING, "stopping", 503 },
 	};
 	struct stage s;
@@ -205,11 +207,12 @@ static void list_members(struct buf *b, json_t *object)
 static void test_status_has_its_members_in_order(void)
 {
 	static const char expected[] =
-		"version state pid started_at uptime_seconds "
+		"version state pid started_at uptime_seconds paused paused_lanes "
 		"queue ( jobs bytes capacity_jobs capacity_bytes high_water_jobs high_water_bytes "
 		"pushed popped producers_blocked producers_blocked_seconds consumers_idle "
-		"consumers_idle_seconds ) "
+		"consumers_idle_seconds ) lanes ( active idle ) "
 		"ledger ( accepted waiting delayed queued running done dead cancelled ) "
+		"waiting_by_reason ( ) "
 		"backlog ( type held_jobs held_bytes max_jobs max_bytes submitters_blocked "
 		"submitters_blocked_seconds error ) "
 		"workers ( wanted alive ) "
@@ -232,6 +235,7 @@ static void test_status_has_its_members_in_order(void)
 	CU_ASSERT_STRING_EQUAL(string(json, "started_at"), "1970-01-01T00:00:01.500000Z");
 	CU_ASSERT_TRUE(json_real_value(json_object_get(json, "uptime_seconds")) > 1e6);
 	CU_ASSERT_EQUAL(json_integer_value(json_object_get(json, "pid")), getpid());
+	CU_ASSERT_TRUE(json_is_false(json_object_get(json, "paused")));
 	CU_ASSERT_TRUE(json_is_null(json_object_get(json, "blocked")));
 	json_decref(json);
 	buf_done(&members);
@@ -309,10 +313,11 @@ static void test_a_source_full_of_delayed_jobs_is_called_blocked(void)
 		json_t *json = get_status();
 		CU_ASSERT_TRUE(integer(json, "ledger", "waiting") >= 0);
 		/* The ledger may learn of the second retry a moment later. */
-		blocked = strcmp(string(json, "blocked"), "backlog full of delayed jobs") == 0 &&
+		blocked = strcmp(string(json, "blocked"), "backlog full of jobs that may not run now") == 0 &&
 		          integer(json, "ledger", "delayed") == 2;
 		if (blocked) {
 			CU_ASSERT_EQUAL(integer(json, "ledger", "waiting"), 0);
+			CU_ASSERT_EQUAL(integer(json, "waiting_by_reason", "retry"), 2);
 			CU_ASSERT_EQUAL(integer(json, "backlog", "submitters_blocked"), 1);
 		}
 		json_decref(json);

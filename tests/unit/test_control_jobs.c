@@ -136,6 +136,7 @@ static void expect_state(struct query answer, const char *body)
 	q->attempts = answer.attempts;
 	q->outcome = answer.outcome;
 	q->line = answer.line;
+	q->lane = answer.lane;
 	q->done(q, 0);
 	expect_body(&w, 200, body);
 	wire_close(&w);
@@ -143,24 +144,41 @@ static void expect_state(struct query answer, const char *body)
 
 #define HEAD(state) "{\"id\": \"a b/\\\"\", \"state\": \"" state "\", \"attempts\": "
 #define ACCEPTED    ", \"accepted_at\": \"1970-01-01T00:00:01.500000Z\""
+#define LANE        ", \"lane\": \"http://a:80\""
+#define WHY         ", \"why_code\": \"code\", \"why\": \"it is so\""
+
+static struct buf text_of(const char *text, size_t len)
+{
+	struct buf b = { 0 };
+	buf_add(&b, text, len);
+	return b;
+}
+
+static struct buf line_of(const char *text) { return text_of(text, strlen(text)); }
+static struct buf a_lane(void) { return text_of("http://a:80", sizeof("http://a:80")); }
 
 static void test_a_job_that_waits_says_so(void)
 {
 	begin();
-	expect_state((struct query) { .state = JOB_WAITING }, HEAD("waiting") "0" ACCEPTED "}\n");
-	expect_state((struct query) { .state = JOB_DELAYED, .attempts = 2, .due_wall_us = 2000000 },
-	             HEAD("delayed") "2" ACCEPTED ", \"due_at\": \"1970-01-01T00:00:02.000000Z\"}\n");
+	expect_state((struct query) { .state = JOB_WAITING, .lane = a_lane() },
+	             HEAD("waiting") "0" ACCEPTED LANE WHY "}\n");
+	expect_state((struct query) { .state = JOB_DELAYED, .attempts = 2, .due_wall_us = 2000000,
+	                              .lane = a_lane() },
+	             HEAD("delayed") "2" ACCEPTED LANE WHY
+	             ", \"due_at\": \"1970-01-01T00:00:02.000000Z\"}\n");
 	end();
 }
 
 static void test_a_job_that_is_out_is_looked_for(void)
 {
 	begin();
-	expect_state((struct query) { .state = JOB_OUT }, HEAD("running") "0" ACCEPTED "}\n");
+	expect_state((struct query) { .state = JOB_OUT, .lane = a_lane() },
+	             HEAD("running") "0" ACCEPTED LANE WHY "}\n");
 	mutex_lock(&mock.lock);
 	mock.at = (struct engine_whereabouts) { .place = ENGINE_QUEUED };
 	mutex_unlock(&mock.lock);
-	expect_state((struct query) { .state = JOB_OUT }, HEAD("queued") "0" ACCEPTED "}\n");
+	expect_state((struct query) { .state = JOB_OUT, .lane = a_lane() },
+	             HEAD("queued") "0" ACCEPTED LANE WHY "}\n");
 
 	uint64_t now_ns = clock_now_ns();
 	mutex_lock(&mock.lock);
@@ -186,26 +204,19 @@ static void test_a_job_that_is_out_is_looked_for(void)
 	end();
 }
 
-static struct buf line_of(const char *text)
-{
-	struct buf b = { 0 };
-	buf_add_str(&b, text);
-	return b;
-}
-
 static void test_a_settled_job_has_its_record(void)
 {
 	begin();
 	expect_state((struct query) { .state = JOB_SETTLED, .attempts = 1, .outcome = OUTCOME_DONE,
 	                              .line = line_of("{\"seq\":3,\"id\":\"x\"}\n") },
-	             HEAD("done") "1" ACCEPTED ", \"result\": {\"seq\":3,\"id\":\"x\"}}\n");
+	             HEAD("done") "1" ACCEPTED WHY ", \"result\": {\"seq\":3,\"id\":\"x\"}}\n");
 	expect_state((struct query) { .state = JOB_SETTLED, .outcome = OUTCOME_DEAD,
 	                              .line = line_of("{\"seq\":4,\"reason\":\"http 404\"}\n") },
-	             HEAD("dead") "0" ACCEPTED ", \"reason\": \"http 404\", "
+	             HEAD("dead") "0" ACCEPTED WHY ", \"reason\": \"http 404\", "
 	             "\"result\": {\"seq\":4,\"reason\":\"http 404\"}}\n");
 	expect_state((struct query) { .state = JOB_SETTLED, .outcome = OUTCOME_CANCELLED,
 	                              .line = line_of("{\"seq\":5}\n") },
-	             HEAD("cancelled") "0" ACCEPTED ", \"result\": {\"seq\":5}}\n");
+	             HEAD("cancelled") "0" ACCEPTED WHY ", \"result\": {\"seq\":5}}\n");
 	end();
 }
 

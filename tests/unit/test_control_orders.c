@@ -92,7 +92,7 @@ static void test_settings_are_handed_over_and_the_answer_comes_back(void)
 	end();
 }
 
-static void test_a_reload_takes_no_body(void)
+static void test_a_reload_takes_no_settings(void)
 {
 	begin();
 	struct wire w = wire_open();
@@ -102,8 +102,8 @@ static void test_a_reload_takes_no_body(void)
 	CU_ASSERT_EQUAL(order->n_settings, 0);
 	answer(order, 400, "penstock.conf:1: no\n");
 	expect_heard(&w, 400, "\"detail\": \"penstock.conf:1: no\"}");
-	wire_post(&w, RELOAD, ONE, "{}");
-	expect_heard(&w, 413, "takes no body");
+	wire_post(&w, RELOAD, ONE, "{\"workers\": 7}");
+	expect_heard(&w, 400, "a reload takes no settings");
 	wire_close(&w);
 	CU_ASSERT_EQUAL(status_of(RELOAD), 405);
 	end();
@@ -125,7 +125,7 @@ static void test_bodies_that_set_nothing_are_refused(void)
 		{ "{\"ok\": 1, \"workers\": null}", "workers: a key has no" },
 		{ "{\"workers\": [7]}", "workers: a key has no" },
 	};
-	static char large[16 * 1024 + 64];
+	static char large[4 * 1024 + 64];
 
 	begin();
 	struct wire w = wire_open();
@@ -135,7 +135,7 @@ static void test_bodies_that_set_nothing_are_refused(void)
 	}
 	memset(large, ' ', sizeof(large) - 1);
 	wire_post(&w, SET, ONE, large);
-	expect_heard(&w, 413, "at most 16 KiB");
+	expect_heard(&w, 413, "at most 4 KiB");
 	wire_close(&w);
 	end();
 }
@@ -178,7 +178,7 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "settings are handed over, and the answer comes back",
 		  test_settings_are_handed_over_and_the_answer_comes_back },
-		{ "a reload takes no body", test_a_reload_takes_no_body },
+		{ "a reload takes no settings", test_a_reload_takes_no_settings },
 		{ "bodies that set nothing are refused", test_bodies_that_set_nothing_are_refused },
 		{ "the end waits for the owner's answer", test_the_end_waits_for_the_owner_s_answer },
 		{ "without an owner nothing is set", test_without_an_owner_nothing_is_set },

@@ -4,9 +4,8 @@
 #include "fetch/fetch.h"
 
 #include "base/random.h"
-#include "fetch_stage.h"
 #include "origin_process.h"
-#include "wire_server.h"
+#include "wire_stage.h"
 
 static struct origin_process origin;
 
@@ -15,66 +14,16 @@ static int get(struct stage *s, const char *target)
 	return stage_get(s, "http://127.0.0.1:%u%s", (unsigned) origin.port, target);
 }
 
-/* --- the stage: two servers that keep what they are sent ---------------------------- */
-
-struct wire_stage {
-	struct stage fetch;
-	struct wire_server a, b;
-	struct buf wire;
-	char url[64]; /* of server a */
-};
-
-static void begin(struct wire_stage *s)
-{
-	stage_init(&s->fetch);
-	stage_create(&s->fetch);
-	wire_start(&s->a);
-	wire_start(&s->b);
-	s->wire = (struct buf) { 0 };
-	(void) snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u/x", (unsigned) s->a.port);
-}
-
-static void end(struct wire_stage *s)
-{
-	stage_done(&s->fetch);
-	wire_stop(&s->a);
-	wire_stop(&s->b);
-	buf_done(&s->wire);
-}
-
-/* Whether exactly these requests have come to 'server', whose "127.0.0.1:PORT" is "@". */
-static bool came(struct wire_stage *s, struct wire_server *server, const char *expected)
-{
-	struct buf text = { 0 };
-
-	for (; *expected != '\0'; expected++) {
-		if (*expected == '@')
-			buf_printf(&text, "127.0.0.1:%u", (unsigned) server->port);
-		else
-			buf_add_char(&text, *expected);
-	}
-	buf_add_char(&text, '\0');
-	wire_take(server, &s->wire);
-	bool same = strcmp(s->wire.data, text.data) == 0;
-	if (!same)
-		(void) fprintf(stderr, "came:\n%s\nexpected:\n%s\n", s->wire.data, text.data);
-	buf_done(&text);
-	return same;
-}
-
-#define HEAD_OF(method, target)                                                                    \
-	method " " target " HTTP/1.1\r\nHost: @\r\nUser-Agent: test/1\r\nAccept: */*\r\n"
-
 /* --- requests ---------------------------------------------------------------------- */
 
 static void test_a_plain_get(void)
 {
 	struct wire_stage s;
 
-	begin(&s);
+	wire_begin(&s);
 	CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s?q#fragment", s.url), 0);
-	CU_ASSERT_TRUE(came(&s, &s.a, HEAD_OF("GET", "/x?q") "\r\n"));
-	end(&s);
+	CU_ASSERT_TRUE(wire_came(&s, &s.a, HEAD_OF("GET", "/x?q") "\r\n"));
+	wire_end(&s);
 }
 
 static void test_methods_headers_and_bodies(void)
@@ -110,15 +59,15 @@ static void test_methods_headers_and_bodies(void)
 	};
 	struct wire_stage s;
 
-	begin(&s);
+	wire_begin(&s);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fetch_request req = cases[i].req;
 		req.url = s.url;
 		CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
-		CU_ASSERT_TRUE(came(&s, &s.a, cases[i].wire));
+		CU_ASSERT_TRUE(wire_came(&s, &s.a, cases[i].wire));
 	}
 	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1);
-	end(&s);
+	wire_end(&s);
 }
 
 static void test_a_large_body_arrives_whole(void)
@@ -127,7 +76,7 @@ static void test_a_large_body_arrives_whole(void)
 	struct wire_stage s;
 	char *body = malloc(SIZE);
 
-	begin(&s);
+	wire_begin(&s);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(body);
 	memset(body, 'x', SIZE);
 	struct fetch_request req = {
@@ -138,7 +87,7 @@ static void test_a_large_body_arrives_whole(void)
 	CU_ASSERT_TRUE(s.wire.len > SIZE);
 	CU_ASSERT_EQUAL(memcmp(s.wire.data + s.wire.len - 1 - SIZE, body, SIZE), 0);
 	free(body);
-	end(&s);
+	wire_end(&s);
 }
 
 /* --- redirects --------------------------------------------------------------------- */
@@ -160,49 +109,40 @@ static void test_a_post_becomes_a_get_without_its_body(void)
 	struct wire_stage s;
 	struct fetch_request req = secret_post;
 
-	begin(&s);
+	wire_begin(&s);
 	req.url = s.url;
 	wire_answer_next(&s.a, "HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n");
 	CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
 	CU_ASSERT_EQUAL(s.fetch.response.redirects, 1);
-	CU_ASSERT_TRUE(came(
+	CU_ASSERT_TRUE(wire_came(
 	        &s, &s.a,
 	        SECRET_POST HEAD_OF("GET", "/y") "Authorization: secret\r\nX-Kept: yes\r\n\r\n"));
 	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1);
-	end(&s);
+	wire_end(&s);
 }
 
 static void test_credentials_do_not_travel(void)
 {
 	struct wire_stage s;
 	struct fetch_request req = secret_post;
-	char redirect[128];
 
-	begin(&s);
+	wire_begin(&s);
 	req.url = s.url;
-	(void) snprintf(
-	        redirect, sizeof(redirect),
-	        "HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:%u/y\r\nContent-Length: 0\r\n\r\n",
-	        (unsigned) s.b.port);
-	wire_answer_next(&s.a, redirect);
-	(void) snprintf(
-	        redirect, sizeof(redirect),
-	        "HTTP/1.1 308 Back\r\nLocation: http://127.0.0.1:%u/z\r\nContent-Length: 0\r\n\r\n",
-	        (unsigned) s.a.port);
-	wire_answer_next(&s.b, redirect);
+	wire_redirect(&s.a, 307, &s.b, "/y");
+	wire_redirect(&s.b, 308, &s.a, "/z");
 	CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
-	CU_ASSERT_TRUE(came(
+	CU_ASSERT_TRUE(wire_came(
 	        &s, &s.b,
 	        HEAD_OF("POST",
 	                "/y") "X-Kept: yes\r\nContent-Type: a/b\r\n"
 	                              "Content-Length: 5\r\n\r\nhello"));
-	CU_ASSERT_TRUE(came(
+	CU_ASSERT_TRUE(wire_came(
 	        &s, &s.a,
 	        SECRET_POST HEAD_OF(
 	                "POST",
 	                "/z") "X-Kept: yes\r\nContent-Type: a/b\r\n"
 	                              "Content-Length: 5\r\n\r\nhello"));
-	end(&s);
+	wire_end(&s);
 }
 
 static void test_cookies_and_credentials_of_a_url_are_not_kept(void)
@@ -210,7 +150,7 @@ static void test_cookies_and_credentials_of_a_url_are_not_kept(void)
 	struct wire_stage s;
 	char redirect[128];
 
-	begin(&s);
+	wire_begin(&s);
 	(void) snprintf(redirect, sizeof(redirect),
 	                "HTTP/1.1 302 Go\r\nLocation: http://user:pass@127.0.0.1:%u/y\r\n"
 	                "Set-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
@@ -219,8 +159,41 @@ static void test_cookies_and_credentials_of_a_url_are_not_kept(void)
 	CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
 	wire_take(&s.a, &s.wire);
 	CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
-	CU_ASSERT_TRUE(came(&s, &s.a, HEAD_OF("GET", "/x") "\r\n"));
-	end(&s);
+	CU_ASSERT_TRUE(wire_came(&s, &s.a, HEAD_OF("GET", "/x") "\r\n"));
+	wire_end(&s);
+}
+
+/* --- Retry-After ------------------------------------------------------------------- */
+
+static void test_a_retry_after_is_never_negative(void)
+{
+	static const struct {
+		const char *text;
+		int64_t least_s, most_s;
+	} cases[] = {
+		{ "17", 17, 17 },
+		{ "-17", 0, 0 },
+		{ "Thu, 01 Jan 1998 00:00:00 GMT", 0, 0 },
+		{ "Fri, 01 Jan 2100 00:00:00 GMT", 1, INT64_MAX },
+		{ "soon", 0, 0 },
+	};
+	struct wire_stage s;
+	char answer[WIRE_ANSWER_SIZE];
+
+	wire_begin(&s);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void) snprintf(answer, sizeof(answer),
+		                "HTTP/1.1 503 No\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
+		                cases[i].text);
+		wire_answer_next(&s.a, answer);
+		CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
+		if (s.fetch.response.retry_after_s < cases[i].least_s)
+			(void) fprintf(stderr, "%s: %lld\n", cases[i].text,
+			               (long long) s.fetch.response.retry_after_s);
+		CU_ASSERT_TRUE(s.fetch.response.retry_after_s >= cases[i].least_s);
+		CU_ASSERT_TRUE(s.fetch.response.retry_after_s <= cases[i].most_s);
+	}
+	wire_end(&s);
 }
 
 /* --- connections ------------------------------------------------------------------- */
@@ -338,7 +311,7 @@ static void test_nothing_leaks_into_the_next_job(void)
 	struct random random = { .state = seed };
 	bool same = true;
 
-	begin(&s);
+	wire_begin(&s);
 	stage_init(&fresh);
 	for (int i = 0; i < JOBS && same; i++) {
 		struct fetch_request req = { .url = s.url };
@@ -361,7 +334,7 @@ static void test_nothing_leaks_into_the_next_job(void)
 		CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1 + JOBS); /* really reused */
 	buf_done(&expected);
 	stage_done(&fresh);
-	end(&s);
+	wire_end(&s);
 }
 
 int main(void)
@@ -376,6 +349,7 @@ int main(void)
 		  test_credentials_do_not_travel },
 		{ "cookies and a URL's credentials are not kept",
 		  test_cookies_and_credentials_of_a_url_are_not_kept },
+		{ "a Retry-After is never negative", test_a_retry_after_is_never_negative },
 		{ "one connection serves them all", test_one_connection_serves_them_all },
 		{ "a connection that the origin has closed is not missed",
 		  test_a_closed_connection_is_not_missed },

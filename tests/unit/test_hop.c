@@ -167,6 +167,27 @@ static void test_a_body_and_credentials_can_both_go(void)
 	expect_headers(&hop, false, false);
 }
 
+static void test_a_resumed_hop_is_as_redirects_had_made_it(void)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		const struct job_hop from = {
+			.url = "http://b.test/next",
+			.origin = there,
+			.becomes_get = i & 1,
+			.without_secrets = i & 2,
+		};
+		struct hop hop = hop_of("PUT", "body");
+
+		hop_resume(&hop, &from);
+		CU_ASSERT_STRING_EQUAL(hop.url, "http://b.test/next");
+		CU_ASSERT_PTR_EQUAL(hop.origin.text, there.text);
+		CU_ASSERT_STRING_EQUAL(hop.method, from.becomes_get ? "GET" : "PUT");
+		CU_ASSERT_EQUAL(hop.body == NULL, from.becomes_get);
+		CU_ASSERT_EQUAL(hop.body_bytes, from.becomes_get ? 0u : 4u);
+		expect_headers(&hop, !from.becomes_get, !from.without_secrets);
+	}
+}
+
 static void test_a_plain_get_leaves_the_handle_alone(void)
 {
 	struct hop hop = { .url = "http://a.test/", .origin = here, .method = "GET" };
@@ -213,6 +234,8 @@ int main(void)
 		{ "credentials do not come back with the first origin",
 		  test_credentials_do_not_come_back },
 		{ "a body and credentials can both go", test_a_body_and_credentials_can_both_go },
+		{ "a resumed hop is as redirects had made it",
+		  test_a_resumed_hop_is_as_redirects_had_made_it },
 		{ "a plain GET leaves the handle alone", test_a_plain_get_leaves_the_handle_alone },
 		{ "anything else marks the handle for a reset",
 		  test_anything_else_marks_the_handle_for_a_reset },

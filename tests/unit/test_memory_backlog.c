@@ -53,7 +53,7 @@ static void expect_take(struct backlog *b, uint64_t now_ns, struct job *const *e
 	struct job *jobs[MANY];
 	uint64_t due = 1;
 
-	CU_ASSERT_EQUAL_FATAL(backlog_take(b, now_ns, MANY, jobs, &due), n);
+	CU_ASSERT_EQUAL_FATAL(take_jobs(b, now_ns, MANY, jobs, &due), n);
 	CU_ASSERT_EQUAL(due, next_due_ns);
 	for (size_t i = 0; i < n; i++)
 		CU_ASSERT_PTR_EQUAL(jobs[i], expected[i]);
@@ -134,10 +134,10 @@ static void test_jobs_are_taken_oldest_first_and_as_many_as_asked(void)
 	uint64_t due = 0;
 
 	submit_new(b, jobs, 7, 1);
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 0, taken, &due), 0);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 0, taken, &due), 0);
 	CU_ASSERT_EQUAL(due, NEVER);
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 3, taken, &due), 3);
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 7, taken + 3, &due), 4);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 3, taken, &due), 3);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 7, taken + 3, &due), 4);
 	for (size_t i = 0; i < 7; i++)
 		CU_ASSERT_PTR_EQUAL(taken[i], jobs[i]);
 	expect_take(b, NEVER - 1, NULL, 0, NEVER);
@@ -155,7 +155,7 @@ static void test_jobs_for_another_attempt_go_to_the_end(void)
 	submit_new(b, jobs, 3, 1);
 	uint64_t due = 0;
 	struct job *first = NULL;
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 1, &first, &due), 1);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 1, &first, &due), 1);
 	CU_ASSERT_PTR_EQUAL(first, jobs[0]);
 	settle(b, first, VERDICT_RETRY, 0);
 	expect_stats(b, 3, 0, 3);
@@ -173,7 +173,7 @@ static void test_returned_jobs_go_to_the_front_last_one_first(void)
 
 	submit_new(b, jobs, 4, 1);
 	uint64_t ready = jobs[0]->ready_ns;
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 2, taken, &due), 2);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 2, taken, &due), 2);
 	const struct verdict verdicts[] = { { .job = taken[1], .kind = VERDICT_RETURN },
 		                            { .job = taken[0], .kind = VERDICT_RETURN } };
 	settle_jobs(b, verdicts, 2);
@@ -221,7 +221,7 @@ static void test_due_jobs_that_found_no_room_wait_on(void)
 	expect_take(b, 0, jobs, 3, NEVER);
 	for (size_t i = 0; i < 3; i++)
 		settle(b, jobs[i], VERDICT_RETRY, 10 * (i + 1));
-	CU_ASSERT_EQUAL(backlog_take(b, 25, 1, taken, &due), 1);
+	CU_ASSERT_EQUAL(take_jobs(b, 25, 1, taken, &due), 1);
 	CU_ASSERT_PTR_EQUAL(taken[0], jobs[0]);
 	CU_ASSERT_EQUAL(due, 30);
 	expect_stats(b, 1, 1, 3);
@@ -291,7 +291,7 @@ static void test_jobs_that_are_left_are_freed(void)
 	uint64_t due = 0;
 
 	submit_new(b, jobs, 6, 1); /* a leak checker looks on */
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 3, taken, &due), 3);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 3, taken, &due), 3);
 	settle(b, taken[0], VERDICT_RETRY, 100);
 	settle(b, taken[1], VERDICT_RETRY, 50);
 	settle(b, taken[2], VERDICT_RETURN, 0);
@@ -523,7 +523,8 @@ static struct job *job_with(enum job_priority priority, int64_t not_before_wall_
 
 	*extra = (struct job_extra) { .priority = priority,
 		                      .not_before_wall_us = not_before_wall_us };
-	*job = (struct job) { .bytes = 1, .url = "http://stub/", .extra = extra };
+	*job = (struct job) { .bytes = 1, .url = "http://stub/", .extra = extra,
+		              .origin = { .text = "http://stub:80", .host = "stub", .port = 80 } };
 	return job;
 }
 
@@ -558,7 +559,7 @@ static void test_a_job_waits_for_its_time(void)
 	uint64_t due_ns = 0, now_ns = clock_now_ns();
 
 	CU_ASSERT_EQUAL(submit_jobs(b, (struct job *[]) { future, past }, 2), 0);
-	CU_ASSERT_EQUAL(backlog_take(b, clock_now_ns(), 2, taken, &due_ns), 1);
+	CU_ASSERT_EQUAL(take_jobs(b, clock_now_ns(), 2, taken, &due_ns), 1);
 	CU_ASSERT_PTR_EQUAL(taken[0], past);
 	CU_ASSERT_TRUE(due_ns > now_ns + 3500 * NS_PER_S && due_ns < now_ns + 3700 * NS_PER_S);
 	expect_stats(b, 0, 1, 2);

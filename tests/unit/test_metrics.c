@@ -193,6 +193,16 @@ static void test_the_figures_are_the_engines(void)
 	CU_ASSERT_EQUAL(value(&p, "penstock_jobs_settled_total{outcome=\"dead\"}"), 2);
 	CU_ASSERT_EQUAL(value(&p, "penstock_jobs_settled_total{outcome=\"done\"}"), 0);
 	CU_ASSERT_EQUAL(value(&p, "penstock_jobs{state=\"running\"}"), 0);
+	for (enum wait_reason why = 0; why < WAIT_REASONS; why++) {
+		char series[64];
+		(void) snprintf(series, sizeof(series), "penstock_jobs_waiting{reason=\"%s\"}",
+		                wait_reason_name(why));
+		CU_ASSERT_EQUAL(value(&p, series), 0);
+	}
+	CU_ASSERT_TRUE(value(&p, "penstock_lanes{state=\"active\"}") >= 0);
+	CU_ASSERT_TRUE(value(&p, "penstock_lanes{state=\"idle\"}") >= 0);
+	CU_ASSERT_EQUAL(value(&p, "penstock_lanes{state=\"paused\"}"), 0);
+	CU_ASSERT_EQUAL(value(&p, "penstock_paused"), 0);
 	CU_ASSERT_EQUAL(value(&p, "penstock_workers{state=\"idle\"}") +
 	                        value(&p, "penstock_workers{state=\"busy\"}"),
 	                2);

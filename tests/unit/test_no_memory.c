@@ -35,7 +35,8 @@ static unsigned fail_each(int (*attempt)(void *arg), void *arg, bool other_error
 static int make_queue(void *arg)
 {
 	struct queue *q = NULL;
-	int r = queue_create(10, 10, &q);
+	int r = queue_create(
+		&(struct queue_options) { .capacity_jobs = 10, .capacity_bytes = 10 }, &q);
 
 	(void) arg;
 	queue_free(q);
@@ -44,26 +45,134 @@ static int make_queue(void *arg)
 
 static void test_queues(void) { CU_ASSERT_TRUE(fail_each(make_queue, NULL, false) > 0); }
 
+enum { MANY_LANES = 40 }; /* more than a first allocation has room for */
+
+/* 100 jobs, likewise; freed with free_jobs(). */
+static void jobs_of_many_lanes(struct job **ret_jobs)
+{
+	static char names[MANY_LANES][32];
+
+	for (size_t i = 0; i < 100; i++) {
+		char *name = names[i % MANY_LANES];
+		(void) snprintf(name, sizeof(names[0]), "http://%zu:80", i % MANY_LANES);
+		ret_jobs[i] = stub_job_at(name, 1);
+	}
+}
+
+static size_t count_lanes(struct backlog *b)
+{
+	struct query q = { .kind = QUERY_LANES };
+
+	CU_ASSERT_EQUAL(backlog_query_and_wait(b, &q), 0);
+	return q.all_lanes;
+}
+
 static int make_backlog(void *arg)
 {
-	struct job *jobs[100]; /* more than a first allocation has room for */
+	struct job *jobs[100];
 	struct backlog *b = NULL;
 	long planned = faults.broken;
 
 	(void) arg;
 	faults_end();
-	stub_jobs(jobs, ARRAY_LEN(jobs), 1);
+	jobs_of_many_lanes(jobs);
 	faults.broken = planned;
 	int r = create_memory_backlog(1000, 1000, &b);
 	if (r == 0)
 		r = submit_jobs(b, jobs, ARRAY_LEN(jobs));
+	faults_end();
+	if (b)
+		CU_ASSERT_EQUAL(count_lanes(b), r == 0 ? MANY_LANES : 0);
 	if (r < 0)
 		free_jobs(jobs, ARRAY_LEN(jobs)); /* they are still ours */
 	backlog_free(b);
 	return r;
 }
 
-static void test_backlogs(void) { CU_ASSERT_TRUE(fail_each(make_backlog, NULL, false) > 1); }
+static void test_backlogs(void)
+{
+	CU_ASSERT_TRUE(fail_each(make_backlog, NULL, false) > MANY_LANES);
+}
+
+/* All are out at first: a lane that no job waits in is still there for those that come back. */
+static void test_settling_takes_no_memory(void)
+{
+	struct job *jobs[100], *taken[100];
+	struct backlog *b = NULL;
+	uint64_t due_ns = 0;
+
+	jobs_of_many_lanes(jobs);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(1000, 100000, &b), 0);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs, ARRAY_LEN(jobs)), 0);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, ARRAY_LEN(jobs), taken, &due_ns), ARRAY_LEN(jobs));
+	for (int kind = VERDICT_RETRY; kind <= VERDICT_RETURN; kind++) {
+		for (uint64_t due = 0; due < 2; due++) {
+			faults_arm(1, 1000, 1);
+			for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
+				settle_jobs(b, &(struct verdict) { .job = taken[i], .due_ns = due,
+					                           .kind = (enum verdict_kind) kind }, 1);
+			CU_ASSERT_EQUAL(take_jobs(b, 1, ARRAY_LEN(jobs), taken, &due_ns),
+			                ARRAY_LEN(jobs));
+			faults_end();
+			CU_ASSERT_EQUAL(faults.failed, 0);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
+		settle_jobs(b, &(struct verdict) { .job = jobs[i], .kind = VERDICT_FINAL }, 1);
+	CU_ASSERT_EQUAL(count_lanes(b), 0);
+	backlog_free(b);
+}
+
+static void test_a_hop_without_memory_is_forgotten(void)
+{
+	const struct job_hop hop = { .url = "http://x/",
+		                     .origin = { .text = "http://x:80", .host = "x" } };
+	struct job *job = stub_job(0, 1);
+	struct backlog *b = NULL;
+	struct backlog_stats stats;
+	uint64_t due_ns = 0;
+
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(10, 1000, &b), 0);
+	CU_ASSERT_EQUAL(submit_jobs(b, &job, 1), 0);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 1, &job, &due_ns), 1);
+	CU_ASSERT_EQUAL_FATAL(job_set_hop(job, &hop), 0);
+
+	faults_arm(1, 1, 1);
+	settle_jobs(b, &(struct verdict) { .job = job, .kind = VERDICT_HOP }, 1);
+	faults_end();
+	CU_ASSERT_EQUAL(faults.failed, 1);
+	CU_ASSERT_PTR_NULL(job->hop);
+	backlog_stats(b, &stats);
+	CU_ASSERT_EQUAL(stats.delayed, 1);
+	CU_ASSERT_EQUAL(stats.held_bytes, 1);
+	CU_ASSERT_EQUAL(take_jobs(b, job->due_ns, 1, &job, &due_ns), 1);
+	settle_jobs(b, &(struct verdict) { .job = job, .kind = VERDICT_FINAL }, 1);
+	CU_ASSERT_EQUAL(count_lanes(b), 0);
+	backlog_free(b);
+}
+
+static int list_lanes(void *arg)
+{
+	struct backlog_lane lanes[2];
+	struct query q = { .kind = QUERY_LANES, .lanes = lanes, .max_lanes = ARRAY_LEN(lanes) };
+	int r = backlog_query_and_wait(arg, &q);
+
+	CU_ASSERT_EQUAL(q.n_lanes, r == 0 ? ARRAY_LEN(lanes) : 0);
+	buf_done(&q.line);
+	return r;
+}
+
+static void test_lanes_that_are_listed(void)
+{
+	struct job *jobs[100];
+	struct backlog *b = NULL;
+
+	jobs_of_many_lanes(jobs);
+	CU_ASSERT_EQUAL_FATAL(create_memory_backlog(1000, 1000, &b), 0);
+	CU_ASSERT_EQUAL(submit_jobs(b, jobs, ARRAY_LEN(jobs)), 0);
+	CU_ASSERT_TRUE(fail_each(list_lanes, b, false) > 1);
+	backlog_free(b);
+}
 
 static int told; /* what the submission was told; 1: nothing yet */
 
@@ -88,7 +197,7 @@ static void test_a_wait_ends_without_memory(void)
 	told = 1;
 	backlog_submit(b, &waiting);
 	CU_ASSERT_EQUAL(told, 1);
-	CU_ASSERT_EQUAL(backlog_take(b, 0, 1, &first, &due_ns), 1);
+	CU_ASSERT_EQUAL(take_jobs(b, 0, 1, &first, &due_ns), 1);
 
 	faults_arm(1, 1, 1);
 	settle_jobs(b, &(struct verdict) { .job = first, .kind = VERDICT_FINAL }, 1);
@@ -248,6 +357,9 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "a queue is made whole or not at all", test_queues },
 		{ "a backlog accepts all or nothing", test_backlogs },
+		{ "settling takes no memory", test_settling_takes_no_memory },
+		{ "a hop without memory is forgotten", test_a_hop_without_memory_is_forgotten },
+		{ "lanes are listed whole or not at all", test_lanes_that_are_listed },
 		{ "a wait for room ends without memory", test_a_wait_ends_without_memory },
 		{ "a parser of URLs is made whole or not at all", test_url_parsers },
 		{ "a job is made whole or not at all", test_jobs },

@@ -5,20 +5,13 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "queue_calls.h"
 #include "stub_jobs.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum { NOW = 0 }; /* a deadline that means: do not wait */
-
-static struct queue *new_queue(size_t capacity_jobs, size_t capacity_bytes)
-{
-	struct queue *q = NULL;
-
-	CU_ASSERT_EQUAL_FATAL(queue_create(capacity_jobs, capacity_bytes, &q), 0);
-	return q;
-}
 
 static struct queue_stats stats_of(struct queue *q)
 {
@@ -42,7 +35,7 @@ static void expect_pop(struct queue *q, const struct job *expected)
 {
 	struct job *job = NULL;
 
-	CU_ASSERT_EQUAL(queue_pop(q, NOW, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, NOW, &job), 0);
 	CU_ASSERT_PTR_EQUAL(job, expected);
 }
 
@@ -50,7 +43,7 @@ static void expect_no_pop(struct queue *q, int error)
 {
 	struct job untouched, *job = &untouched;
 
-	CU_ASSERT_EQUAL(queue_pop(q, NOW, &job), error);
+	CU_ASSERT_EQUAL(pop_job(q, NOW, &job), error);
 	CU_ASSERT_PTR_EQUAL(job, &untouched);
 }
 
@@ -58,8 +51,8 @@ static void test_a_queue_without_a_bound_is_refused(void)
 {
 	struct queue *q = NULL;
 
-	CU_ASSERT_EQUAL(queue_create(0, 1, &q), -EINVAL);
-	CU_ASSERT_EQUAL(queue_create(1, 0, &q), -EINVAL);
+	CU_ASSERT_EQUAL(queue_create(&(struct queue_options){ .capacity_bytes = 1 }, &q), -EINVAL);
+	CU_ASSERT_EQUAL(queue_create(&(struct queue_options){ .capacity_jobs = 1 }, &q), -EINVAL);
 	CU_ASSERT_PTR_NULL(q);
 	CU_ASSERT_PTR_NULL(queue_free(NULL));
 
@@ -116,7 +109,7 @@ static void test_both_bounds_hold(void)
 
 	/* Exactly full. */
 	jobs[7]->bytes = 60;
-	expect_push(q, (struct job *[]) { jobs[4], jobs[7], jobs[0] }, 3, 2, -ETIMEDOUT);
+	expect_push(q, (struct job *[]){ jobs[4], jobs[7], jobs[0] }, 3, 2, -ETIMEDOUT);
 	CU_ASSERT_EQUAL(stats_of(q).depth_bytes, 100);
 	expect_pop(q, jobs[4]);
 	expect_pop(q, jobs[7]);
@@ -155,8 +148,8 @@ static void test_past_deadlines_wait_no_longer(void)
 
 	stub_jobs(jobs, 2, 1);
 	uint64_t deadline = clock_now_ns() + NS_PER_MS;
-	CU_ASSERT_EQUAL(queue_pop(q, 1, &job), -ETIMEDOUT);
-	CU_ASSERT_EQUAL(queue_pop(q, deadline, &job), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(pop_job(q, 1, &job), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(pop_job(q, deadline, &job), -ETIMEDOUT);
 	CU_ASSERT_TRUE(clock_now_ns() >= deadline);
 
 	CU_ASSERT_EQUAL(queue_push(q, jobs, 1, 1, &pushed), 0); /* there is room: never late */
@@ -166,7 +159,7 @@ static void test_past_deadlines_wait_no_longer(void)
 	CU_ASSERT_TRUE(clock_now_ns() >= deadline);
 	CU_ASSERT_EQUAL(pushed, 0);
 
-	CU_ASSERT_EQUAL(queue_pop(q, 1, &job), 0); /* nor here */
+	CU_ASSERT_EQUAL(pop_job(q, 1, &job), 0); /* nor here */
 	CU_ASSERT_PTR_EQUAL(job, jobs[0]);
 	free_jobs(jobs, 2);
 	queue_free(q);
@@ -185,9 +178,9 @@ static void test_a_closed_queue_drains_and_then_ends(void)
 	CU_ASSERT_EQUAL(queue_push(q, jobs + 2, 1, NEVER, &pushed), -EPIPE);
 	CU_ASSERT_EQUAL(pushed, 0);
 	expect_pop(q, jobs[0]);
-	CU_ASSERT_EQUAL(queue_pop(q, NEVER, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, NEVER, &job), 0);
 	CU_ASSERT_PTR_EQUAL(job, jobs[1]);
-	CU_ASSERT_EQUAL(queue_pop(q, NEVER, &job), -EPIPE);
+	CU_ASSERT_EQUAL(pop_job(q, NEVER, &job), -EPIPE);
 	expect_no_pop(q, -EPIPE);
 	CU_ASSERT_EQUAL(queue_set_capacity(q, 20, 20), 0); /* opens nothing */
 	CU_ASSERT_EQUAL(queue_push(q, jobs + 2, 1, NEVER, &pushed), -EPIPE);
@@ -396,7 +389,7 @@ static void test_waits_that_end_at_a_deadline_count(void)
 
 	stub_jobs(jobs, 2, 1);
 	uint64_t start = clock_now_ns();
-	CU_ASSERT_EQUAL(queue_pop(q, clock_now_ns() + 2 * NS_PER_MS, &job), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(pop_job(q, clock_now_ns() + 2 * NS_PER_MS, &job), -ETIMEDOUT);
 	struct queue_stats s = stats_of(q);
 	/* The deadline was set before the wait began; allow it some time in between. */
 	CU_ASSERT_TRUE(s.consumers_idle_ns > 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * queue.h under load: many producers, many consumers, and somebody who interferes.
- * Every job must come out exactly once, those of one producer in their order, and
+ * Every job must come out exactly once, those of one producer and lane in their order, and
  * nobody may sleep for ever: a lost wakeup hangs the program, which the alarm in
  * main() then ends.
  */
@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "queue_calls.h"
 #include "seed.h"
 #include "unit.h"
 
@@ -19,7 +20,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 16, MAX_BATCH = 64 };
+enum { MAX_THREADS = 16, MAX_BATCH = 64, MAX_LANES = 8 };
+
+static char origins[MAX_LANES][32];
 
 /* A capacity in bytes that is none. */
 #define UNBOUNDED (SIZE_MAX / 8)
@@ -33,7 +36,9 @@ struct plan {
 	size_t batch;                            /* 1 to so many at once */
 	size_t job_bytes;                        /* 1 to so many each */
 	size_t short_producers, short_consumers; /* so many of them wait shortly */
-	bool interfere;                          /* with capacities, dismissals and evictions */
+	size_t lanes;                            /* 0: one */
+	struct lane_limits limits;               /* of all lanes */
+	bool interfere;                          /* with capacities, dismissals and evictions… */
 };
 
 struct stress {
@@ -89,15 +94,38 @@ static void take_out(struct stress *s, const struct job *job)
 	atomic_fetch_add(&s->out, 1);
 }
 
+static void take_all_out(struct stress *s, struct job_list *list)
+{
+	for (struct job *job; (job = job_list_take(list));)
+		take_out(s, job);
+}
+
+/* Sometimes goes on to another lane, as after a redirect; sometimes the lane has to cool. */
+static void leave(struct role *role, struct lane *lane)
+{
+	struct stress *s = role->stress;
+	bool breaks = s->plan->lanes > 0 && below(&role->random, 8) == 0;
+	struct job_list evicted = { 0 };
+
+	queue_leave(s->queue, lane, breaks ? LANE_FAILED : LANE_ANSWERED,
+	            breaks ? random_up_to(&role->random, 20000) : 0, &evicted);
+	take_all_out(s, &evicted);
+	if (!breaks || queue_enter(s->queue, origins[below(&role->random, s->plan->lanes)], &lane))
+		return;
+	queue_leave(s->queue, lane, LANE_UNUSED, 0, &evicted);
+	take_all_out(s, &evicted);
+}
+
 static void *consume(void *arg)
 {
 	struct role *role = arg;
 	struct stress *s = role->stress;
-	size_t next[MAX_THREADS] = { 0 };
+	size_t next[MAX_THREADS][MAX_LANES] = { 0 };
 
 	for (;;) {
 		struct job *job = NULL;
-		int r = queue_pop(s->queue, some_deadline(role), &job);
+		struct lane *lane = NULL;
+		int r = queue_pop(s->queue, some_deadline(role), &job, &lane);
 		if (r == -EPIPE)
 			return NULL;
 		if (r == -ECANCELED || (r == -ETIMEDOUT && role->is_short))
@@ -108,10 +136,44 @@ static void *consume(void *arg)
 		}
 
 		size_t at = (size_t) (job - s->jobs), producer = at / s->plan->jobs;
-		if (at < next[producer])
+		size_t *next_at = &next[producer][job->origin.port];
+		if (at < *next_at)
 			atomic_store(&s->disordered, true);
-		next[producer] = at + 1;
+		*next_at = at + 1;
 		take_out(s, job);
+		leave(role, lane);
+	}
+}
+
+static void interfere_with_lanes(struct role *role)
+{
+	struct stress *s = role->stress;
+	const char *origin = origins[below(&role->random, s->plan->lanes)];
+	const struct lane_rule rules[] = { { origin, { .concurrency = 1, .burst = 1 } },
+		                           { "*", s->plan->limits } };
+	struct job_list list = { 0 };
+	struct lane_obstacle obstacle;
+	struct buf opened = { 0 };
+
+	switch (below(&role->random, 5)) {
+	case 0:
+		if (queue_pause(s->queue, below(&role->random, 4) ? origin : NULL, &list) < 0)
+			atomic_store(&s->failed, true);
+		take_all_out(s, &list);
+		break;
+	case 1:
+		if (queue_set_rules(s->queue, rules, 2) < 0)
+			atomic_store(&s->failed, true);
+		break;
+	case 2:
+		(void) (queue_lane_room(s->queue, origin, &obstacle) +
+		        queue_take_opened(s->queue, &opened));
+		buf_done(&opened);
+		break;
+	default:
+		(void) queue_resume(s->queue, origin);
+		(void) queue_resume(s->queue, NULL);
+		break;
 	}
 }
 
@@ -134,18 +196,22 @@ static void *interfere(void *arg)
 			break;
 		case 1:
 			queue_evict(s->queue, &list);
-			for (struct job *job; (job = job_list_take(&list));)
-				take_out(s, job);
+			take_all_out(s, &list);
 			break;
 		default:
 			if (queue_set_capacity(s->queue, jobs, bytes) < 0)
 				atomic_store(&s->failed, true);
 			break;
 		}
+		if (plan->lanes > 0)
+			interfere_with_lanes(role);
 		(void) sched_yield();
 	}
 	if (queue_set_capacity(s->queue, plan->capacity_jobs, plan->capacity_bytes) < 0)
 		atomic_store(&s->failed, true);
+	for (size_t i = 0; i < MAX_LANES; i++)
+		(void) queue_resume(s->queue, origins[i]);
+	(void) queue_resume(s->queue, NULL);
 	return NULL;
 }
 
@@ -153,14 +219,19 @@ static void prepare(struct stress *s, const struct plan *plan, struct random *r)
 {
 	size_t n = plan->producers * plan->jobs;
 
-	*s = (struct stress) { .plan = plan };
-	CU_ASSERT_EQUAL_FATAL(queue_create(plan->capacity_jobs, plan->capacity_bytes, &s->queue),
-	                      0);
+	*s = (struct stress){ .plan = plan };
+	s->queue = new_queue(plan->capacity_jobs, plan->capacity_bytes);
 	s->jobs = calloc(n, sizeof(*s->jobs));
 	s->seen = calloc(n, sizeof(*s->seen));
 	CU_ASSERT_TRUE_FATAL(s->jobs && s->seen);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		size_t lane = plan->lanes > 0 ? below(r, plan->lanes) : 0;
 		s->jobs[i].bytes = 1 + below(r, plan->job_bytes);
+		s->jobs[i].origin = (struct url_origin){ .text = origins[lane],
+			                                 .port = (uint16_t) lane };
+	}
+	const struct lane_rule rule = { "*", plan->limits };
+	CU_ASSERT_EQUAL_FATAL(queue_set_rules(s->queue, &rule, 1), 0);
 }
 
 static void start(struct role *role, pthread_t *ret_thread, void *(*run)(void *),
@@ -221,8 +292,10 @@ static void stress(const struct plan *plan, struct random *r)
 	CU_ASSERT_EQUAL(stats.depth_bytes, 0);
 	CU_ASSERT_EQUAL(stats.pushed, n);
 	CU_ASSERT_EQUAL(stats.producers_blocked + stats.consumers_idle, 0);
+	CU_ASSERT_EQUAL(stats.lanes + stats.paused_lanes, 0);
 	if (!plan->interfere) {
-		CU_ASSERT_EQUAL(stats.popped, n);
+		if (plan->lanes == 0)
+			CU_ASSERT_EQUAL(stats.popped, n);
 		CU_ASSERT_TRUE(stats.high_water_jobs <= plan->capacity_jobs);
 		CU_ASSERT_TRUE(stats.high_water_bytes <= plan->capacity_bytes);
 	}
@@ -235,7 +308,7 @@ static void test_one_consumer_sees_each_producer_in_order(void)
 {
 	struct random r = seeded();
 
-	stress(&(struct plan) { .producers = 1,
+	stress(&(struct plan){ .producers = 1,
 	                       .consumers = 1,
 	                       .jobs = 20000,
 	                       .capacity_jobs = 4,
@@ -243,7 +316,7 @@ static void test_one_consumer_sees_each_producer_in_order(void)
 	                       .batch = 8,
 	                       .job_bytes = 1 },
 	       &r);
-	stress(&(struct plan) { .producers = 8,
+	stress(&(struct plan){ .producers = 8,
 	                       .consumers = 1,
 	                       .jobs = 3000,
 	                       .capacity_jobs = 16,
@@ -251,7 +324,7 @@ static void test_one_consumer_sees_each_producer_in_order(void)
 	                       .batch = 8,
 	                       .job_bytes = 1 },
 	       &r);
-	stress(&(struct plan) { .producers = 8,
+	stress(&(struct plan){ .producers = 8,
 	                       .consumers = 1,
 	                       .jobs = 3000,
 	                       .capacity_jobs = 1024,
@@ -266,7 +339,7 @@ static void test_tiny_queues_pass_everything_on(void)
 	struct random r = seeded();
 
 	for (size_t capacity = 1; capacity <= 5; capacity++) {
-		stress(&(struct plan) { .producers = 4,
+		stress(&(struct plan){ .producers = 4,
 		                       .consumers = 4,
 		                       .jobs = 1000,
 		                       .capacity_jobs = capacity,
@@ -274,7 +347,7 @@ static void test_tiny_queues_pass_everything_on(void)
 		                       .batch = 1,
 		                       .job_bytes = 1 },
 		       &r);
-		stress(&(struct plan) { .producers = 4,
+		stress(&(struct plan){ .producers = 4,
 		                       .consumers = 8,
 		                       .jobs = 1000,
 		                       .capacity_jobs = capacity,
@@ -282,7 +355,7 @@ static void test_tiny_queues_pass_everything_on(void)
 		                       .batch = 16,
 		                       .job_bytes = 1 },
 		       &r);
-		stress(&(struct plan) { .producers = 8,
+		stress(&(struct plan){ .producers = 8,
 		                       .consumers = 1,
 		                       .jobs = 500,
 		                       .capacity_jobs = capacity,
@@ -297,7 +370,7 @@ static void test_many_consumers_empty_a_large_queue(void)
 {
 	struct random r = seeded();
 
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 16,
 	                       .jobs = 5000,
 	                       .capacity_jobs = 1024,
@@ -305,7 +378,7 @@ static void test_many_consumers_empty_a_large_queue(void)
 	                       .batch = 64,
 	                       .job_bytes = 1 },
 	       &r);
-	stress(&(struct plan) { .producers = 1,
+	stress(&(struct plan){ .producers = 1,
 	                       .consumers = 16,
 	                       .jobs = 20000,
 	                       .capacity_jobs = 64,
@@ -319,7 +392,7 @@ static void test_producers_that_wait_for_bytes_all_go_on(void)
 {
 	struct random r = seeded();
 
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 4,
 	                       .jobs = 1000,
 	                       .capacity_jobs = 1000,
@@ -327,7 +400,7 @@ static void test_producers_that_wait_for_bytes_all_go_on(void)
 	                       .batch = 16,
 	                       .job_bytes = 64 },
 	       &r);
-	stress(&(struct plan) { .producers = 8,
+	stress(&(struct plan){ .producers = 8,
 	                       .consumers = 2,
 	                       .jobs = 1000,
 	                       .capacity_jobs = 1000,
@@ -335,7 +408,7 @@ static void test_producers_that_wait_for_bytes_all_go_on(void)
 	                       .batch = 64,
 	                       .job_bytes = 64 },
 	       &r);
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 4,
 	                       .jobs = 1000,
 	                       .capacity_jobs = 8,
@@ -349,7 +422,7 @@ static void test_threads_that_give_up_take_no_wakeup_with_them(void)
 {
 	struct random r = seeded();
 
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 4,
 	                       .jobs = 1500,
 	                       .capacity_jobs = 2,
@@ -359,7 +432,7 @@ static void test_threads_that_give_up_take_no_wakeup_with_them(void)
 	                       .short_producers = 2,
 	                       .short_consumers = 2 },
 	       &r);
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 8,
 	                       .jobs = 1500,
 	                       .capacity_jobs = 16,
@@ -369,7 +442,7 @@ static void test_threads_that_give_up_take_no_wakeup_with_them(void)
 	                       .short_producers = 3,
 	                       .short_consumers = 7 },
 	       &r);
-	stress(&(struct plan) { .producers = 8,
+	stress(&(struct plan){ .producers = 8,
 	                       .consumers = 2,
 	                       .jobs = 800,
 	                       .capacity_jobs = 100,
@@ -385,7 +458,7 @@ static void test_interference_loses_nothing(void)
 {
 	struct random r = seeded();
 
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 1,
 	                       .jobs = 2000,
 	                       .capacity_jobs = 4,
@@ -394,7 +467,7 @@ static void test_interference_loses_nothing(void)
 	                       .job_bytes = 10,
 	                       .interfere = true },
 	       &r);
-	stress(&(struct plan) { .producers = 4,
+	stress(&(struct plan){ .producers = 4,
 	                       .consumers = 8,
 	                       .jobs = 2000,
 	                       .capacity_jobs = 4,
@@ -405,7 +478,7 @@ static void test_interference_loses_nothing(void)
 	                       .short_consumers = 2,
 	                       .interfere = true },
 	       &r);
-	stress(&(struct plan) { .producers = 8,
+	stress(&(struct plan){ .producers = 8,
 	                       .consumers = 8,
 	                       .jobs = 2000,
 	                       .capacity_jobs = 64,
@@ -414,6 +487,43 @@ static void test_interference_loses_nothing(void)
 	                       .job_bytes = 20,
 	                       .interfere = true },
 	       &r);
+}
+
+/* Very short ones: all that matters is that somebody always is there when a time comes. */
+static struct lane_limits some_limits(struct random *r)
+{
+	return (struct lane_limits){
+		.concurrency = below(r, 2) * (1 + below(r, 4)),
+		.interval_ns = below(r, 2) * below(r, 20000),
+		.burst = 1 + below(r, 4),
+		.gap_ns = below(r, 2) * below(r, 20000),
+		.breaker = below(r, 2) * (1 + below(r, 3)),
+		.breaker_pause_ns = 1 + below(r, 20000),
+		.breaker_max_ns = 1 + below(r, 50000),
+	};
+}
+
+static void test_limits_lose_nothing(void)
+{
+	struct random r = seeded();
+
+	for (size_t i = 0; i < 24; i++) {
+		size_t consumers = 1 + below(&r, MAX_THREADS);
+		const struct plan plan = {
+			.producers = 1 + below(&r, 4),
+			.consumers = consumers,
+			.jobs = 400,
+			.capacity_jobs = 1 + below(&r, 100),
+			.capacity_bytes = UNBOUNDED,
+			.batch = 1 + below(&r, 16),
+			.job_bytes = 1,
+			.short_consumers = below(&r, consumers + 1),
+			.lanes = 1 + below(&r, MAX_LANES),
+			.limits = some_limits(&r),
+			.interfere = i % 2 > 0,
+		};
+		stress(&plan, &r);
+	}
 }
 
 static void test_random_plans_lose_nothing(void)
@@ -451,10 +561,13 @@ int main(void)
 		{ "threads that give up take no wakeup with them",
 		  test_threads_that_give_up_take_no_wakeup_with_them },
 		{ "interference loses nothing", test_interference_loses_nothing },
+		{ "limits lose nothing", test_limits_lose_nothing },
 		{ "random plans lose nothing", test_random_plans_lose_nothing },
 		CU_TEST_INFO_NULL,
 	};
 
+	for (size_t i = 0; i < MAX_LANES; i++)
+		(void) snprintf(origins[i], sizeof(origins[i]), "http://lane%zu.test:80", i);
 	(void) alarm(600); /* a hang is a failure */
 	return unit_run("queue_stress", tests);
 }

@@ -9,20 +9,12 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "base/thread.h"
-#include "seed.h"
+#include "queue_calls.h"
 #include "stub_jobs.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <unistd.h>
-
-static struct queue *new_queue(size_t capacity_jobs, size_t capacity_bytes)
-{
-	struct queue *q = NULL;
-
-	CU_ASSERT_EQUAL_FATAL(queue_create(capacity_jobs, capacity_bytes, &q), 0);
-	return q;
-}
 
 static pthread_t start(void *(*run)(void *), void *arg)
 {
@@ -57,7 +49,7 @@ static void *run_call(void *arg)
 	else if (c->n > 0)
 		c->result = queue_wait_room(c->queue, c->n, c->deadline_ns, &c->room);
 	else
-		c->result = queue_pop(c->queue, c->deadline_ns, &c->popped);
+		c->result = pop_job(c->queue, c->deadline_ns, &c->popped);
 	return NULL;
 }
 
@@ -92,7 +84,7 @@ static void expect_pops(struct queue *q, struct job *const *jobs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct job *job = NULL;
-		CU_ASSERT_EQUAL(queue_pop(q, NEVER, &job), 0);
+		CU_ASSERT_EQUAL(pop_job(q, NEVER, &job), 0);
 		CU_ASSERT_PTR_EQUAL(job, jobs[i]);
 	}
 }
@@ -148,13 +140,13 @@ static void test_a_producer_of_one_goes_on_beside_one_of_many(void)
 	start_blocked(&single);
 
 	/* One place is worth waking for, since one of the two needs no more. */
-	CU_ASSERT_EQUAL(queue_pop(q, NEVER, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, NEVER, &job), 0);
 	do {
 		(void) sched_yield();
 		queue_stats(q, &s);
 	} while (s.pushed == 100);
 	for (int i = 0; i < 150; i++)
-		CU_ASSERT_EQUAL(queue_pop(q, NEVER, &job), 0);
+		CU_ASSERT_EQUAL(pop_job(q, NEVER, &job), 0);
 	expect_end(&many, 0);
 	expect_end(&single, 0);
 	free_jobs(jobs, 150);
@@ -195,7 +187,7 @@ static void test_a_larger_capacity_wakes_blocked_producers(void)
 	expect_end(&pushes[0], 0);
 	expect_end(&pushes[1], 0);
 	for (int i = 0; i < 7; i++)
-		CU_ASSERT_EQUAL(queue_pop(q, 0, &job), 0);
+		CU_ASSERT_EQUAL(pop_job(q, 0, &job), 0);
 	free_jobs(jobs, 7);
 	queue_free(q);
 }
@@ -215,8 +207,8 @@ static void test_growing_asks_every_blocked_producer(void)
 	expect_end(&second, 0); /* though there is no room for the first */
 	expect_pops(q, large, 1);
 	expect_end(&first, 0);
-	CU_ASSERT_EQUAL(queue_pop(q, 0, &job), 0);
-	CU_ASSERT_EQUAL(queue_pop(q, 0, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, 0, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, 0, &job), 0);
 	free_jobs(large, 2);
 	job_free(small);
 	queue_free(q);
@@ -273,8 +265,8 @@ static void test_a_woken_producer_passes_on_what_it_leaves(void)
 	queue_evict(q, &list); /* two places at once, and nobody pops */
 	expect_end(&pushes[0], 0);
 	expect_end(&pushes[1], 0);
-	CU_ASSERT_EQUAL(queue_pop(q, 0, &job), 0);
-	CU_ASSERT_EQUAL(queue_pop(q, 0, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, 0, &job), 0);
+	CU_ASSERT_EQUAL(pop_job(q, 0, &job), 0);
 	job_list_done(&list);
 	free_jobs(jobs + 2, 2);
 	queue_free(q);
@@ -329,10 +321,10 @@ static void test_a_close_ends_every_wait(void)
 	stub_jobs(jobs, 4, 1);
 	fill(full, jobs, 1);
 	for (size_t i = 0; i < 3; i++) {
-		pushes[i] = (struct call) {
+		pushes[i] = (struct call){
 			.queue = full, .jobs = jobs + 1 + i, .n = 1, .deadline_ns = NEVER
 		};
-		pops[i] = (struct call) { .queue = empty, .deadline_ns = NEVER };
+		pops[i] = (struct call){ .queue = empty, .deadline_ns = NEVER };
 		start_blocked(&pushes[i]);
 		start_blocked(&pops[i]);
 	}
@@ -360,7 +352,7 @@ static void test_dismissals_wake_as_many_consumers(void)
 	unsigned dismissed = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(pops); i++) {
-		pops[i] = (struct call) { .queue = q, .deadline_ns = NEVER };
+		pops[i] = (struct call){ .queue = q, .deadline_ns = NEVER };
 		start_blocked(&pops[i]);
 	}
 	queue_dismiss(q, 3);
@@ -422,6 +414,141 @@ static void test_who_waits_now_is_counted(void)
 	queue_free(q);
 }
 
+/* --- lanes --------------------------------------------------------------------------------- */
+
+static void limit(struct queue *q, const char *match, const struct lane_limits *limits)
+{
+	CU_ASSERT_EQUAL_FATAL(queue_set_rules(q, &(struct lane_rule){ match, *limits }, 1), 0);
+}
+
+static void test_a_time_that_comes_wakes_a_consumer(void)
+{
+	struct queue *q = new_queue(10, SIZE_MAX);
+	struct call pops[4];
+	struct job *jobs[4];
+	const uint64_t start_ns = clock_now_ns(), gap_ns = NS_PER_MS;
+
+	limit(q, "*", &(struct lane_limits){ .gap_ns = gap_ns, .burst = 1 });
+	stub_jobs(jobs, 4, 1);
+	for (size_t i = 0; i < 4; i++) {
+		pops[i] = (struct call){ .queue = q, .deadline_ns = NEVER };
+		start_blocked(&pops[i]);
+	}
+	fill(q, jobs, 4); /* and nothing happens any more but the clock */
+	for (size_t i = 0; i < 4; i++)
+		expect_end(&pops[i], 0);
+	CU_ASSERT_TRUE(clock_now_ns() >= start_ns + 3 * gap_ns);
+	free_jobs(jobs, 4);
+	queue_free(q);
+}
+
+static void test_a_push_wakes_the_timer_if_nobody_else_is_idle(void)
+{
+	struct queue *q = new_queue(10, SIZE_MAX);
+	struct job *late = stub_job_at("http://late:80", 1), *ready = stub_job(1, 1);
+	struct call pop = { .queue = q, .deadline_ns = NEVER };
+	struct job_list evicted = { 0 };
+	struct lane *lane = NULL;
+
+	CU_ASSERT_EQUAL(queue_enter(q, "http://late:80", &lane), 0);
+	queue_leave(q, lane, LANE_ANSWERED, 3600 * NS_PER_S, &evicted);
+	fill(q, &late, 1);
+	start_blocked(&pop);
+	fill(q, &ready, 1);
+	expect_end(&pop, 0);
+	CU_ASSERT_PTR_EQUAL(pop.popped, ready);
+	queue_evict(q, &evicted);
+	job_list_done(&evicted);
+	job_free(ready);
+	queue_free(q);
+}
+
+static void test_an_earlier_time_wakes_the_timer(void)
+{
+	struct queue *q = new_queue(10, SIZE_MAX);
+	struct job *late = stub_job_at("http://late:80", 1),
+	           *soon = stub_job_at("http://soon:80", 1);
+	struct call pops[2] = { { .queue = q, .deadline_ns = NEVER },
+		                { .queue = q, .deadline_ns = NEVER } };
+	struct job_list evicted = { 0 };
+	struct lane *lane = NULL;
+	struct queue_stats s;
+
+	CU_ASSERT_EQUAL(queue_enter(q, "http://late:80", &lane), 0);
+	queue_leave(q, lane, LANE_ANSWERED, 3600 * NS_PER_S, &evicted);
+	CU_ASSERT_EQUAL(queue_enter(q, "http://soon:80", &lane), 0);
+	queue_leave(q, lane, LANE_ANSWERED, 20 * NS_PER_MS, &evicted);
+	fill(q, &late, 1);
+	start_blocked(&pops[0]); /* the timer, for an hour */
+	start_blocked(&pops[1]);
+	fill(q, &soon, 1);
+	do {
+		(void) sched_yield();
+		queue_stats(q, &s);
+	} while (s.popped == 0);
+	CU_ASSERT_TRUE(queue_resume(q, "http://late:80"));
+	expect_end(&pops[0], 0);
+	expect_end(&pops[1], 0);
+	job_free(late);
+	job_free(soon);
+	queue_free(q);
+}
+
+static void test_whoever_leaves_a_lane_wakes_who_waits_for_it(void)
+{
+	struct queue *q = new_queue(10, SIZE_MAX);
+	struct call pop = { .queue = q, .deadline_ns = NEVER };
+	struct lane *lane = NULL;
+	struct job *jobs[2], *job = NULL;
+
+	limit(q, "*", &(struct lane_limits){ .concurrency = 1, .burst = 1 });
+	stub_jobs(jobs, 2, 1);
+	fill(q, jobs, 2);
+	CU_ASSERT_EQUAL(queue_pop(q, 0, &job, &lane), 0);
+	start_blocked(&pop);
+	leave_lane(q, lane);
+	expect_end(&pop, 0);
+	free_jobs(jobs, 2);
+	queue_free(q);
+}
+
+static void test_what_is_resumed_or_freed_of_limits_wakes_consumers(void)
+{
+	struct queue *q = new_queue(10, SIZE_MAX);
+	struct call pops[3], wait = { .queue = q, .n = 1, .deadline_ns = NEVER };
+	struct job_list evicted = { 0 };
+	struct job *jobs[3];
+	struct lane *lane = NULL;
+
+	stub_jobs(jobs, 3, 1);
+	for (size_t i = 0; i < 3; i++)
+		pops[i] = (struct call){ .queue = q, .deadline_ns = NEVER };
+
+	CU_ASSERT_EQUAL(queue_pause(q, NULL, &evicted), 0);
+	fill(q, jobs, 1);
+	start_blocked(&pops[0]);
+	start_blocked(&wait);
+	CU_ASSERT_TRUE(queue_resume(q, NULL));
+	expect_end(&pops[0], 0);
+	expect_end(&wait, 0);
+
+	CU_ASSERT_EQUAL(queue_pause(q, jobs[1]->origin.text, &evicted), 0);
+	fill(q, jobs + 1, 1);
+	start_blocked(&pops[1]);
+	CU_ASSERT_TRUE(queue_resume(q, jobs[1]->origin.text));
+	expect_end(&pops[1], 0);
+
+	limit(q, "*", &(struct lane_limits){ .concurrency = 1, .burst = 1 });
+	CU_ASSERT_EQUAL(queue_enter(q, jobs[2]->origin.text, &lane), 0);
+	fill(q, jobs + 2, 1);
+	start_blocked(&pops[2]);
+	limit(q, "*", &(struct lane_limits){ .concurrency = 2, .burst = 1 });
+	expect_end(&pops[2], 0);
+	leave_lane(q, lane);
+	free_jobs(jobs, 3);
+	queue_free(q);
+}
+
 /* One job at a time through all of a chain of hand-overs: each wakeup is needed. */
 struct ring {
 	struct queue *there;
@@ -434,7 +561,7 @@ static void *echo(void *arg)
 	struct job *job = NULL;
 	size_t pushed = 0;
 
-	while (queue_pop(ring->there, NEVER, &job) == 0)
+	while (pop_job(ring->there, NEVER, &job) == 0)
 		if (queue_push(ring->back, &job, 1, NEVER, &pushed) < 0)
 			break;
 	return NULL;
@@ -451,7 +578,7 @@ static void test_no_hand_over_depends_on_a_later_one(void)
 		threads[i] = start(echo, &ring);
 	for (int i = 0; i < 5000; i++) {
 		CU_ASSERT_EQUAL(queue_push(ring.there, &job, 1, NEVER, &pushed), 0);
-		CU_ASSERT_EQUAL(queue_pop(ring.back, NEVER, &got), 0);
+		CU_ASSERT_EQUAL(pop_job(ring.back, NEVER, &got), 0);
 		CU_ASSERT_PTR_EQUAL_FATAL(got, job);
 	}
 	queue_close(ring.there);
@@ -487,6 +614,14 @@ int main(void)
 		{ "a close ends every wait", test_a_close_ends_every_wait },
 		{ "dismissals wake as many consumers", test_dismissals_wake_as_many_consumers },
 		{ "who waits now is counted", test_who_waits_now_is_counted },
+		{ "a time that comes wakes a consumer", test_a_time_that_comes_wakes_a_consumer },
+		{ "a push wakes the timer if nobody else is idle",
+		  test_a_push_wakes_the_timer_if_nobody_else_is_idle },
+		{ "an earlier time wakes the timer", test_an_earlier_time_wakes_the_timer },
+		{ "whoever leaves a lane wakes who waits for it",
+		  test_whoever_leaves_a_lane_wakes_who_waits_for_it },
+		{ "what is resumed, or freed of limits, wakes consumers",
+		  test_what_is_resumed_or_freed_of_limits_wakes_consumers },
 		{ "no hand-over depends on a later one", test_no_hand_over_depends_on_a_later_one },
 		CU_TEST_INFO_NULL,
 	};

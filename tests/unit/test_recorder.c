@@ -91,7 +91,7 @@ static void test_a_retry_keeps_its_due_time(void)
 		                         .due_ns = NEVER - 2 };
 	recorder_put(s.recorder, &verdict, OUTCOME_DONE, &none);
 	stage_flush(&s);
-	CU_ASSERT_EQUAL(backlog_take(s.backlog, NEVER - 3, 1, &job, &due_ns), 0);
+	CU_ASSERT_EQUAL(backlog_take(s.backlog, NEVER - 3, 1, NULL, &job, &due_ns), 0);
 	CU_ASSERT_EQUAL(due_ns, NEVER - 2);
 	stage_done(&s);
 }

@@ -125,11 +125,14 @@ static void test_every_status_has_its_meaning(void)
 			CU_ASSERT_STRING_EQUAL(j.reason, "");
 		} else if (is_passing(status)) {
 			CU_ASSERT_EQUAL(j.kind, VERDICT_RETRY);
+			CU_ASSERT_EQUAL(j.why, WAIT_RETRY);
 			CU_ASSERT_STRING_EQUAL(j.reason, "");
 		} else {
 			(void) snprintf(reason, sizeof(reason), "http %ld", status);
 			expect_dead(&j, reason);
 		}
+		CU_ASSERT_FALSE(j.transport_failed);
+		CU_ASSERT_EQUAL(j.cool_ns, 0);
 	}
 }
 
@@ -152,15 +155,22 @@ static void test_every_error_has_its_meaning(void)
 	static const struct {
 		int error;
 		enum verdict_kind kind;
-		bool counts;
+		bool counts, transport_failed;
 	} cases[] = {
-		{ -ETIMEDOUT, VERDICT_RETRY, true },  { -ECONNREFUSED, VERDICT_RETRY, true },
-		{ -ECONNRESET, VERDICT_RETRY, true }, { -EPROTO, VERDICT_RETRY, true },
-		{ -EIO, VERDICT_RETRY, true },        { -ENOMEM, VERDICT_RETRY, true },
-		{ -ENOENT, VERDICT_FINAL, true },     { -EPROTONOSUPPORT, VERDICT_FINAL, true },
-		{ -EINVAL, VERDICT_FINAL, true },     { -ELOOP, VERDICT_FINAL, true },
-		{ -EFBIG, VERDICT_FINAL, true },      { -EKEYREJECTED, VERDICT_FINAL, true },
-		{ -EBUSY, VERDICT_RETURN, false },    { -ECANCELED, VERDICT_RETURN, false },
+		{ -ETIMEDOUT, VERDICT_RETRY, true, true },
+		{ -ECONNREFUSED, VERDICT_RETRY, true, true },
+		{ -ECONNRESET, VERDICT_RETRY, true, true },
+		{ -EPROTO, VERDICT_RETRY, true, true },
+		{ -EIO, VERDICT_RETRY, true, true },
+		{ -ENOMEM, VERDICT_RETRY, true, false },
+		{ -ENOENT, VERDICT_FINAL, true, false },
+		{ -EPROTONOSUPPORT, VERDICT_FINAL, true, false },
+		{ -EINVAL, VERDICT_FINAL, true, false },
+		{ -ELOOP, VERDICT_FINAL, true, false },
+		{ -EFBIG, VERDICT_FINAL, true, false },
+		{ -EKEYREJECTED, VERDICT_FINAL, true, false },
+		{ -EBUSY, VERDICT_RETURN, false, false },
+		{ -ECANCELED, VERDICT_RETURN, false, false },
 	};
 	/* A status that came with a failure says nothing, not even a good one. */
 	const struct response response = { .status = 200, .reason = "what it was" };
@@ -171,6 +181,9 @@ static void test_every_error_has_its_meaning(void)
 		struct judgement j = judge(&p, URL, 2, cases[i].error, &response, &attempts);
 		CU_ASSERT_EQUAL(j.kind, cases[i].kind);
 		CU_ASSERT_EQUAL(attempts, cases[i].counts ? 3u : 2u);
+		CU_ASSERT_EQUAL(j.transport_failed, cases[i].transport_failed);
+		if (j.kind == VERDICT_RETRY)
+			CU_ASSERT_EQUAL(j.why, WAIT_RETRY);
 		if (j.kind == VERDICT_FINAL)
 			expect_dead(&j, "what it was");
 		else
@@ -189,6 +202,7 @@ static void test_what_was_not_attempted_comes_back(void)
 	                           &attempts);
 	CU_ASSERT_EQUAL(j.kind, VERDICT_RETURN);
 	CU_ASSERT_TRUE(j.delay_ns > 0 && j.delay_ns <= NS_PER_S); /* not a busy loop */
+	CU_ASSERT_EQUAL(j.why, WAIT_NAMES);
 	j = judge(&p, URL, 0, -ECANCELED, &response, &attempts);
 	CU_ASSERT_EQUAL(j.kind, VERDICT_RETURN);
 	CU_ASSERT_EQUAL(j.delay_ns, 0);
@@ -342,6 +356,66 @@ static void test_too_long_a_retry_after_is_death(void)
 	CU_ASSERT_EQUAL(j.outcome, OUTCOME_DONE);
 }
 
+/* --- origins ----------------------------------------------------------------------- */
+
+static struct judgement judge_pause(const char *line, int error, long status, int64_t retry_after_s)
+{
+	struct retry_policy p = policy_of(2);
+	const struct response response = {
+		.status = status, .retry_after_s = retry_after_s, .reason = "x"
+	};
+	unsigned attempts = 0;
+
+	CU_ASSERT_EQUAL_FATAL(status_set_add(&p.success, "503"), 0);
+	return judge(&p, line, 0, error, &response, &attempts);
+}
+
+static void test_a_pause_that_an_origin_asks_for_is_known(void)
+{
+	static const struct {
+		int error;
+		long status;
+		int64_t retry_after_s;
+		uint64_t cool_s;
+	} cases[] = {
+		{ 0, 429, 0, 0 },
+		{ 0, 429, 7, 7 },
+		{ 0, 503, 7, 7 }, /* a success here */
+		{ 0, 503, 100, 100 },
+		{ 0, 503, 101, 100 },
+		{ 0, 503, INT64_MAX, 100 },
+		{ 0, 429, 101, 100 },           /* the job dies of it */
+		{ -ECONNRESET, 429, 7, 7 },     /* within the body */
+		{ -EFBIG, 503, 7, 7 },
+		{ 0, 200, 7, 0 },
+		{ 0, 301, 7, 0 },
+		{ 0, 500, 7, 0 },
+		{ 0, 504, 7, 0 },
+		{ -ECONNRESET, 0, 0, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct judgement j = judge_pause(URL, cases[i].error, cases[i].status,
+		                                 cases[i].retry_after_s);
+		CU_ASSERT_EQUAL(j.cool_ns, cases[i].cool_s * NS_PER_S);
+	}
+}
+
+static void test_a_pause_is_kept_to_whatever_becomes_of_the_job(void)
+{
+	struct judgement j = judge_pause(URL, 0, 503, 7);
+	CU_ASSERT_EQUAL(j.outcome, OUTCOME_DONE);
+	CU_ASSERT_EQUAL(j.cool_ns, 7 * NS_PER_S);
+
+	j = judge_pause("{\"url\":\"" URL "\",\"body\":\"x\"}", 0, 429, 7);
+	expect_dead(&j, "not retried: http 429");
+	CU_ASSERT_EQUAL(j.cool_ns, 7 * NS_PER_S);
+
+	j = judge_pause(URL, 0, 429, 101);
+	expect_dead(&j, "retry-after is longer than retry.max_retry_after: http 429");
+	CU_ASSERT_EQUAL(j.cool_ns, 100 * NS_PER_S);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -360,6 +434,10 @@ int main(void)
 		  test_the_jitter_follows_the_random_numbers },
 		{ "a Retry-After is kept to", test_retry_after_is_kept_to },
 		{ "too long a Retry-After is death", test_too_long_a_retry_after_is_death },
+		{ "a pause that an origin asks for is known",
+		  test_a_pause_that_an_origin_asks_for_is_known },
+		{ "a pause is kept to whatever becomes of the job",
+		  test_a_pause_is_kept_to_whatever_becomes_of_the_job },
 		CU_TEST_INFO_NULL,
 	};
 	return unit_run("retry", tests);

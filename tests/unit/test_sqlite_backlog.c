@@ -46,7 +46,7 @@ static void take_when_told(void *arg, size_t n)
 	uint64_t due = 0;
 
 	(void) n;
-	e->taken_n += backlog_take(e->stage.b, clock_now_ns(), 1, &e->taken[e->taken_n], &due);
+	e->taken_n += backlog_take(e->stage.b, clock_now_ns(), 1, NULL, &e->taken[e->taken_n], &due);
 }
 
 static void test_no_job_can_be_taken_before_it_is_told(void)

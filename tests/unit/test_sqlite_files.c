@@ -99,9 +99,11 @@ static void test_a_newer_database_is_refused(void)
 
 	stage_init(&s);
 	fill_and_close(&s);
-	stage_sql(&s, "PRAGMA user_version = 2");
+	stage_sql(&s, "PRAGMA user_version = 3");
 	stage_fail_to_open(&s, -EPROTO, "newer penstock");
 	stage_sql(&s, "PRAGMA user_version = 1");
+	stage_fail_to_open(&s, -EPROTO, "before its first release");
+	stage_sql(&s, "PRAGMA user_version = 2");
 	stage_open(&s);
 	stage_expect(&s, 500, 0, 500);
 	stage_done(&s);
@@ -189,7 +191,7 @@ static void test_a_damaged_row_does_not_stop_the_others(void)
 	stage_sql(&s, "UPDATE job SET spec = x'2121' WHERE number = 2");
 	stage_open(&s);
 	for (int i = 0; i < 3; i++)
-		n += backlog_take(s.b, clock_now_ns(), 4 - n, jobs + n, &due);
+		n += backlog_take(s.b, clock_now_ns(), 4 - n, NULL, jobs + n, &due);
 	CU_ASSERT_EQUAL_FATAL(n, 3);
 	CU_ASSERT_TRUE(s.trouble_calls > 0);
 	CU_ASSERT_EQUAL(jobs[0]->number, 1);

@@ -115,6 +115,14 @@ static void expect_source(const struct job *job)
 	CU_ASSERT_TRUE(job->source && strcmp(job->source, "s") == 0);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const struct job *const *left = a, *const *right = b;
+
+	return (*left)->number < (*right)->number ? -1 : 1;
+}
+
+/* Which lane comes first depends on what has failed: in the order of their numbers. */
 static void step_take(struct stage *s, struct job **jobs, size_t n)
 {
 	size_t taken = 0;
@@ -122,10 +130,11 @@ static void step_take(struct stage *s, struct job **jobs, size_t n)
 
 	do {
 		step_attempt();
-		taken += backlog_take(s->b, clock_now_ns(), n - taken, jobs + taken, &due);
+		taken += backlog_take(s->b, clock_now_ns(), n - taken, NULL, jobs + taken, &due);
 		CU_ASSERT_TRUE(due == NEVER || stage_stats(s).error == -ENOMEM);
 	} while (step_again(due == NEVER ? 0 : -ENOMEM));
 	CU_ASSERT_EQUAL_FATAL(taken, n);
+	qsort(jobs, n, sizeof(*jobs), by_number);
 	for (size_t i = 0; i < n; i++)
 		expect_source(jobs[i]);
 }
@@ -266,14 +275,14 @@ static void settle_all(struct stage *s)
 	step_ask(s, &a, QUERY_TAKE, "p-3", 0);
 	expect_source(a.query.job);
 	step_take(s, jobs, 3);
-	CU_ASSERT_EQUAL(jobs[0]->number, 4);
-	CU_ASSERT_EQUAL(jobs[1]->number, 1);
-	CU_ASSERT_EQUAL(jobs[2]->number, 2);
+	CU_ASSERT_EQUAL(jobs[0]->number, 1);
+	CU_ASSERT_EQUAL(jobs[1]->number, 2);
+	CU_ASSERT_EQUAL(jobs[2]->number, 4);
 	stage_expect(s, 0, 0, 4);
 	const struct verdict v[] = {
-		final(jobs[0], OUTCOME_DEAD, 1, "one\n"),
-		final(jobs[1], OUTCOME_DEAD, 2, "two\n"),
-		{ .job = jobs[2], .kind = VERDICT_RETRY, .due_ns = due_ns },
+		final(jobs[2], OUTCOME_DEAD, 1, "one\n"),
+		final(jobs[0], OUTCOME_DEAD, 2, "two\n"),
+		{ .job = jobs[1], .kind = VERDICT_RETRY, .due_ns = due_ns },
 		{ .job = a.query.job, .kind = VERDICT_RETURN, .due_ns = due_ns },
 	};
 	step_settle(s, v, 4);

@@ -116,7 +116,7 @@ static void *run_taker(void *arg)
 
 	while (!w->load->stop) {
 		size_t n = backlog_take(w->load->stage->b, clock_now_ns(), 1 + below(&w->random, ROOM),
-		                        jobs, &due);
+		                        NULL, jobs, &due);
 		check(w->load, due == NEVER);
 		for (size_t i = 0; i < n; i++)
 			put(w->load, jobs[i], false);

@@ -12,6 +12,8 @@
 
 static const char busy[] =
 	"{\"version\": \"1.2.3\", \"state\": \"running\", \"pid\": 77,"
+	" \"paused\": true, \"paused_lanes\": 2, \"lanes\": {\"active\": 12, \"idle\": 34},"
+	" \"waiting_by_reason\": {\"retry\": 30, \"rate\": 15, \"x\\u001b\": 5},"
 	" \"started_at\": \"2026-01-01T00:00:00.000000Z\", \"uptime_seconds\": 75.0,"
 	" \"queue\": {\"jobs\": 250, \"bytes\": 1024, \"capacity_jobs\": 1000,"
 	"  \"capacity_bytes\": 4194304, \"high_water_jobs\": 1000, \"producers_blocked\": 0,"
@@ -29,7 +31,7 @@ static const char busy[] =
 	"  {\"name\": \"old\", \"jobs\": 100, \"blocked_seconds\": 0.0, \"ended\": true}],"
 	" \"results\": {\"path\": \"r.jsonl\", \"recorded\": 190, \"recorded_bytes\": 2048,"
 	"  \"pending\": 1, \"blocked_seconds\": 0.0, \"error\": \"No space left on device\"},"
-	" \"blocked\": \"backlog full of delayed jobs\"}";
+	" \"blocked\": \"backlog full of jobs that may not run now\"}";
 
 static json_t *parse(const char *text)
 {
@@ -63,7 +65,11 @@ static void test_the_page_says_what_matters(void)
 	char *page = page_of(status, (struct status_rates) { 0 });
 
 	expect_line(page, "penstockd 1.2.3: running, up 1m 15s, process 77\n");
-	expect_line(page, "\nblocked:  backlog full of delayed jobs\n");
+	expect_line(page, "\npaused:   everything, until penstock resume\n"
+	                  "paused:   2 origins; see penstock lanes --sort state\n");
+	expect_line(page, "\nwaiting   30 retry, 15 rate, 5 x?\n"
+	                  "lanes     12 with jobs, 34 idle\n");
+	expect_line(page, "\nblocked:  backlog full of jobs that may not run now\n");
 	expect_line(page, "\nqueue     [#####...............]  250 of 1000 jobs, 1.0 KiB of 4.0 MiB; "
 	                  "at most so far 1000\n");
 	expect_line(page, "\nbacklog   [####################]  303 of 303 jobs, 2.0 KiB of 4.0 MiB; "
@@ -145,9 +151,9 @@ static void test_the_gist_is_one_line(void)
 	status_text_add_line(&b, status,
 	                     &(struct status_rates) { .seconds = 1, .settled = 2.5, .bytes = 1536 });
 	buf_add_char(&b, '\0');
-	CU_ASSERT_STRING_EQUAL(b.data, "running  up 1m 15s  queue 250/1000  waiting 20  delayed 30  "
+	CU_ASSERT_STRING_EQUAL(b.data, "running, paused  up 1m 15s  queue 250/1000  waiting 20  delayed 30  "
 	                               "running 3  done 150  dead 40  2.5/s  1.5 KiB/s  "
-	                               "blocked: backlog full of delayed jobs\n");
+	                               "blocked: backlog full of jobs that may not run now\n");
 	buf_done(&b);
 	json_decref(status);
 }

@@ -59,14 +59,18 @@ static void begin(struct crew *c)
 		.max_idle = 8,
 		.resolver = { .max_waiters = 1, .max_cached = 8 },
 	};
+	static const struct queue_options queue_options = {
+		.capacity_jobs = 1000, .capacity_bytes = 16 << 20,
+	};
 
 	stage_init(&c->stage, NULL);
 	atomic_store(&c->left, 0);
 	atomic_store(&c->dead, 0);
-	CU_ASSERT_EQUAL_FATAL(queue_create(1000, 16 << 20, &c->queue), 0);
+	CU_ASSERT_EQUAL_FATAL(queue_create(&queue_options, &c->queue), 0);
 	CU_ASSERT_EQUAL_FATAL(fetcher_create(&fetch_options, &c->fetcher), 0);
 	const struct workers_options options = {
 		.queue = c->queue,
+		.backlog = c->stage.backlog,
 		.fetcher = c->fetcher,
 		.recorder = c->stage.recorder,
 		.ledger = c->stage.ledger,
@@ -89,11 +93,11 @@ static void end(struct crew *c)
 	stage_flush(&c->stage);
 }
 
-static void push(struct crew *c, const char *target, unsigned n)
+static void push_to(struct crew *c, unsigned port, const char *target, unsigned n)
 {
 	char url[128];
 
-	(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", (unsigned) origin.port, target);
+	(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", port, target);
 	for (unsigned i = 0; i < n; i++) {
 		size_t pushed = 0;
 		submit_job(&c->stage, url);
@@ -101,6 +105,34 @@ static void push(struct crew *c, const char *target, unsigned n)
 		CU_ASSERT_PTR_NOT_NULL_FATAL(job);
 		CU_ASSERT_EQUAL_FATAL(queue_push(c->queue, &job, 1, NEVER, &pushed), 0);
 	}
+}
+
+static void push(struct crew *c, const char *target, unsigned n)
+{
+	push_to(c, origin.port, target, n);
+}
+
+/* The lane of this port at 'host'. */
+static struct queue_lane lane_of(struct crew *c, const char *host, unsigned port)
+{
+	struct queue_lane lane;
+	char name[64];
+
+	(void) snprintf(name, sizeof(name), "http://%s:%u", host, port);
+	queue_lane(c->queue, name, &lane);
+	return lane;
+}
+
+/* Ends the jobs that wait in the backlog; returns how many. */
+static unsigned settle_waiting(struct crew *c)
+{
+	unsigned n = 0;
+
+	for (struct job *job; (job = take_job(&c->stage, LEDGER_RUNNING)); n++) {
+		const struct verdict verdict = { .job = job, .kind = VERDICT_FINAL };
+		settle_jobs(c->stage.backlog, &verdict, 1);
+	}
+	return n;
 }
 
 static void resize(struct crew *c, unsigned n)
@@ -290,6 +322,112 @@ static void test_an_overdue_worker_is_noticed(void)
 	stage_done(&c.stage);
 }
 
+/* --- lanes ------------------------------------------------------------------------- */
+
+static void test_an_origin_that_fails_is_left_alone_and_its_jobs_come_back(void)
+{
+	static const struct lane_rule rules[] = {
+		{ "*", { .burst = 1, .breaker = 2, .breaker_pause_ns = 3600 * NS_PER_S,
+		         .breaker_max_ns = 3600 * NS_PER_S } },
+	};
+	struct workers_stats stats;
+	struct crew c;
+
+	begin(&c);
+	CU_ASSERT_EQUAL(queue_set_rules(c.queue, rules, 1), 0);
+	push_to(&c, 1, "/", 6); /* nobody listens there */
+	push(&c, "/bytes/1", 3);
+	resize(&c, 1);
+	await_booked(&c, LEDGER_WAITING, 6);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", 1).obstacle.why, WAIT_BREAKER);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", 1).failures, 2);
+	await_booked(&c, LEDGER_DONE, 3); /* the others go on */
+	workers_stats(c.workers, &stats);
+	CU_ASSERT_EQUAL(stats.attempts, 5);
+	end(&c);
+	CU_ASSERT_EQUAL(settle_waiting(&c), 6);
+	stage_done(&c.stage);
+}
+
+static void test_a_retry_after_holds_for_the_whole_lane(void)
+{
+	struct workers_policy policy = policy_of(60 * NS_PER_S);
+	struct workers_stats stats;
+	struct crew c;
+
+	begin(&c);
+	policy.retry.max_retry_after_ns = 3600 * NS_PER_S;
+	workers_set_policy(c.workers, &policy);
+	push(&c, "/status/429?retry_after=1000", 5);
+	resize(&c, 1);
+	await_booked(&c, LEDGER_WAITING, 5);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", origin.port).obstacle.why, WAIT_RETRY_AFTER);
+	workers_stats(c.workers, &stats);
+	CU_ASSERT_EQUAL(stats.attempts, 1);
+	end(&c);
+	CU_ASSERT_EQUAL(settle_waiting(&c), 5);
+	stage_done(&c.stage);
+}
+
+static void push_redirect(struct crew *c, const char *host)
+{
+	char target[128];
+
+	(void) snprintf(target, sizeof(target), "/redirect-to?url=http://%s:%u/bytes/7", host,
+	                (unsigned) origin.port);
+	push(c, target, 1);
+}
+
+static void test_a_redirect_to_a_lane_that_may_run_is_followed_at_once(void)
+{
+	struct workers_stats stats;
+	struct crew c;
+
+	begin(&c);
+	push_redirect(&c, "localhost");
+	resize(&c, 1);
+	await_booked(&c, LEDGER_DONE, 1);
+	workers_stats(c.workers, &stats);
+	CU_ASSERT_EQUAL(stats.attempts, 1);
+	CU_ASSERT_EQUAL(stats.hops, 0);
+	CU_ASSERT_EQUAL(lane_of(&c, "localhost", origin.port).running, 0);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", origin.port).running, 0);
+	end(&c);
+	stage_done(&c.stage);
+}
+
+static void test_a_redirect_to_a_lane_that_may_not_run_waits_there(void)
+{
+	struct job_list none = { 0 };
+	struct workers_stats stats;
+	char other[64];
+	size_t pushed = 0;
+	struct crew c;
+
+	begin(&c);
+	(void) snprintf(other, sizeof(other), "http://localhost:%u", (unsigned) origin.port);
+	CU_ASSERT_EQUAL(queue_pause(c.queue, other, &none), 0);
+	push_redirect(&c, "localhost");
+	resize(&c, 1);
+	await_booked(&c, LEDGER_WAITING, 1);
+	struct job *job = take_job(&c.stage, LEDGER_QUEUED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(job);
+	CU_ASSERT_STRING_EQUAL(job_lane_origin(job)->text, other);
+	CU_ASSERT_EQUAL(job->attempts, 0);
+	CU_ASSERT_EQUAL(job->hop->redirects, 1);
+
+	CU_ASSERT_TRUE(queue_resume(c.queue, other));
+	CU_ASSERT_EQUAL(queue_push(c.queue, &job, 1, NEVER, &pushed), 0);
+	await_booked(&c, LEDGER_DONE, 1);
+	workers_stats(c.workers, &stats);
+	CU_ASSERT_EQUAL(stats.attempts, 1);
+	CU_ASSERT_EQUAL(stats.hops, 1);
+	CU_ASSERT_EQUAL(stats.body_bytes, 7);
+	end(&c);
+	CU_ASSERT_EQUAL(read_log(c.stage.path, NULL, NULL), 1);
+	stage_done(&c.stage);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -304,6 +442,14 @@ int main(void)
 		{ "a new policy holds for the next attempt",
 		  test_a_new_policy_holds_for_the_next_attempt },
 		{ "an overdue worker is noticed", test_an_overdue_worker_is_noticed },
+		{ "an origin that fails is left alone, and its jobs come back",
+		  test_an_origin_that_fails_is_left_alone_and_its_jobs_come_back },
+		{ "a Retry-After holds for the whole lane",
+		  test_a_retry_after_holds_for_the_whole_lane },
+		{ "a redirect to a lane that may run is followed at once",
+		  test_a_redirect_to_a_lane_that_may_run_is_followed_at_once },
+		{ "a redirect to a lane that may not run waits there",
+		  test_a_redirect_to_a_lane_that_may_not_run_waits_there },
 		CU_TEST_INFO_NULL,
 	};
 

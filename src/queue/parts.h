@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A queue, for the two files that it is made of: queue.c, what goes through it, and levers.c,
+ * what people do to it and ask about it.
+ *
+ * Whatever changes anything ends in queue_release(), which looks at all that somebody may be
+ * waiting for and sends the wakeups that are due.  Invariants, true whenever 'lock' is free:
+ *
+ *   - 'bytes' and 'depth' are sums over the jobs of all lanes, and within the capacity unless
+ *     it was lowered below them;
+ *   - if a waiting consumer could go on (has_work()), a wakeup is in flight to one: to an
+ *     ordinary one, or to the timer if there is no other.  Whoever is woken goes on or finds
+ *     that another has, and ends in queue_release(), which wakes the next if there is more;
+ *   - if there are timed lanes and a consumer waits, one of those waiting is the timer, and
+ *     sleeps no longer than until the first of them may run; or a wakeup is in flight to one,
+ *     which finds that there is no timer, or a better time, and becomes it.  The timer leaves
+ *     with a job, late or dismissed: queue_release() then wakes another to be the timer;
+ *   - if there is room enough for a waiting producer, a wakeup is in flight to one;
+ *   - if there are opened lanes, 'opened' was called after the first of them came up, or
+ *     is about to be;
+ *   - 'closed' never goes back to false.
+ */
+#ifndef PENSTOCK_QUEUE_PARTS_H
+#define PENSTOCK_QUEUE_PARTS_H
+
+#include "base/sync.h"
+#include "base/wake.h"
+#include "queue/lanes.h"
+#include "queue/queue.h"
+
+/* Producers of one kind that wait for room. */
+struct queue_producers {
+	struct wake wake;
+	size_t enough; /* the least room that one of them goes on with */
+};
+
+struct queue {
+	struct mutex lock;
+	void (*opened)(void *arg);
+	void *arg;
+
+	struct wake consumers GUARDED_BY(lock); /* has_work() || no timer though lanes are timed */
+	struct wake timer GUARDED_BY(lock); /* at most one consumer; the same || an earlier time */
+	uint64_t timer_ns GUARDED_BY(lock); /* until when it sleeps */
+	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed */
+	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed */
+
+	struct lanes lanes GUARDED_BY(lock);
+	size_t depth GUARDED_BY(lock);
+	size_t bytes GUARDED_BY(lock);
+	size_t capacity_jobs GUARDED_BY(lock);
+	size_t capacity_bytes GUARDED_BY(lock);
+	unsigned dismissals GUARDED_BY(lock); /* consumers that shall leave */
+	bool paused GUARDED_BY(lock);         /* as a whole */
+	bool closed GUARDED_BY(lock);
+	bool told_opened GUARDED_BY(lock); /* since there were no opened lanes */
+
+	size_t high_water_jobs GUARDED_BY(lock);
+	size_t high_water_bytes GUARDED_BY(lock);
+	uint64_t pushed GUARDED_BY(lock);
+	uint64_t popped GUARDED_BY(lock);
+};
+
+/* Locks the queue, and forgets what time it was. */
+void queue_lock(struct queue *q) ACQUIRES(q->lock);
+
+/* Wakes whom there is something for, unlocks the queue, and tells of opened lanes. */
+void queue_release(struct queue *q) RELEASES(q->lock);
+
+/* Whether nothing may start. */
+static inline bool queue_is_paused(const struct queue *q) REQUIRES(q->lock)
+{
+	return q->paused && !q->closed;
+}
+
+/* Moves all jobs of a lane to the end of 'to' and settles it. */
+void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to) REQUIRES(q->lock);
+
+#endif

@@ -10,6 +10,7 @@
 #include "engine/retry.h"
 #include "engine/workers.h"
 #include "fetch/dns.h"
+#include "queue/queue.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -395,13 +396,17 @@ uint64_t settings_max_backlog_bytes(const struct settings *s)
 
 uint64_t settings_max_out_bytes(const struct settings *s) { return 2 * s->queue.max_bytes; }
 
+/* A lane: its struct, a name as long as one can be, and its place in the tables. */
+enum { LANE_BYTES = 640 };
+
 /* Of the jobs that are in memory.  In a backlog in memory that is all of them, from
  * acceptance to the final record; of a durable one, those that are out of it. */
 static uint64_t max_job_bytes(const struct settings *s)
 {
 	if (s->backlog.type == BACKLOG_SQLITE)
 		return settings_max_out_bytes(s);
-	return settings_max_backlog_bytes(s) + settings_max_jobs(s) * 2 * sizeof(void *);
+	return settings_max_backlog_bytes(s) +
+	       settings_max_jobs(s) * (2 * sizeof(void *) + LANE_BYTES);
 }
 
 /*
@@ -415,8 +420,10 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	const uint64_t program = 16 * MIB, handle = 160 * KIB, database = 16 * MIB;
 	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES;
 	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
+	const uint64_t lanes = s->queue.capacity + s->workers + QUEUE_MAX_IDLE_LANES +
+	                       QUEUE_MAX_PAUSED_LANES;
 
-	return program + (s->backlog.type == BACKLOG_SQLITE ? database : 0) + 2 * max_job_bytes(s) +
+	return program + lanes * LANE_BYTES + (s->backlog.type == BACKLOG_SQLITE ? database : 0) + 2 * max_job_bytes(s) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
 	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source;
 }

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No name in the DNS is longer (RFC 1035, section 2.3.4), and a lane keeps its name. */
+enum { MAX_HOST_BYTES = 255 };
+
 struct url_parser {
 	struct buf text; /* the origin's strings: "https://host:port\0host\0" */
 };
@@ -84,6 +87,10 @@ static int read_host_and_port(CURLU *parsed, struct parts *parts, const char **r
 	if (c == CURLUE_OUT_OF_MEMORY) {
 		/* libcurl 7.88 says so of every host that libidn2 refuses, too. */
 		*ret_why = "the host is no international domain name";
+		return -EINVAL;
+	}
+	if (c == CURLUE_OK && strlen(parts->host) > MAX_HOST_BYTES) {
+		*ret_why = "the host name is longer than 255 characters";
 		return -EINVAL;
 	}
 	if (c == CURLUE_OK)

@@ -4,6 +4,19 @@
 
 #include "seed.h"
 
+/* Instead of libc's, also for SQLite: thousands of commits, and none ends in a crash. */
+int fsync(int fd)
+{
+	(void) fd;
+	return 0;
+}
+
+int fdatasync(int fd)
+{
+	(void) fd;
+	return 0;
+}
+
 /* --- a gate ------------------------------------------------------------------------------- */
 
 enum { LANES = 6 };

@@ -84,6 +84,10 @@ static void backlog_figures(struct backlog *b, struct backlog_stats *ret_stats)
 
 static const struct backlog_ops ops = { .stats = backlog_figures };
 static struct backlog backlog = { .ops = &ops };
+static char nobody_looks; /* into queue and workers */
+
+#define AN_ENGINE \
+	{ .backlog = &backlog, .queue = (void *) &nobody_looks, .workers = (void *) &nobody_looks }
 
 static void reset(void)
 {
@@ -133,7 +137,7 @@ static void expect_in(struct engine *e, struct query job, const char *code, cons
 
 static void expect(struct query job, const char *code, const char *sentence)
 {
-	struct engine e = { .backlog = &backlog };
+	struct engine e = AN_ENGINE;
 	expect_in(&e, job, code, sentence);
 }
 
@@ -141,7 +145,7 @@ static void expect(struct query job, const char *code, const char *sentence)
 static void expect_span(struct query job, const char *code, const char *before, const char *after,
                         double most)
 {
-	struct engine e = { .backlog = &backlog };
+	struct engine e = AN_ENGINE;
 	char unit = '\0';
 	double span = 0;
 
@@ -213,7 +217,7 @@ static void test_a_waiting_job_names_what_is_in_the_way_of_its_lane(void)
 static void test_a_retry_after_has_its_time_of_day_or_its_date(void)
 {
 	const struct query job = { .state = JOB_WAITING };
-	struct engine e = { .backlog = &backlog };
+	struct engine e = AN_ENGINE;
 	int64_t until_us = 0;
 
 	reset();
@@ -301,7 +305,7 @@ static void test_a_running_job_says_how_long_it_has_and_how_long_it_may(void)
 	seen.is_fetched = true;
 	seen.since_ns = clock_now_ns();
 	seen.bound_ns = seen.since_ns + 50 * NS_PER_S;
-	struct engine e = { .backlog = &backlog };
+	struct engine e = AN_ENGINE;
 	char *rest = explain_with(&e, (struct query) { .state = JOB_OUT }, "running", "running for ",
 	                          "s");
 	CU_ASSERT_PTR_NOT_NULL(strstr(rest, ", timeout in "));
@@ -315,7 +319,7 @@ static void test_a_running_job_says_how_long_it_has_and_how_long_it_may(void)
 static void test_a_job_between_two_places_is_being_recorded(void)
 {
 	const struct query job = { .state = JOB_OUT };
-	struct engine e = { .backlog = &backlog };
+	struct engine e = AN_ENGINE;
 
 	reset();
 	expect(job, "recording", "fetched, its record is being written");
@@ -328,7 +332,7 @@ static void test_a_job_between_two_places_is_being_recorded(void)
 static void test_where_a_job_was_seen_goes_with_why(void)
 {
 	struct query job = { .state = JOB_OUT, .number = 7 };
-	struct engine e = { .backlog = &backlog };
+	struct engine e = AN_ENGINE;
 	struct explanation x;
 
 	reset();

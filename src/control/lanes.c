@@ -75,9 +75,9 @@ static void add_backlog_lanes(struct rows *rows, struct engine *engine, const st
 	qsort(rows->items, rows->n, sizeof(*rows->items), compare_origins);
 }
 
-/* Those that the backlog has no jobs of.  Unless it has named all, whoever is missing there is
- * not among the deepest. */
-static int add_queue_lanes(struct rows *rows, struct engine *engine, size_t limit, bool complete)
+/* Those that the backlog has not named: it has no jobs of them, or fewer than of any that it has
+ * named, and then they are among the deepest only if all of those are out. */
+static int add_queue_lanes(struct rows *rows, struct engine *engine, size_t limit)
 {
 	size_t known = rows->n, all = 0;
 	struct queue_lane *lanes = calloc(limit, sizeof(*lanes));
@@ -87,7 +87,7 @@ static int add_queue_lanes(struct rows *rows, struct engine *engine, size_t limi
 	size_t n = engine_list_lanes(engine, lanes, limit, &rows->names, &all);
 	if (rows->names.failed)
 		n = 0;
-	for (size_t i = 0; complete && i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct row wanted = { .origin = rows->names.data + lanes[i].origin_at };
 		if (!bsearch(&wanted, rows->items, known, sizeof(wanted), compare_origins))
 			add_row(rows, wanted.origin, (struct backlog_lane) { 0 }, &lanes[i]);
@@ -106,7 +106,7 @@ static int join(struct engine *engine, const struct query *q, size_t limit, stru
 		return -ENOMEM;
 
 	add_backlog_lanes(rows, engine, q);
-	int r = add_queue_lanes(rows, engine, limit, q->n_lanes == q->all_lanes);
+	int r = add_queue_lanes(rows, engine, limit);
 	qsort(rows->items, rows->n, sizeof(*rows->items), compare_depths);
 	rows->n = rows->n < limit ? rows->n : limit;
 	return r;

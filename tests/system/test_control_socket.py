@@ -87,6 +87,7 @@ class Figures(daemon_harness.Case):
         self.write("urls", text)
         self.configure("queue: { capacity = 40; };",
                        'retry: { max_attempts = 2; base = "1ms"; };',
+                       'origins: ( { match = "*"; breaker = 0; } );',
                        sources=(self.follow(),), workers=8)
         daemon = self.daemon()
 

@@ -68,7 +68,7 @@ static const struct config_key origin_keys[] = {
 	{ "burst", CONFIG_COUNT, AT(burst), .preset = "1", .min = 1, .max = 1000000,
 	  .unit = "fetches", .help = "that the rate lets begin at once after a rest" },
 	{ "gap", CONFIG_DURATION, AT(gap_ns), .preset = "0", .max = DAY, .unit = "time",
-	  .help = "from the end of one fetch to the beginning of the next" },
+	  .help = "from the beginning of one fetch to that of the next, at least" },
 	{ "breaker", CONFIG_COUNT, AT(breaker), .preset = "5", .max = 1000000, .unit = "failures",
 	  .help = "of the transport in a row, after which it is left alone; 0, which penstock fetch "
 	          "defaults to: never" },

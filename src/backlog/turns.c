@@ -200,8 +200,11 @@ void turns_rest(struct turns *t, struct turn *turn, enum wait_reason why, uint64
 	turn->state = TURN_RESTING;
 	turn->why = why;
 	turn->until_ns = until_ns;
-	if (until_ns != NEVER)
-		set_unwritten(t, turn);
+	if (until_ns == NEVER)
+		return;
+	if (t->n_unwritten == 0 || until_ns < t->unwritten_ns)
+		t->unwritten_ns = until_ns;
+	set_unwritten(t, turn);
 }
 
 void turns_open(struct turns *t, struct turn *turn)
@@ -228,6 +231,10 @@ uint64_t turns_open_due(struct turns *t, uint64_t now_ns)
 {
 	uint64_t next_ns = NEVER;
 
+	if (t->n_unwritten == 0)
+		return NEVER;
+	if (now_ns < t->unwritten_ns)
+		return t->unwritten_ns;
 	for (struct turn *turn = t->unwritten, *after; turn; turn = after) {
 		after = turn->unwritten_next;
 		if (turn->until_ns <= now_ns)
@@ -235,6 +242,7 @@ uint64_t turns_open_due(struct turns *t, uint64_t now_ns)
 		else if (turn->until_ns < next_ns)
 			next_ns = turn->until_ns;
 	}
+	t->unwritten_ns = next_ns;
 	return next_ns;
 }
 

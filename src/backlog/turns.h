@@ -78,6 +78,7 @@ struct turns {
 	size_t len;
 	struct turn *first, *last;
 	struct turn *unwritten;
+	uint64_t unwritten_ns; /* if there are any: none of these rests is over before */
 };
 
 NONNULL(1) void turns_done(struct turns *t);

@@ -61,12 +61,25 @@ static socklen_t parse_loopback(const char *text, uint16_t port, union address *
 	return 0;
 }
 
+/* What stands for all of 127.0.0.0/8 at once: sixteen million origins.  Nobody but this machine
+ * can connect, as the socket is bound to the loopback device. */
+static const char all_of_loopback[] = "127.0.0.0/8";
+
+static socklen_t any_address(uint16_t port, union address *ret_address)
+{
+	*ret_address = (union address) { .v4.sin_family = AF_INET, .v4.sin_port = htons(port),
+		                         .v4.sin_addr.s_addr = htonl(INADDR_ANY) };
+	return sizeof(ret_address->v4);
+}
+
 /* Opens the listening socket; connections inherit TCP_NODELAY from it. */
 static int open_listener(struct server *s, const struct server_options *options)
 {
 	const int on = 1;
 	union address address;
-	socklen_t len = parse_loopback(options->address, options->port, &address);
+	bool all = strcmp(options->address, all_of_loopback) == 0;
+	socklen_t len = all ? any_address(options->port, &address)
+	                    : parse_loopback(options->address, options->port, &address);
 	if (len == 0)
 		return -EINVAL;
 
@@ -76,6 +89,7 @@ static int open_listener(struct server *s, const struct server_options *options)
 	s->listen_fd = fd;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+	    (all && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo")) < 0) ||
 	    bind(fd, &address.any, len) < 0 || listen(fd, options->backlog) < 0)
 		return -errno;
 	return 0;

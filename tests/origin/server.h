@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct server_options {
-	const char *address; /* borrowed; 127.0.0.0/8 or ::1 */
+	const char *address; /* borrowed; of 127.0.0.0/8, "127.0.0.0/8" for all of them, or ::1 */
 	uint16_t port;       /* 0: the kernel chooses */
 	int backlog;
 	uint64_t seed;

@@ -662,6 +662,15 @@ class CommandLine(unittest.TestCase):
         self.assertIn(b"in use", taken.stderr)
         self.assertEqual(first.stop(signal.SIGINT), (0, b"", b""))
 
+    def test_all_of_loopback(self):
+        origin = Origin("--address", "127.0.0.0/8")
+        self.addCleanup(origin.kill)
+        for address in "127.0.0.1", "127.1.2.3", "127.255.0.9":
+            client = Client(origin.port, address)
+            self.addCleanup(client.close)
+            self.assertEqual(client.get("/")[0], 200)
+        self.assertEqual(origin.stop()[0], 0)
+
     def test_ipv6(self):
         if not socket.has_ipv6:
             self.skipTest("no IPv6")

@@ -2,4 +2,12 @@
 check_PROGRAMS += tests/bench/bench_queue tests/bench/bench_backlog
 tests_bench_bench_queue_LDADD = $(PENSTOCK_LIBS)
 tests_bench_bench_backlog_LDADD = $(PENSTOCK_LIBS)
-EXTRA_DIST += tests/bench/README.md
+EXTRA_DIST += \
+	tests/bench/README.md \
+	tests/bench/daemons.py \
+	tests/bench/fairness.json \
+	tests/bench/fairness.py \
+	tests/bench/fairness.svg \
+	tests/bench/fairness_plot.py \
+	tests/bench/origins.json \
+	tests/bench/origins.py

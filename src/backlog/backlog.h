@@ -124,8 +124,9 @@ enum query_kind {
 	QUERY_TAKE,    /* hand it out, though it is not due: the caller settles it */
 	QUERY_REQUEUE, /* make a new job of a dead one; of all dead ones without an id */
 	QUERY_LANES,   /* which lanes have jobs?  Every backlog can */
-	QUERY_PAUSE,   /* remember for the next start that the lane 'id' is paused… */
-	QUERY_RESUME,  /* …or no longer; every lane without an id */
+	QUERY_PAUSE,   /* remember for the next start that the lane 'id' is paused, or without an id
+	                * that everything is… */
+	QUERY_RESUME,  /* …or no longer */
 };
 
 /* A lane in the answer to QUERY_LANES. */
@@ -168,6 +169,8 @@ struct query {
 	int64_t due_wall_us;  /* JOB_DELAYED */
 	enum wait_reason why; /* JOB_DELAYED */
 	size_t ahead;         /* JOB_WAITING: in its lane before it, at least (QUERY_MAX_AHEAD) */
+	struct lane_rest rest; /* JOB_WAITING: of its lane until a time, maybe since before this start;
+	                        * until_ns 0: none that outlives the process */
 	struct buf lane;      /* not JOB_SETTLED: its lane's name, NUL-terminated */
 	uint32_t attempts;
 	enum outcome outcome; /* JOB_SETTLED */

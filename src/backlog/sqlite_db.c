@@ -175,7 +175,8 @@ static const struct {
 	[DB_JOB] = { DB_WRITER | DB_TAKER, "SELECT state, rank, ready, accepted, attempts, bytes, "
 	                                   "source, spec, lane, hop, delay FROM job "
 	                                   "WHERE number = ?1" },
-	[DB_LANE] = { DB_WRITER | DB_TAKER, "SELECT origin, waiting, opens FROM lane WHERE id = ?1" },
+	[DB_LANE] = { DB_WRITER | DB_TAKER, "SELECT origin, waiting, opens, why FROM lane "
+	                                    "WHERE id = ?1" },
 	[DB_CURSOR] = { DB_ASKER, "SELECT text FROM cursor WHERE source = ?1" },
 	[DB_MARKED] = { DB_ASKER, "SELECT mark_seq, mark_text FROM state" },
 	[DB_HISTORY] = { DB_ASKER, "SELECT seq, line FROM settled WHERE seq > ?1 ORDER BY seq" },

@@ -125,16 +125,18 @@ struct lane_change *sqlite_change_lane(struct sqlite_backlog *q, uint64_t lane)
 	return &c->all[*slot - 1];
 }
 
+/* Returns 1 if the row is gone, 0 or -Exxx. */
 static int delete_if_empty(struct sqlite_backlog *q, uint64_t lane)
 {
 	db_bind_u64(&q->db, DB_DELETE_LANE, 1, lane);
 	int err = db_run(&q->db, DB_DELETE_LANE);
-	if (err == 0 && sqlite3_changes(q->db.handle) == 1)
-		forget_name(q, lane);
-	return err;
+	if (err < 0 || sqlite3_changes(q->db.handle) == 0)
+		return err;
+	forget_name(q, lane);
+	return 1;
 }
 
-static int write_change(struct sqlite_backlog *q, struct round *r, const struct lane_change *change)
+static int write_change(struct sqlite_backlog *q, struct round *r, struct lane_change *change)
 {
 	struct db *db = &q->db;
 
@@ -155,7 +157,9 @@ static int write_change(struct sqlite_backlog *q, struct round *r, const struct 
 		               (unsigned long long) change->lane);
 	if (rests)
 		r->totals.resting[why] += (size_t) change->waiting;
-	return jobs == 0 ? delete_if_empty(q, change->lane) : 0;
+	int err_or_gone = jobs == 0 ? delete_if_empty(q, change->lane) : 0;
+	change->deleted = err_or_gone == 1;
+	return err_or_gone < 0 ? err_or_gone : 0;
 }
 
 static void forget_names(struct sqlite_backlog *q)
@@ -171,11 +175,11 @@ static int delete_opened(struct sqlite_backlog *q, const struct round *r)
 {
 	int err = 0;
 
-	for (size_t i = 0; err == 0 && i < r->opened_n; i++)
+	for (size_t i = 0; err >= 0 && i < r->opened_n; i++)
 		err = delete_if_empty(q, r->opened[i]);
-	for (size_t i = 0; err == 0 && i < r->opens.n; i++)
+	for (size_t i = 0; err >= 0 && i < r->opens.n; i++)
 		err = delete_if_empty(q, r->opens.ids[i]);
-	if (err == 0 && r->opens.all) {
+	if (err >= 0 && r->opens.all) {
 		forget_names(q);
 		err = db_run(&q->db, DB_DELETE_LANES);
 	}
@@ -188,7 +192,9 @@ int sqlite_flush_lanes(struct sqlite_backlog *q, struct round *r)
 
 	for (size_t i = 0; err == 0 && i < q->changes.n; i++)
 		err = write_change(q, r, &q->changes.all[i]);
-	return err < 0 ? err : delete_opened(q, r);
+	if (err == 0)
+		err = delete_opened(q, r);
+	return err < 0 ? err : 0;
 }
 
 void sqlite_clear_lanes(struct sqlite_backlog *q, bool failed)

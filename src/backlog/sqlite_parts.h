@@ -104,6 +104,7 @@ struct lane_change {
 	uint64_t lane;
 	int64_t jobs, waiting;
 	struct place accepted; /* the earliest of its new jobs that are not delayed */
+	bool deleted;          /* the row is gone */
 };
 
 struct lane_changes {

@@ -146,8 +146,23 @@ static int count_ahead(struct sqlite_backlog *q, const struct claim *job, size_t
 	return 0;
 }
 
-static int name_lane(struct db *db, uint64_t lane, struct buf *name)
+/* As the row says; the clock may have been set since. */
+static struct lane_rest rest_of_row(struct db *db)
 {
+	int64_t left_us = db_i64(db, DB_LANE, 2) - clock_wall_us(), why = db_i64(db, DB_LANE, 3);
+
+	if (left_us <= 0 || why < 0 || why >= WAIT_REASONS)
+		return (struct lane_rest) { .until_ns = 0 };
+	return (struct lane_rest) {
+		.why = (enum wait_reason) why,
+		.until_ns = clock_after(clock_now_ns(), (uint64_t) left_us * NS_PER_US),
+	};
+}
+
+static int describe_lane(struct db *db, uint64_t lane, struct query *query)
+{
+	struct buf *name = &query->lane;
+
 	db_bind_u64(db, DB_LANE, 1, lane);
 	int err = db_next(db, DB_LANE);
 	if (err <= 0)
@@ -155,6 +170,7 @@ static int name_lane(struct db *db, uint64_t lane, struct buf *name)
 		                               (unsigned long long) lane);
 	buf_add_str(name, db_text(db, DB_LANE, 0));
 	buf_add_char(name, '\0');
+	query->rest = rest_of_row(db);
 	db_end(db, DB_LANE);
 	return name->failed ? -ENOMEM : 0;
 }
@@ -189,7 +205,7 @@ static int answer_row(struct sqlite_backlog *q, struct query *query, uint64_t nu
 		query->state = JOB_OUT;
 	mutex_unlock(&q->lock);
 	if (err == 0 && query->kind == QUERY_FIND)
-		err = name_lane(db, wanted.lane, &query->lane);
+		err = describe_lane(db, wanted.lane, query);
 	if (err == 0 && query->kind == QUERY_FIND && query->state == JOB_WAITING)
 		err = count_ahead(q, &wanted, &query->ahead);
 	return err;

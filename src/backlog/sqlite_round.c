@@ -201,8 +201,13 @@ static bool collect(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 	q->queries = (struct query_list) { 0 };
 	admit(q, r);
 	r->timer = timer_has_come(q, r);
-	collect_opens(q, r);
-	collect_rests(q, r);
+	if (q->retry_ns <= r->now_ns) {
+		collect_opens(q, r);
+		collect_rests(q, r);
+	} else {
+		r->opens.all = false;
+		r->opens.n = 0;
+	}
 	return r->accepted.first || r->refused.first || r->requests.first || r->queries.first ||
 	       r->timer || r->opens.all || r->opens.n > 0 || r->rests_n >= ROUND_MIN_RESTS;
 }

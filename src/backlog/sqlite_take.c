@@ -229,12 +229,14 @@ static int ask_for_room(struct sqlite_backlog *q, struct take *t, struct visit *
 }
 
 /* The turn is guarded by the backlog's lock. */
-static void begin_visit(struct visit *v, struct turn *turn)
+static void begin_visit(const struct sqlite_backlog *q, struct visit *v, struct turn *turn)
+	REQUIRES(q->lock)
 {
 	*v = (struct visit) { .turn = turn, .lane = turn->lane, .at = turn->next };
 	if (place_before(turn->earliest, v->at))
 		v->at = turn->earliest;
-	turn->earliest = place_none;
+	if (turn->heard != q->turns.take)
+		turn->earliest = place_none; /* otherwise the snapshot may not show it yet */
 }
 
 /* Returns 0 or an error.  Whatever happens, the turn is in another state afterwards. */
@@ -258,7 +260,7 @@ static int visit(struct sqlite_backlog *q, struct take *t, struct visit *v)
 		turns_rest(&q->turns, v->turn, rest.why, rest.until_ns);
 	} else {
 		bool more = err < 0 || t->stopped || (known && t->n == v->until);
-		turns_leave(&q->turns, v->turn, known ? v->at : place_first, more);
+		turns_leave(&q->turns, v->turn, known ? v->at : place_first, more, known);
 	}
 	mutex_unlock(&q->lock);
 	return err;
@@ -273,7 +275,7 @@ static bool next_listed(struct sqlite_backlog *q, struct take *t, struct visit *
 		return false;
 	t->listed--;
 	mutex_lock(&q->lock);
-	begin_visit(v, turns_next(&q->turns));
+	begin_visit(q, v, turns_next(&q->turns));
 	mutex_unlock(&q->lock);
 	return true;
 }
@@ -296,7 +298,7 @@ static int next_scanned(struct sqlite_backlog *q, struct take *t, struct visit *
 		mutex_lock(&q->lock);
 		struct turn *turn = turns_visit(&q->turns, lane, &no_memory);
 		if (turn)
-			begin_visit(v, turn);
+			begin_visit(q, v, turn);
 		mutex_unlock(&q->lock);
 		if (no_memory)
 			return db_fail(db, -ENOMEM, "out of memory"); /* next time it is found again */
@@ -337,6 +339,7 @@ static int take_all(struct sqlite_backlog *q, struct take *t)
 static void begin(struct sqlite_backlog *q, struct take *t)
 {
 	mutex_lock(&q->lock);
+	q->turns.take++;
 	t->told = q->told;
 	if (!t->gate)
 		turns_open_all(&q->turns);
@@ -405,8 +408,11 @@ void sqlite_open_lane(struct backlog *b, const char *origin)
 		return;
 	}
 	db_bind_text(db, DB_LANE_OF, 1, origin);
-	if (db_next(db, DB_LANE_OF) <= 0)
-		return; /* it has no jobs; or the next take says what is wrong with the disk */
+	int err = db_next(db, DB_LANE_OF);
+	if (err < 0)
+		open_all(q); /* it is among them; what is wrong with the disk the next take says */
+	if (err <= 0)
+		return;
 	uint64_t lane = db_u64(db, DB_LANE_OF, 0);
 	bool rests = db_i64(db, DB_LANE_OF, 1) > 0;
 	db_end(db, DB_LANE_OF);
@@ -415,7 +421,7 @@ void sqlite_open_lane(struct backlog *b, const char *origin)
 	struct turn *turn = turns_find(&q->turns, lane);
 	if (turn)
 		turns_open(&q->turns, turn);
-	if (rests)
+	if (rests || !turn) /* its rest may have been written since the row was read */
 		sqlite_ask_to_open(q, lane);
 	mutex_unlock(&q->lock);
 }

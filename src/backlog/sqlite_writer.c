@@ -40,11 +40,22 @@ static void publish_lanes(struct sqlite_backlog *q, struct round *r) REQUIRES(q-
 			turn->rows += (size_t) change->waiting;
 	}
 	for (size_t i = 0; i < r->opened_n; i++)
-		make_available(q, r, r->opened[i], place_none);
+		make_available(q, r, r->opened[i], place_first);
 	for (size_t i = 0; i < r->opens.n; i++)
-		make_available(q, r, r->opens.ids[i], place_none);
+		make_available(q, r, r->opens.ids[i], place_first);
 	if (r->opens.all)
 		q->turns.scan = r->ready = true;
+}
+
+/* Their ids never come again, so nothing else would end their turns.  After the claims. */
+static void publish_deletions(struct sqlite_backlog *q) REQUIRES(q->lock)
+{
+	for (size_t i = 0; i < q->changes.n; i++) {
+		const struct lane_change *change = &q->changes.all[i];
+		struct turn *turn = change->deleted ? turns_find(&q->turns, change->lane) : NULL;
+		if (turn)
+			turns_end(&q->turns, turn);
+	}
 }
 
 /* What was written may have been opened meanwhile: then that is to be written, too. */
@@ -76,6 +87,7 @@ static void publish(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 			make_available(q, r, r->woken[i].lane, r->woken[i].place);
 		}
 	}
+	publish_deletions(q);
 	q->totals = r->totals;
 	q->retry_ns = 0;
 	q->commits += r->changed;

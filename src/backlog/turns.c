@@ -135,6 +135,7 @@ bool turns_available(struct turns *t, uint64_t lane, struct place place)
 	}
 	if (place_before(place, turn->earliest))
 		turn->earliest = place;
+	turn->heard = t->take;
 	if (turn->state == TURN_EXHAUSTED || turn->state == TURN_UNKNOWN)
 		list(t, turn);
 	return turn->state != TURN_RESTING;
@@ -155,14 +156,14 @@ struct turn *turns_visit(struct turns *t, uint64_t lane, bool *ret_no_memory)
 	return turn;
 }
 
-void turns_leave(struct turns *t, struct turn *turn, struct place next, bool more)
+void turns_leave(struct turns *t, struct turn *turn, struct place next, bool more, bool looked)
 {
 	assert(turn->state == TURN_VISITED);
 	turn->next = next;
 	if (more || place_before(turn->earliest, place_none)) {
 		list(t, turn);
 	} else {
-		turn->state = TURN_EXHAUSTED;
+		turn->state = looked ? TURN_EXHAUSTED : TURN_UNKNOWN;
 		turns_forget(t, turn);
 	}
 }
@@ -250,7 +251,17 @@ void turns_written(struct turns *t, struct turn *turn)
 {
 	assert(turn->state == TURN_RESTING && turn->unwritten);
 	clear_unwritten(t, turn);
-	turn->state = TURN_EXHAUSTED;
+	turn->state = TURN_UNKNOWN;
+	turns_forget(t, turn);
+}
+
+void turns_end(struct turns *t, struct turn *turn)
+{
+	turn->pinned = false;
+	if (turn->state == TURN_RESTING) {
+		clear_unwritten(t, turn);
+		turn->state = TURN_UNKNOWN;
+	}
 	turns_forget(t, turn);
 }
 

@@ -53,6 +53,7 @@ struct turn {
 	uint64_t until_ns;     /* …until then (CLOCK_MONOTONIC); NEVER: until it is opened */
 	struct place next;     /* where the next visit goes on */
 	struct place earliest; /* what has become available since the last one began */
+	uint64_t heard;        /* the take during or after which that was */
 	size_t out;            /* jobs of it */
 	size_t rows;           /* that wait, those that are out included; as far as it is known */
 	bool pinned;           /* never forgotten: 'next' is behind a row that cannot be read */
@@ -69,6 +70,7 @@ enum { TURNS_MAX_LISTED = 4096 };
 
 struct turns {
 	bool scan; /* lanes of the database shall be looked through: some are not listed */
+	uint64_t take; /* counted up when one begins */
 	size_t n_unwritten;
 	size_t listed;
 
@@ -99,8 +101,10 @@ NODISCARD NONNULL(1, 3)
 struct turn *turns_visit(struct turns *t, uint64_t lane, bool *ret_no_memory);
 
 /* The end of a visit that has come to 'next'; with 'more' the lane goes to the end of the
- * list.  It may be gone afterwards, as after turns_forget(). */
-NONNULL(1, 2) void turns_leave(struct turns *t, struct turn *turn, struct place next, bool more);
+ * list, and otherwise is exhausted if it was 'looked' through.  It may be gone afterwards, as
+ * after turns_forget(). */
+NONNULL(1, 2)
+void turns_leave(struct turns *t, struct turn *turn, struct place next, bool more, bool looked);
 
 /* The lane rests from now on. */
 NONNULL(1, 2)
@@ -118,6 +122,9 @@ NONNULL(1) struct turn *turns_unwritten(const struct turns *t, const struct turn
 
 /* The database knows of its rest: it need not be kept here. */
 NONNULL(1, 2) void turns_written(struct turns *t, struct turn *turn);
+
+/* The lane is gone: neither its rest nor a row that could not be read keeps it. */
+NONNULL(1, 2) void turns_end(struct turns *t, struct turn *turn);
 
 /* Forgets the lane unless something keeps it. */
 NONNULL(1, 2) void turns_forget(struct turns *t, struct turn *turn);

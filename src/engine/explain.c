@@ -202,6 +202,11 @@ static enum wait_reason obstacle(const struct scene *s, enum wait_reason otherwi
 
 static void explain_waiting(struct scene *s, struct explanation *x)
 {
+	const struct lane_rest *rest = &s->job->rest;
+
+	/* After a restart the queue knows nothing of it yet. */
+	if (rest->until_ns > s->now_ns && engine_lane_state(&s->lane) == WAIT_WORKER)
+		s->lane.obstacle = (struct lane_obstacle) { rest->why, rest->until_ns };
 	s->ahead = s->job->ahead + s->lane.queued;
 	say(s, obstacle(s, WAIT_QUEUE), x);
 }

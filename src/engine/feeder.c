@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEEDER_BATCH = 64 };
+enum { FEEDER_BATCH = 64, MAX_TO_OPEN_BYTES = 64 * 1024 };
 
 struct feeder {
 	struct feeder_options options;
@@ -41,9 +41,11 @@ void feeder_wake(struct feeder *f)
 void feeder_open(struct feeder *f, const char *origin)
 {
 	mutex_lock(&f->lock);
-	if (origin)
+	if (origin && f->to_open.len < MAX_TO_OPEN_BYTES)
 		buf_add(&f->to_open, origin, strlen(origin) + 1);
-	f->open_all = f->open_all || !origin || f->to_open.failed;
+	else
+		f->open_all = true;
+	f->open_all = f->open_all || f->to_open.failed;
 	f->ready = true;
 	cond_signal(&f->changed);
 	mutex_unlock(&f->lock);
@@ -136,6 +138,17 @@ static void give_back_from(struct feeder *f, struct job *const *jobs, size_t n)
 	give_back(f->options.backlog, f->options.ledger, &list);
 }
 
+/* What came too late into a lane that has been stopped meanwhile goes back. */
+static void give_back_stopped(struct feeder *f, uint64_t stops)
+{
+	struct job_list evicted = { 0 };
+
+	if (queue_stops(f->options.queue) == stops)
+		return;
+	queue_evict_stopped(f->options.queue, &evicted);
+	give_back(f->options.backlog, f->options.ledger, &evicted);
+}
+
 /* Returns false once the queue is closed. */
 static bool push(struct feeder *f, struct job *const *jobs, size_t n)
 {
@@ -172,10 +185,12 @@ static void feed(struct feeder *f, struct buf *names)
 
 		pulse_set(&f->pulse, "taking jobs", clock_now_ns() + PULSE_STEP_NS);
 		open_lanes(f, names);
+		uint64_t stops = queue_stops(o->queue);
 		size_t n = backlog_take(o->backlog, clock_now_ns(), smaller(room, FEEDER_BATCH),
 		                        &gate, jobs, &due_ns);
 		if (n > 0) {
 			go_on = push(f, jobs, n);
+			give_back_stopped(f, stops);
 		} else {
 			pulse_set(&f->pulse, "idle", NEVER);
 			go_on = wait_ready(f, due_ns);

@@ -238,6 +238,7 @@ static void give_back_finals(struct batch *b, uint64_t due_ns)
 		if (b->verdicts[i].kind == VERDICT_FINAL)
 			b->verdicts[i] = (struct verdict) { .job = b->verdicts[i].job,
 				                            .kind = VERDICT_RETURN,
+				                            .why = WAIT_RETRY,
 				                            .due_ns = due_ns };
 	memset(b->finals, 0, sizeof(b->finals));
 }

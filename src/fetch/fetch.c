@@ -416,6 +416,8 @@ static int follow(struct transfer *t)
 	url_parser_free(t->parser);
 	t->parser = parser;
 	t->response->redirects++;
+	t->response->status = 0; /* what was said so far, another origin may have said */
+	t->response->retry_after_s = 0;
 	return 0;
 }
 

@@ -83,6 +83,7 @@ static int pause_lane(struct queue *q, const char *origin, struct job_list *to) 
 
 	lane->state.paused = true;
 	q->lanes.paused++;
+	q->stops++;
 	queue_evict_lane(q, lane, to);
 	return 0;
 }
@@ -141,6 +142,33 @@ void queue_evict(struct queue *q, struct job_list *ret_jobs)
 	queue_lock(q);
 	for (struct lane *lane = NULL; (lane = lanes_any_with_jobs(&q->lanes));)
 		queue_evict_lane(q, lane, ret_jobs);
+	queue_release(q);
+}
+
+uint64_t queue_stops(struct queue *q)
+{
+	mutex_lock(&q->lock);
+	uint64_t stops = q->stops;
+	mutex_unlock(&q->lock);
+	return stops;
+}
+
+static struct lane *find_stopped(struct queue *q) REQUIRES(q->lock)
+{
+	struct lane *lane = NULL;
+
+	while ((lane = lanes_next(&q->lanes, lane)))
+		if (lane->queued.len > 0 && queue_is_stopped(q, lane))
+			return lane;
+	return NULL;
+}
+
+/* Begins anew after each, as evicting may free the lane. */
+void queue_evict_stopped(struct queue *q, struct job_list *ret_evicted)
+{
+	queue_lock(q);
+	for (struct lane *lane = NULL; (lane = find_stopped(q));)
+		queue_evict_lane(q, lane, ret_evicted);
 	queue_release(q);
 }
 

@@ -54,6 +54,7 @@ struct queue {
 	bool paused GUARDED_BY(lock);         /* as a whole */
 	bool closed GUARDED_BY(lock);
 	bool told_opened GUARDED_BY(lock); /* since there were no opened lanes */
+	uint64_t stops GUARDED_BY(lock);   /* of lanes, ever */
 
 	size_t high_water_jobs GUARDED_BY(lock);
 	size_t high_water_bytes GUARDED_BY(lock);
@@ -72,6 +73,9 @@ static inline bool queue_is_paused(const struct queue *q) REQUIRES(q->lock)
 {
 	return q->paused && !q->closed;
 }
+
+/* Whether nothing may start in the lane for a while: paused, cooling, or its breaker open. */
+bool queue_is_stopped(struct queue *q, const struct lane *lane) REQUIRES(q->lock);
 
 /* Moves all jobs of a lane to the end of 'to' and settles it. */
 void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to) REQUIRES(q->lock);

@@ -367,13 +367,10 @@ void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to)
 	lanes_settle(&q->lanes, lane);
 }
 
-/* Whether nothing may start in a lane for a while, though it has jobs. */
-static bool is_stuck(struct queue *q, const struct lane *lane) REQUIRES(q->lock)
+bool queue_is_stopped(struct queue *q, const struct lane *lane)
 {
-	if (lane->queued.len == 0)
-		return false;
 	enum wait_reason why = lanes_look(&q->lanes, lane).why;
-	return why == WAIT_RETRY_AFTER || why == WAIT_BREAKER;
+	return why == WAIT_RETRY_AFTER || why == WAIT_BREAKER || why == WAIT_PAUSED;
 }
 
 void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns,
@@ -386,9 +383,11 @@ void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, 
 	lanes_leave(&q->lanes, lane, outcome);
 	if (cool_ns > 0)
 		lane_cool(&lane->state, clock_after(lanes_now_ns(&q->lanes), cool_ns));
-	if (is_stuck(q, lane))
+	if (!lane->state.paused && queue_is_stopped(q, lane)) {
+		q->stops++;
 		queue_evict_lane(q, lane, ret_evicted);
-	else
+	} else {
 		lanes_settle(&q->lanes, lane);
+	}
 	queue_release(q);
 }

@@ -177,6 +177,15 @@ NONNULL(1) void queue_close(struct queue *q);
 /* Takes out everything that is queued, and appends it to 'ret_jobs', each lane's in order. */
 NONNULL(1, 2) void queue_evict(struct queue *q, struct job_list *ret_jobs);
 
+/*
+ * Jobs whose lanes were asked for room before a lane was paused, cooled or broken may be pushed
+ * after that, and would stand in the queue for as long.  queue_stops() counts such events;
+ * queue_evict_stopped() takes out the jobs of those lanes, and appends them to 'ret_evicted', each
+ * lane's in order.  It looks at every lane that has jobs or workers.
+ */
+NODISCARD NONNULL(1) uint64_t queue_stops(struct queue *q);
+NONNULL(1, 2) void queue_evict_stopped(struct queue *q, struct job_list *ret_evicted);
+
 /* Takes the job with this number out; NULL if it is not there.  Looks through the whole queue. */
 NODISCARD NONNULL(1) struct job *queue_remove(struct queue *q, uint64_t number);
 

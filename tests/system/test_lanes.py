@@ -143,6 +143,8 @@ class Breaker(daemon_harness.Case):
         daemon = self.daemon()
         status = daemon.status()
         self.assertEqual(status["waiting_by_reason"], {"retry": 1, "retry_after": 2})
+        self.assertIn("retry_after", [daemon.get(f"/v1/jobs/{i}").json.get("why_code")
+                                      for i in ("a", "b", "c")])
         # New jobs of this lane wait as well, those of others do not.
         self.append("urls", self.jobs(busy, ["d"]))
         other = self.server(harness.Origin, "127.0.0.2")

@@ -409,6 +409,27 @@ static void test_paused_lanes_are_bounded(void)
 	queue_free(q);
 }
 
+static void test_what_comes_too_late_into_a_stopped_lane_is_handed_back(void)
+{
+	struct queue *q = queue_with(&(struct lane_limits){ .concurrency = 4, .burst = 1 });
+	struct job_list list = { 0 };
+	uint64_t stops = queue_stops(q);
+
+	CU_ASSERT_EQUAL(queue_pause(q, A, &list), 0);
+	CU_ASSERT_NOT_EQUAL(queue_stops(q), stops);
+	push(q, A, 3);
+	push(q, B, 2);
+	queue_evict_stopped(q, &list);
+	CU_ASSERT_EQUAL(list.len, 3);
+	job_list_done(&list);
+	leave_lane(q, expect_pop(q, B));
+	queue_evict(q, &list);
+	CU_ASSERT_EQUAL(list.len, 1);
+	job_list_done(&list);
+	CU_ASSERT_TRUE(queue_resume(q, A));
+	queue_free(q);
+}
+
 static void test_the_feeder_is_told_of_lanes_that_have_run_low(void)
 {
 	struct queue *q = queue_with(&(struct lane_limits){ .concurrency = 4, .burst = 1 });
@@ -711,6 +732,8 @@ int main(void)
 		{ "a closed queue ignores pauses but no limits",
 		  test_a_closed_queue_ignores_pauses_but_no_limits },
 		{ "paused lanes are bounded", test_paused_lanes_are_bounded },
+		{ "what comes too late into a stopped lane is handed back",
+		  test_what_comes_too_late_into_a_stopped_lane_is_handed_back },
 		{ "the feeder is told of lanes that have run low",
 		  test_the_feeder_is_told_of_lanes_that_have_run_low },
 		{ "the feeder is told when there is a time to wait for",

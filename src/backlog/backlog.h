@@ -293,7 +293,8 @@ NODISCARD NONNULL(1, 2) int backlog_submit_and_wait(struct backlog *b, struct su
  * Hands out up to 'room' jobs that are due at 'now_ns': from one lane after the other, each
  * once at most, as many as 'gate' has room for; within a lane by priority and age.  A lane whose room
  * is 0 rests until its time has come or it is opened.  Without a gate every lane has room,
- * those that rest included: for the end, when all is to be taken out.
+ * those that rest included, but for those whose rest a durable backlog has written down: for
+ * the end of a backlog in memory, when all is to be taken out.
  *
  * Returns their number, and in '*ret_next_due_ns' when to look again although ready() was
  * not called (NEVER if not at all).  Never waits for room or for a writer; a durable one reads

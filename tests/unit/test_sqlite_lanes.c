@@ -27,6 +27,7 @@ struct gate {
 	size_t asked[LANES];
 	size_t out[LANES];
 	bool limits_out;         /* room is what may be out, not what may come */
+	struct stage *interrupted; /* gets a job of h1 while h0 is asked for its room, once */
 };
 
 static size_t lane_of(const char *origin)
@@ -42,6 +43,11 @@ static size_t gate_room(void *arg, const char *origin, struct lane_rest *ret_res
 	size_t room = g->room[lane];
 
 	g->asked[lane]++;
+	if (g->interrupted && lane == 0) {
+		struct stage *s = g->interrupted;
+		g->interrupted = NULL;
+		stage_submit_line(s, "http://h1/late");
+	}
 	if (g->limits_out)
 		room = room > g->out[lane] ? room - g->out[lane] : 0;
 	if (room == 0)
@@ -258,6 +264,50 @@ static void test_a_lane_is_found_though_one_of_its_jobs_is_out(void)
 	stage_settle(&s, a.query.job, VERDICT_RETURN, 0);
 	asked_free(&a);
 	give_back(&s, jobs, 2);
+	stage_done(&s);
+}
+
+/* The take's snapshot does not show it. */
+static void test_what_comes_while_a_take_reads_is_found_by_the_next(void)
+{
+	struct gate g = open_gate(8);
+	struct job *jobs[3];
+	struct stage s;
+
+	stage_init(&s);
+	stage_open(&s);
+	submit(&s, 2, 1);
+	g.interrupted = &s;
+	CU_ASSERT_EQUAL_FATAL(take(&s, &g, 8, jobs, NULL), 2);
+	CU_ASSERT_PTR_NULL(g.interrupted);
+	CU_ASSERT_EQUAL_FATAL(take(&s, &g, 8, jobs + 2, NULL), 1);
+	expect_lane(jobs[2], 1, "late");
+	give_back(&s, jobs, 3);
+	stage_done(&s);
+}
+
+/* A reload opens all while a job of the lane is still being fetched. */
+static void test_a_lane_that_rests_is_opened_though_a_job_of_it_is_out(void)
+{
+	struct gate g = open_gate(1);
+	struct job *jobs[3];
+	struct stage s;
+
+	stage_init(&s);
+	stage_open(&s);
+	submit(&s, 1, 3);
+	CU_ASSERT_EQUAL_FATAL(take(&s, &g, 1, jobs, NULL), 1);
+	g.room[0] = 0;
+	g.rest[0] = (struct lane_rest) { WAIT_RETRY_AFTER, clock_now_ns() + 3600 * NS_PER_S };
+	CU_ASSERT_EQUAL(take(&s, &g, 1, jobs + 1, NULL), 0);
+	await_writer(&s);
+	await_writer(&s); /* it is written now, and known to be */
+	g.room[0] = 8;
+	backlog_open(s.b, NULL);
+	await_writer(&s);
+	await_writer(&s);
+	CU_ASSERT_EQUAL_FATAL(take(&s, &g, 8, jobs + 1, NULL), 2);
+	give_back(&s, jobs, 3);
 	stage_done(&s);
 }
 
@@ -682,6 +732,10 @@ int main(void)
 		{ "thousands of lanes come and go", test_thousands_of_lanes_come_and_go },
 		{ "a lane is found though one of its jobs is out",
 		  test_a_lane_is_found_though_one_of_its_jobs_is_out },
+		{ "what comes while a take reads is found by the next",
+		  test_what_comes_while_a_take_reads_is_found_by_the_next },
+		{ "a lane that rests is opened though a job of it is out",
+		  test_a_lane_that_rests_is_opened_though_a_job_of_it_is_out },
 		{ "a rest with a time ends with it", test_a_rest_with_a_time_ends_with_it },
 		{ "a rest with a time outlives the process",
 		  test_a_rest_with_a_time_outlives_the_process },

@@ -23,8 +23,8 @@ struct inlet {
 	struct buf cursor; /* the thread's own */
 	atomic_bool ended;
 	atomic_bool complete;              /* at its own end */
-	_Atomic uint64_t blocked_ns;       /* in submits that have ended */
-	_Atomic uint64_t blocked_since_ns; /* of the submit that goes on; 0 if none does */
+	_Atomic uint64_t blocked_ns;       /* in submits that have ended, minus the start of one that
+	                                    * goes on (modulo 2^64), which makes it "negative" */
 };
 
 struct intake {
@@ -44,12 +44,10 @@ static int submit(struct inlet *inlet, struct job *const *jobs, size_t n, const 
 		.cursor = cursor,
 		.waits = true,
 	};
-	uint64_t since_ns = clock_now_ns();
 
-	atomic_store(&inlet->blocked_since_ns, since_ns);
+	(void) atomic_fetch_sub(&inlet->blocked_ns, clock_now_ns());
 	int r = backlog_submit_and_wait(inlet->in->options.backlog, &s);
-	(void) atomic_fetch_add(&inlet->blocked_ns, clock_now_ns() - since_ns);
-	atomic_store(&inlet->blocked_since_ns, 0);
+	(void) atomic_fetch_add(&inlet->blocked_ns, clock_now_ns());
 	return r;
 }
 
@@ -214,28 +212,35 @@ bool intake_is_complete(struct intake *in)
 	return true;
 }
 
-static void read_inlet(struct inlet *inlet, uint64_t now_ns, struct intake_source *ret_source)
+/* Never less than it was: the time belongs to the value if that is the same before and after. */
+static uint64_t blocked_ns(struct inlet *inlet)
 {
-	uint64_t since_ns = atomic_load(&inlet->blocked_since_ns);
+	uint64_t before = 0, after = atomic_load(&inlet->blocked_ns), now_ns = 0;
 
+	do {
+		before = after;
+		now_ns = clock_now_ns();
+		after = atomic_load(&inlet->blocked_ns);
+	} while (before != after);
+	return (int64_t) after < 0 ? after + now_ns : after;
+}
+
+static void read_inlet(struct inlet *inlet, struct intake_source *ret_source)
+{
 	*ret_source = (struct intake_source) {
 		.name = inlet->source->name,
-		.blocked_ns = atomic_load(&inlet->blocked_ns),
+		.blocked_ns = blocked_ns(inlet),
 		.ended = atomic_load(&inlet->ended),
 	};
-	if (since_ns > 0 && since_ns < now_ns)
-		ret_source->blocked_ns += now_ns - since_ns;
 	source_stats(inlet->source, &ret_source->stats);
 }
 
 void intake_each(struct intake *in, void (*visit)(void *arg, const struct intake_source *source),
                  void *arg)
 {
-	uint64_t now_ns = clock_now_ns();
-
 	for (struct inlet *inlet = in->inlets; inlet; inlet = inlet->next) {
 		struct intake_source source;
-		read_inlet(inlet, now_ns, &source);
+		read_inlet(inlet, &source);
 		visit(arg, &source);
 	}
 }

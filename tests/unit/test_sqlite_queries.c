@@ -66,6 +66,7 @@ static void test_a_job_is_found_wherever_it_is(void)
 		(void) sched_yield();
 	CU_ASSERT_EQUAL(a.error, 0);
 	CU_ASSERT_EQUAL(a.query.state, JOB_DELAYED);
+	asked_free(&a);
 	stage_done(&s);
 }
 

@@ -135,6 +135,7 @@ struct backlog_lane {
 	size_t jobs;            /* all, those that are out or delayed included */
 	size_t waiting;         /* could be taken as far as they are concerned */
 	int64_t oldest_wall_us; /* when the first of the waiting was accepted; 0: none waits */
+	struct lane_rest rest;  /* as in struct query */
 };
 
 enum job_state {

@@ -114,10 +114,12 @@ static const struct {
 	[DB_OPEN_LANE] = { DB_WRITER, "UPDATE lane SET opens = 0 WHERE id = ?1 AND opens > 0 "
 	                              "RETURNING jobs, waiting, why" },
 	[DB_OPEN_LANES] = { DB_WRITER, "UPDATE lane SET opens = 0 WHERE opens > 0" },
+	[DB_OPEN_AT_START] = { DB_WRITER, "UPDATE lane SET opens = 0 WHERE opens > 0 AND why <> ?1" },
 	[DB_DUE_LANES] = { DB_WRITER, "SELECT id FROM lane WHERE opens > 0 AND opens <= ?1 "
 	                              "ORDER BY opens LIMIT ?2" },
 	[DB_NEXT_LANE] = { DB_WRITER, "SELECT opens FROM lane WHERE opens > 0 ORDER BY opens LIMIT 1" },
-	[DB_LANES] = { DB_WRITER, "SELECT id, origin, jobs, waiting FROM lane WHERE jobs > 0 "
+	[DB_LANES] = { DB_WRITER, "SELECT id, origin, jobs, waiting, opens, why FROM lane "
+	                          "WHERE jobs > 0 "
 	                          "ORDER BY jobs DESC, id LIMIT ?1" },
 	[DB_COUNT_LANES] = { DB_WRITER, "SELECT count(*) FROM lane WHERE jobs > 0" },
 	[DB_OLDEST_IN_LANE] = { DB_WRITER, "SELECT accepted FROM job WHERE state = 0 AND lane = ?1 "
@@ -140,7 +142,7 @@ static const struct {
 	                           "source, id, CASE WHEN ?3 = 1 OR id IS NOT NULL THEN spec END, ?6 "
 	                           "FROM job WHERE number = ?1" },
 	[DB_DELETE_JOB] = { DB_WRITER, "DELETE FROM job WHERE number = ?1" },
-	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay, rank FROM job WHERE number = ?1" },
+	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay FROM job WHERE number = ?1" },
 	[DB_DELAY_JOB] = { DB_WRITER, "UPDATE job SET state = ?2, ready = ?3, attempts = ?4, delay = ?5 "
 	                              "WHERE number = ?1" },
 	[DB_MOVE_JOB] = { DB_WRITER, "UPDATE job SET lane = ?2, hop = ?3 WHERE number = ?1" },

@@ -88,6 +88,15 @@ static int make_file(struct sqlite_backlog *q, struct buf *errors)
 	return r < 0 ? complain(errors, q->path, r, "cannot be made: %s", strerror(-r)) : 0;
 }
 
+/* What an origin has asked for is kept to.  Other rests follow from settings, which may have
+ * changed, and from what the last process has seen. */
+static int end_own_rests(struct sqlite_backlog *q)
+{
+	db_bind_i64(&q->db, DB_OPEN_AT_START, 1, WAIT_RETRY_AFTER);
+	int r = db_run(&q->db, DB_OPEN_AT_START);
+	return r < 0 ? r : db_run(&q->db, DB_DELETE_LANES);
+}
+
 /* Returns 1 with the row's state and lane, 0 or -Exxx. */
 static int look_at(struct db *db, uint64_t number, int64_t *ret_state, uint64_t *ret_lane)
 {
@@ -216,6 +225,8 @@ static int read_totals(struct sqlite_backlog *q)
 static int take_stock(struct sqlite_backlog *q)
 {
 	int r = db_run(&q->db, DB_BEGIN);
+	if (r == 0)
+		r = end_own_rests(q);
 	if (r == 0)
 		r = blame(q);
 	if (r == 0)

@@ -33,7 +33,7 @@ enum {
 	ROUND_MAX_BYTES = 16 * 1024 * 1024,
 	ROUND_MAX_WOKEN = 1024,   /* jobs that fell due */
 	ROUND_MAX_LANES = 256,    /* that begin to rest, or whose rest is over */
-	ROUND_MIN_RESTS = 64,     /* that are worth a round; fewer are written with other things */
+	ROUND_MIN_RESTS = 64,     /* that are worth a round, if none is urgent */
 	ROUND_MAX_FORGOTTEN = 256, /* settled rows */
 	ROUND_MAX_REQUEUED = 256,
 };
@@ -167,6 +167,7 @@ struct round {
 	size_t forgotten;
 	bool changed;             /* the database */
 	bool ready;               /* something can be taken that could not before */
+	bool rests_due;           /* the rests are worth the round */
 	size_t rests_n;
 	size_t woken_n;
 	size_t opened_n;          /* lanes whose time has come */
@@ -279,6 +280,12 @@ NODISCARD NONNULL(1, 2)
 int sqlite_claim(struct sqlite_backlog *q, const struct claim *wanted) REQUIRES(q->lock);
 NONNULL(1, 2)
 bool sqlite_release_claim(struct sqlite_backlog *q, struct claim *claim) REQUIRES(q->lock);
+
+/* Whether lanes' rests shall be written down now, and not only when there is a round. */
+static inline bool sqlite_rests_are_due(const struct sqlite_backlog *q) REQUIRES(q->lock)
+{
+	return q->turns.n_urgent > 0 || q->turns.n_unwritten >= ROUND_MIN_RESTS;
+}
 
 /* Has the writer note that the lane rests no more. */
 NONNULL(1) void sqlite_ask_to_open(struct sqlite_backlog *q, uint64_t lane) REQUIRES(q->lock);

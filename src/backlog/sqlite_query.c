@@ -146,10 +146,11 @@ static int count_ahead(struct sqlite_backlog *q, const struct claim *job, size_t
 	return 0;
 }
 
-/* As the row says; the clock may have been set since. */
-static struct lane_rest rest_of_row(struct db *db)
+/* From two columns, "opens" and "why"; the clock may have been set since they were written. */
+static struct lane_rest read_rest(struct db *db, enum db_statement which, int opens)
 {
-	int64_t left_us = db_i64(db, DB_LANE, 2) - clock_wall_us(), why = db_i64(db, DB_LANE, 3);
+	int64_t left_us = db_i64(db, which, opens) - clock_wall_us();
+	int64_t why = db_i64(db, which, opens + 1);
 
 	if (left_us <= 0 || why < 0 || why >= WAIT_REASONS)
 		return (struct lane_rest) { .until_ns = 0 };
@@ -170,7 +171,7 @@ static int describe_lane(struct db *db, uint64_t lane, struct query *query)
 		                               (unsigned long long) lane);
 	buf_add_str(name, db_text(db, DB_LANE, 0));
 	buf_add_char(name, '\0');
-	query->rest = rest_of_row(db);
+	query->rest = read_rest(db, DB_LANE, 2);
 	db_end(db, DB_LANE);
 	return name->failed ? -ENOMEM : 0;
 }
@@ -233,6 +234,7 @@ static int add_lane(struct sqlite_backlog *q, struct query *query)
 		.origin_at = query->line.len,
 		.jobs = (size_t) db_u64(db, DB_LANES, 2),
 		.waiting = (size_t) db_u64(db, DB_LANES, 3),
+		.rest = read_rest(db, DB_LANES, 4),
 	};
 
 	buf_add_str(&query->line, db_text(db, DB_LANES, 1));

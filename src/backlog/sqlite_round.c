@@ -202,6 +202,7 @@ static bool collect(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 	admit(q, r);
 	r->timer = timer_has_come(q, r);
 	if (q->retry_ns <= r->now_ns) {
+		r->rests_due = sqlite_rests_are_due(q);
 		collect_opens(q, r);
 		collect_rests(q, r);
 	} else {
@@ -209,7 +210,7 @@ static bool collect(struct sqlite_backlog *q, struct round *r) REQUIRES(q->lock)
 		r->opens.n = 0;
 	}
 	return r->accepted.first || r->refused.first || r->requests.first || r->queries.first ||
-	       r->timer || r->opens.all || r->opens.n > 0 || r->rests_n >= ROUND_MIN_RESTS;
+	       r->timer || r->opens.all || r->opens.n > 0 || r->rests_due;
 }
 
 /* When to look again although nobody signals. */
@@ -231,20 +232,27 @@ static uint64_t wake_at(const struct sqlite_backlog *q, const struct round *r) R
 	return at;
 }
 
+/* Once stopping, what is to outlive the process is written, unless the disk fails. */
+static bool goes_on(const struct sqlite_backlog *q) REQUIRES(q->lock)
+{
+	return !q->stopping || (q->turns.n_urgent > 0 && q->retry_ns == 0);
+}
+
 bool sqlite_gather(struct sqlite_backlog *q, struct round *r)
 {
+	bool found = false;
+
 	mutex_lock(&q->lock);
-	while (!q->stopping) {
+	while (!found && goes_on(q)) {
 		if (q->submissions.first && clock_now_ns() - q->looked_ns >= LOOK_NS) {
 			mutex_unlock(&q->lock);
 			sqlite_measure(q);
 			mutex_lock(&q->lock);
 		}
-		if (collect(q, r))
-			break;
-		(void) cond_wait(&q->work, &q->lock, wake_at(q, r));
+		found = collect(q, r);
+		if (!found)
+			(void) cond_wait(&q->work, &q->lock, wake_at(q, r));
 	}
-	bool go_on = !q->stopping;
 	mutex_unlock(&q->lock);
-	return go_on;
+	return found;
 }

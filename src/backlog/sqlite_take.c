@@ -359,7 +359,7 @@ static uint64_t end(struct sqlite_backlog *q, const struct take *t)
 {
 	mutex_lock(&q->lock);
 	claims_end_take(&q->claims);
-	if (q->turns.n_unwritten >= ROUND_MIN_RESTS)
+	if (sqlite_rests_are_due(q))
 		cond_signal(&q->work);
 	uint64_t next_ns = turns_open_due(&q->turns, t->now_ns);
 	bool again = q->turns.scan && !q->scanning && t->n < t->room && !t->stopped;

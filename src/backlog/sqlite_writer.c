@@ -204,7 +204,7 @@ static void answer_queries(struct sqlite_backlog *q, struct round *r, int error)
 static bool writes(const struct round *r)
 {
 	if (r->accepted.first || r->requests.first || r->timer || r->opens.all || r->opens.n > 0 ||
-	    r->rests_n >= ROUND_MIN_RESTS)
+	    r->rests_due)
 		return true;
 	for (const struct query *query = r->queries.first; query; query = query->next)
 		if (query_writes(query))

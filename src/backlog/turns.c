@@ -179,6 +179,7 @@ static void set_unwritten(struct turns *t, struct turn *turn)
 		t->unwritten->unwritten_prev = turn;
 	t->unwritten = turn;
 	t->n_unwritten++;
+	t->n_urgent += turn->why == WAIT_RETRY_AFTER;
 }
 
 static void clear_unwritten(struct turns *t, struct turn *turn)
@@ -193,6 +194,7 @@ static void clear_unwritten(struct turns *t, struct turn *turn)
 	if (turn->unwritten_next)
 		turn->unwritten_next->unwritten_prev = turn->unwritten_prev;
 	t->n_unwritten--;
+	t->n_urgent -= turn->why == WAIT_RETRY_AFTER;
 }
 
 void turns_rest(struct turns *t, struct turn *turn, enum wait_reason why, uint64_t until_ns)

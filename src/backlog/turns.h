@@ -72,6 +72,7 @@ struct turns {
 	bool scan; /* lanes of the database shall be looked through: some are not listed */
 	uint64_t take; /* counted up when one begins */
 	size_t n_unwritten;
+	size_t n_urgent; /* of them, those that are to outlive the process: the origin has asked */
 	size_t listed;
 
 	/* The table's own. */

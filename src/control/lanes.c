@@ -70,6 +70,7 @@ static void add_backlog_lanes(struct rows *rows, struct engine *engine, const st
 	for (size_t i = 0; i < q->n_lanes; i++) {
 		const char *origin = q->line.data + q->lanes[i].origin_at;
 		engine_lane(engine, origin, &lane);
+		engine_lane_adopt(&lane, &q->lanes[i].rest);
 		add_row(rows, origin, q->lanes[i], &lane);
 	}
 	qsort(rows->items, rows->n, sizeof(*rows->items), compare_origins);
@@ -161,7 +162,7 @@ static void write_row(struct buf *b, const struct row *row)
 {
 	uint64_t now_ns = clock_now_ns();
 	int64_t now_wall_us = clock_wall_us();
-	enum wait_reason state = engine_lane_state(&row->queue);
+	enum wait_reason state = row->queue.obstacle.why;
 
 	buf_add_str(b, "{\"origin\": ");
 	buf_add_json_str(b, row->origin);

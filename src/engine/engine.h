@@ -150,9 +150,9 @@ NODISCARD NONNULL(1, 2, 4, 5)
 size_t engine_list_lanes(struct engine *e, struct queue_lane *lanes, size_t max,
                          struct buf *names, size_t *ret_all);
 
-/* What is in the way of its next start: its obstacle, but WAIT_BREAKER also while a probe is
- * under way; WAIT_WORKER: nothing is. */
-NODISCARD NONNULL(1) enum wait_reason engine_lane_state(const struct queue_lane *lane);
+/* What the backlog has written down of a lane's rest is its obstacle, too: after a restart the
+ * queue knows nothing of it yet. */
+NONNULL(1, 2) void engine_lane_adopt(struct queue_lane *lane, const struct lane_rest *rest);
 
 /* Where a job is that the backlog calls JOB_OUT, as far as that can be seen. */
 enum engine_place {

@@ -196,17 +196,13 @@ static void say(const struct scene *s, enum wait_reason why, struct explanation 
 /* What stands in the way of its lane; 'otherwise' if nothing does. */
 static enum wait_reason obstacle(const struct scene *s, enum wait_reason otherwise)
 {
-	enum wait_reason why = s->queue.paused ? WAIT_PAUSED : engine_lane_state(&s->lane);
+	enum wait_reason why = s->queue.paused ? WAIT_PAUSED : s->lane.obstacle.why;
 	return why == WAIT_WORKER ? otherwise : why;
 }
 
 static void explain_waiting(struct scene *s, struct explanation *x)
 {
-	const struct lane_rest *rest = &s->job->rest;
-
-	/* After a restart the queue knows nothing of it yet. */
-	if (rest->until_ns > s->now_ns && engine_lane_state(&s->lane) == WAIT_WORKER)
-		s->lane.obstacle = (struct lane_obstacle) { rest->why, rest->until_ns };
+	engine_lane_adopt(&s->lane, &s->job->rest);
 	s->ahead = s->job->ahead + s->lane.queued;
 	say(s, obstacle(s, WAIT_QUEUE), x);
 }

@@ -68,12 +68,15 @@ bool lane_match(const char *match, const char *origin)
 	return fits(match, host, strlen(host));
 }
 
-struct lane_limits lane_find_limits(const struct lane_rule *rules, size_t n, const char *origin)
+const struct lane_limits *lane_find_limits(const struct lane_rule *rules, size_t n,
+                                           const char *origin)
 {
+	static const struct lane_limits none = { .burst = 1 };
+
 	for (size_t i = 0; i < n; i++)
 		if (lane_match(rules[i].match, origin))
-			return rules[i].limits;
-	return (struct lane_limits){ .burst = 1 };
+			return &rules[i].limits;
+	return &none;
 }
 
 /* --- obstacles ----------------------------------------------------------------------------- */
@@ -138,8 +141,9 @@ struct lane_obstacle lane_look(const struct lane_limits *limits, const struct la
 	if (stop.why != WAIT_WORKER)
 		return stop;
 
-	if ((limits->concurrency > 0 && running >= limits->concurrency) ||
-	    (running > 0 && is_half_open(limits, s, running, now_ns)))
+	if (running > 0 && is_half_open(limits, s, running, now_ns))
+		return (struct lane_obstacle){ WAIT_BREAKER, NEVER }; /* a probe is under way */
+	if (limits->concurrency > 0 && running >= limits->concurrency)
 		return (struct lane_obstacle){ WAIT_CONCURRENCY, NEVER };
 
 	uint64_t next_ns = next_start_ns(limits, s);

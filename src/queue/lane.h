@@ -45,9 +45,11 @@ struct lane_rule {
 /* Whether 'match' fits the origin with this name ("http://host:port"). */
 NODISCARD NONNULL(1, 2) bool lane_match(const char *match, const char *origin);
 
-/* The limits of the first rule that fits; no limits at all if none does. */
-NONNULL(3)
-struct lane_limits lane_find_limits(const struct lane_rule *rules, size_t n, const char *origin);
+/* The limits of the first rule that fits; no limits at all if none does.  They live as long as
+ * the rules. */
+NODISCARD NONNULL(3)
+const struct lane_limits *lane_find_limits(const struct lane_rule *rules, size_t n,
+                                           const char *origin);
 
 /* What a lane keeps; zero-initialised is an origin that nothing is known of. */
 struct lane_state {
@@ -65,7 +67,8 @@ struct lane_state {
 struct lane_obstacle {
 	enum wait_reason why; /* WAIT_WORKER: nothing does */
 	uint64_t until_ns;    /* WAIT_RETRY_AFTER, WAIT_BREAKER, WAIT_RATE: when it is gone.  NEVER: a
-	                       * fetch has to end first, or the lane to be resumed */
+	                       * fetch has to end first (a probe's, of WAIT_BREAKER), or the lane to
+	                       * be resumed */
 };
 
 /* Looks for it, with 'running' fetches under way at 'now_ns'. */

@@ -15,8 +15,6 @@ enum {
 	FORGET_AT_ONCE = 2,  /* the same for idle ones */
 };
 
-static const struct lane_limits no_limits = { .burst = 1 };
-
 uint64_t lanes_now_ns(struct lanes *l)
 {
 	if (l->now_ns == 0)
@@ -432,10 +430,7 @@ void lanes_take_opened(struct lanes *l)
 
 const struct lane_limits *lanes_limits(const struct lanes *l, const char *origin)
 {
-	for (size_t i = 0; l->rules && i < l->rules->n; i++)
-		if (lane_match(l->rules->rules[i].match, origin))
-			return &l->rules->rules[i].limits;
-	return &no_limits;
+	return lane_find_limits(l->rules ? l->rules->rules : NULL, l->rules ? l->rules->n : 0, origin);
 }
 
 /* What was to be forgotten shall not come back because the new rules remember for longer. */

@@ -369,8 +369,10 @@ void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to)
 
 bool queue_is_stopped(struct queue *q, const struct lane *lane)
 {
-	enum wait_reason why = lanes_look(&q->lanes, lane).why;
-	return why == WAIT_RETRY_AFTER || why == WAIT_BREAKER || why == WAIT_PAUSED;
+	struct lane_obstacle obstacle = lanes_look(&q->lanes, lane);
+
+	return obstacle.why == WAIT_RETRY_AFTER || obstacle.why == WAIT_PAUSED ||
+	       (obstacle.why == WAIT_BREAKER && obstacle.until_ns != NEVER); /* not for a probe */
 }
 
 void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns,

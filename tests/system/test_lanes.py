@@ -139,6 +139,7 @@ class Breaker(daemon_harness.Case):
         daemon.await_status(lambda s: s["waiting_by_reason"].get("retry_after", 0) == 2 and
                             s["waiting_by_reason"].get("retry", 0) == 1, "the lane cools")
         asked = self.origin.requests("status")
+        self.assertEqual(asked, 1)
         daemon.stop(signal.SIGTERM)
         daemon = self.daemon()
         status = daemon.status()

@@ -242,21 +242,22 @@ static void test_a_probe_is_not_taken_for_a_limit_of_fetches(void)
 	const struct query job = { .state = JOB_WAITING };
 
 	reset();
-	seen.lane.limits.breaker = 5;
 	seen.lane.failures = 6;
-	seen.lane.running = 1;
-	obstruct(WAIT_CONCURRENCY, NEVER);
+	obstruct(WAIT_BREAKER, NEVER);
 	expect(job, "breaker",
 	       "lane " ORIGIN ": breaker half open after 6 failures, a probe is under way");
-	seen.lane.limits.concurrency = 2;
-	expect(job, "breaker",
-	       "lane " ORIGIN ": breaker half open after 6 failures, a probe is under way");
-	seen.lane.running = 2;
-	expect(job, "concurrency", "lane " ORIGIN " runs 2 of 2 fetches, no job ahead");
-	seen.lane.running = 1;
-	seen.lane.limits.concurrency = 1;
-	seen.lane.failures = 4;
-	expect(job, "concurrency", "lane " ORIGIN " runs 1 of 1 fetches, no job ahead");
+}
+
+static void test_a_rest_from_before_the_restart_is_known(void)
+{
+	struct query job = { .state = JOB_WAITING };
+
+	reset();
+	job.rest = (struct lane_rest) { WAIT_RETRY_AFTER, clock_now_ns() + 50 * NS_PER_S };
+	struct engine e = AN_ENGINE;
+	free(explain_with(&e, job, "retry_after", "lane " ORIGIN ": Retry-After until ", ""));
+	obstruct(WAIT_PAUSED, NEVER); /* what the queue knows comes first */
+	expect(job, "paused", "lane " ORIGIN " is paused");
 }
 
 static void test_a_pause_of_everything_comes_first(void)
@@ -385,6 +386,7 @@ int main(void)
 		  test_a_waiting_job_names_what_is_in_the_way_of_its_lane },
 		{ "a Retry-After has its time of day, or its date",
 		  test_a_retry_after_has_its_time_of_day_or_its_date },
+		{ "a rest from before the restart is known", test_a_rest_from_before_the_restart_is_known },
 		{ "a probe is not taken for a limit of fetches",
 		  test_a_probe_is_not_taken_for_a_limit_of_fetches },
 		{ "a pause of everything comes first", test_a_pause_of_everything_comes_first },

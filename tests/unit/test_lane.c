@@ -100,11 +100,11 @@ static void test_the_first_rule_that_fits_counts(void)
 		{ "*.example", { .concurrency = 2 } },
 	};
 
-	CU_ASSERT_EQUAL(lane_find_limits(rules, 2, "http://a.example:80").concurrency, 1);
-	CU_ASSERT_EQUAL(lane_find_limits(rules, 2, "http://b.example:80").concurrency, 2);
-	CU_ASSERT_EQUAL(lane_find_limits(rules + 1, 1, "http://a.example:80").concurrency, 2);
-	CU_ASSERT_EQUAL(lane_find_limits(rules, 2, "http://b.test:80").concurrency, 0);
-	CU_ASSERT_EQUAL(lane_find_limits(NULL, 0, "http://b.test:80").breaker, 0);
+	CU_ASSERT_EQUAL(lane_find_limits(rules, 2, "http://a.example:80")->concurrency, 1);
+	CU_ASSERT_EQUAL(lane_find_limits(rules, 2, "http://b.example:80")->concurrency, 2);
+	CU_ASSERT_EQUAL(lane_find_limits(rules + 1, 1, "http://a.example:80")->concurrency, 2);
+	CU_ASSERT_EQUAL(lane_find_limits(rules, 2, "http://b.test:80")->concurrency, 0);
+	CU_ASSERT_EQUAL(lane_find_limits(NULL, 0, "http://b.test:80")->breaker, 0);
 }
 
 static void test_a_burst_comes_at_once_and_then_one_an_interval(void)
@@ -235,7 +235,7 @@ static void test_obstacles_come_in_their_order(void)
 	expect_obstacle(&limits, &s, 2, at_ms(0), WAIT_PAUSED, NEVER);
 
 	CU_ASSERT_TRUE(lane_resume(&limits, &s, at_ms(0)));
-	expect_obstacle(&limits, &s, 1, at_ms(0), WAIT_CONCURRENCY, NEVER); /* half open */
+	expect_obstacle(&limits, &s, 1, at_ms(0), WAIT_BREAKER, NEVER); /* half open */
 	expect_obstacle(&limits, &s, 0, at_ms(0), WAIT_RATE, at_ms(1000));
 	CU_ASSERT_FALSE(lane_resume(&limits, &s, at_ms(0)));
 }
@@ -262,7 +262,7 @@ static void test_the_breaker_opens_probes_and_closes(void)
 
 	/* One probe; each failure of it doubles the pause, up to the longest. */
 	expect_obstacle(&limits, &s, 0, at_ms(1000), WAIT_WORKER, 0);
-	expect_obstacle(&limits, &s, 1, at_ms(1000), WAIT_CONCURRENCY, NEVER);
+	expect_obstacle(&limits, &s, 1, at_ms(1000), WAIT_BREAKER, NEVER);
 	CU_ASSERT_TRUE(lane_failed(&limits, &s, at_ms(1000)));
 	expect_obstacle(&limits, &s, 0, at_ms(1000), WAIT_BREAKER, at_ms(3000));
 	CU_ASSERT_TRUE(lane_failed(&limits, &s, at_ms(3000)));
@@ -302,7 +302,7 @@ static void test_no_number_is_too_large(void)
 	lane_unstart(&limits, &s, false);
 	lane_adopt(&limits, &s, at_ms(0));
 	lane_cool(&s, NEVER);
-	CU_ASSERT_EQUAL(lane_look(&limits, &s, UINT64_MAX, UINT64_MAX).why, WAIT_CONCURRENCY);
+	CU_ASSERT_EQUAL(lane_look(&limits, &s, UINT64_MAX, UINT64_MAX).why, WAIT_BREAKER);
 
 	const struct lane_limits fast = { .interval_ns = 1, .burst = UINT64_MAX };
 	struct lane_state t = { 0 };

@@ -271,7 +271,7 @@ static void test_the_breaker_lets_one_probe_through(void)
 	push(q, A, 3);
 	struct lane *probe = expect_pop(q, A);
 	expect_no_pop(q);
-	expect_reason(q, WAIT_CONCURRENCY, 2);
+	expect_reason(q, WAIT_BREAKER, 2);
 	leave(q, probe, LANE_ANSWERED, 0, 0);
 	leave(q, expect_pop(q, A), LANE_FAILED, 0, 0);
 	leave(q, expect_pop(q, A), LANE_FAILED, 0, 0);

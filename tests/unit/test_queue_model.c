@@ -230,8 +230,8 @@ static void step_leave(struct model *m)
 		lane_unstart(lane->limits, &lane->state, lane->alone);
 	if (cool_ns > 0)
 		lane_cool(&lane->state, now_ns + cool_ns);
-	enum wait_reason why = lane_look(lane->limits, &lane->state, lane->running, now_ns).why;
-	if (why == WAIT_RETRY_AFTER || why == WAIT_BREAKER)
+	struct lane_obstacle o = lane_look(lane->limits, &lane->state, lane->running, now_ns);
+	if (o.why == WAIT_RETRY_AFTER || (o.why == WAIT_BREAKER && o.until_ns != NEVER))
 		expect_evicted(m, lane, &evicted);
 	CU_ASSERT_EQUAL(evicted.len, 0);
 	settle(m, lane);

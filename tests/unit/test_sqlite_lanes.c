@@ -349,13 +349,14 @@ static void test_a_rest_with_a_time_outlives_the_process(void)
 	stage_open(&s);
 	submit(&s, 2, 2);
 	g.room[1] = 8;
-	g.rest[0] = (struct lane_rest) { WAIT_BREAKER, clock_now_ns() + 3600 * NS_PER_S };
+	g.rest[0] = (struct lane_rest) { WAIT_RETRY_AFTER, clock_now_ns() + 3600 * NS_PER_S };
 	CU_ASSERT_EQUAL_FATAL(take(&s, &g, 8, jobs, &due_ns), 2);
 	give_back(&s, jobs, 2);
-	await_writer(&s);
+	while (stage_stats(&s).commits < 5) /* that of its own: nothing else is to be written */
+		(void) sched_yield();
 	expect_rows(&s, "SELECT count(*) FROM lane WHERE opens > 0", 1);
 	stage_reopen(&s);
-	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_BREAKER], 2);
+	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RETRY_AFTER], 2);
 	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_QUEUE], 2);
 
 	/* Not even new jobs have it asked. */
@@ -364,13 +365,13 @@ static void test_a_rest_with_a_time_outlives_the_process(void)
 	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs, &due_ns), 2);
 	expect_lane(jobs[0], 1, "0");
 	CU_ASSERT_EQUAL(g.asked[0], 1);
-	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_BREAKER], 3);
+	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RETRY_AFTER], 3);
 
 	unsigned ready = s.ready;
 	backlog_open(s.b, "http://h0:80");
 	while (s.ready == ready) /* told after everything else */
 		(void) sched_yield();
-	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_BREAKER], 0);
+	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RETRY_AFTER], 0);
 	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs + 2, &due_ns), 3);
 	give_back(&s, jobs, 5);
 	stage_done(&s);
@@ -385,19 +386,41 @@ static void test_the_writer_ends_a_rest_when_its_time_has_come(void)
 	stage_init(&s);
 	stage_open(&s);
 	submit(&s, 1, 2);
-	g.rest[0] = (struct lane_rest) { WAIT_RATE, clock_now_ns() + 3600 * NS_PER_S };
+	g.rest[0] = (struct lane_rest) { WAIT_RETRY_AFTER, clock_now_ns() + 3600 * NS_PER_S };
 	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs, NULL), 0);
 	await_writer(&s);
 	stage_close(&s);
 	stage_sql(&s, "UPDATE lane SET opens = 5");
 	stage_open(&s);
 	await_writer(&s);
-	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RATE], 0);
+	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RETRY_AFTER], 0);
 	g.room[0] = 8;
 	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs, NULL), 2);
 	stage_final(&s, jobs[0], OUTCOME_DONE);
 	stage_final(&s, jobs[1], OUTCOME_DONE);
 	expect_rows(&s, "SELECT count(*) FROM lane", 0);
+	stage_done(&s);
+}
+
+/* They follow from settings that may have changed, and from what has been seen. */
+static void test_a_rest_that_no_origin_has_asked_for_ends_with_the_process(void)
+{
+	struct gate g = open_gate(0);
+	struct job *jobs[8];
+	struct stage s;
+
+	stage_init(&s);
+	stage_open(&s);
+	submit(&s, 2, 1);
+	g.rest[0] = (struct lane_rest) { WAIT_RATE, clock_now_ns() + 3600 * NS_PER_S };
+	g.rest[1] = (struct lane_rest) { WAIT_BREAKER, clock_now_ns() + 3600 * NS_PER_S };
+	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs, NULL), 0);
+	await_writer(&s);
+	expect_rows(&s, "SELECT count(*) FROM lane WHERE opens > 0", 2);
+	stage_reopen(&s);
+	g = open_gate(8);
+	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs, NULL), 2);
+	give_back(&s, jobs, 2);
 	stage_done(&s);
 }
 
@@ -741,6 +764,8 @@ int main(void)
 		  test_a_rest_with_a_time_outlives_the_process },
 		{ "the writer ends a rest when its time has come",
 		  test_the_writer_ends_a_rest_when_its_time_has_come },
+		{ "a rest that no origin has asked for ends with the process",
+		  test_a_rest_that_no_origin_has_asked_for_ends_with_the_process },
 		{ "a lane may rest without jobs", test_a_lane_may_rest_without_jobs },
 		{ "a hop waits in its own lane, and outlives the process",
 		  test_a_hop_waits_in_its_own_lane_and_outlives_the_process },

@@ -319,7 +319,6 @@ NODISCARD NONNULL(1, 2)
 int sqlite_room(const struct sqlite_backlog *q, const struct round *r, size_t n, size_t bytes)
 	REQUIRES(q->lock);
 
-
 /* --- sqlite_write.c: the transaction ------------------------------------------------------ */
 
 /* Applies the round and commits it.  Returns 0, or -Exxx (with db->text) and nothing has
@@ -388,12 +387,6 @@ NODISCARD NONNULL(1, 2) int sqlite_remember_pause(struct sqlite_backlog *q, cons
 NONNULL(1, 2) int sqlite_answer(struct sqlite_backlog *q, struct query *query);
 
 void sqlite_query(struct backlog *b, struct query *query);
-int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor);
-int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
-                   uint64_t *ret_last_seq);
-int sqlite_mark(struct backlog *b, uint64_t seq, const char *text);
-int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text);
-int sqlite_paused(struct backlog *b, struct buf *origins);
 
 /* Does the query change the database? */
 static inline bool query_writes(const struct query *query)
@@ -401,6 +394,15 @@ static inline bool query_writes(const struct query *query)
 	return query->kind == QUERY_REQUEUE || query->kind == QUERY_PAUSE ||
 	       query->kind == QUERY_RESUME;
 }
+
+/* --- sqlite_history.c ---------------------------------------------------------------------- */
+
+int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor);
+int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
+                   uint64_t *ret_last_seq);
+int sqlite_mark(struct backlog *b, uint64_t seq, const char *text);
+int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text);
+int sqlite_paused(struct backlog *b, struct buf *origins);
 
 /* --- sqlite_take.c ------------------------------------------------------------------------- */
 

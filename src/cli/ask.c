@@ -100,8 +100,9 @@ int ask_daemon(struct ask *a, const char *target, const struct buf *question, co
 		return EXIT_UNFINISHED;
 	if (r < 0)
 		return unix_http_log_error(a->path, r);
-	return answer.status == 200 ? read_answer(a, ret_answer)
-	                            : say_problem(a, about, answer.status);
+	if (answer.status == 200)
+		return read_answer(a, ret_answer);
+	return a->refused ? a->refused(a, answer.status) : say_problem(a, about, answer.status);
 }
 
 int ask_each(struct ask *a, int (*one)(struct ask *a, const char *name))

@@ -40,6 +40,8 @@ struct ask {
 	int (*take)(struct ask *a, int option);
 	/* Looks at all of it, likewise; may be NULL. */
 	int (*check)(const struct ask *a);
+	/* Says what is wrong, in a->body, and returns the exit code; NULL: as ask_daemon() says. */
+	int (*refused)(struct ask *a, long status);
 	/* Returns the exit code. */
 	int (*perform)(struct ask *a);
 

@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	tests/unit/faulty_vfs.h \
 	tests/unit/fetch_stage.h \
 	tests/unit/job_maker.h \
+	tests/unit/no_sync.h \
 	tests/unit/origin_process.h \
 	tests/unit/queue_calls.h \
 	tests/unit/results_stage.h \

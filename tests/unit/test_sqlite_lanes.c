@@ -1,21 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lanes of the durable backlog: turns, rests, hops, pauses; over restarts, and against a model. */
+#include "no_sync.h"
 #include "sqlite_stage.h"
 
 #include "seed.h"
-
-/* Instead of libc's, also for SQLite: thousands of commits, and none ends in a crash. */
-int fsync(int fd)
-{
-	(void) fd;
-	return 0;
-}
-
-int fdatasync(int fd)
-{
-	(void) fd;
-	return 0;
-}
 
 /* --- a gate ------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  * fails, ours or SQLite's, alone or with all that follow it in this step.  A step
  * that fails has changed nothing and succeeds when it is repeated.
  */
+#include "no_sync.h"
 #include "sqlite_steps.h"
 
 #include "failing_malloc.h"
@@ -32,19 +33,6 @@ static void fail_in_sqlite(void)
 	if (sqlite3_config(SQLITE_CONFIG_MALLOC, &failing) != SQLITE_OK ||
 	    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) != SQLITE_OK)
 		abort();
-}
-
-/* Instead of libc's, also for SQLite: thousands of lives begin here, and none ends in a crash. */
-int fsync(int fd)
-{
-	(void) fd;
-	return 0;
-}
-
-int fdatasync(int fd)
-{
-	(void) fd;
-	return 0;
 }
 
 /* --- which one fails -------------------------------------------------------------------- */

@@ -83,19 +83,20 @@ class Figures(daemon_harness.Case):
             lines.append(json.dumps({"url": self.origin.url(path), "id": i}))
         lines += [json.dumps({"url": closed, "id": f"closed-{i}"}) for i in range(20)]
         lines += ["not a job"] * 7
-        text = "\n".join(lines) + "\n"
-        self.write("urls", text)
+        quarters = [lines[n::4] for n in range(4)]
+        text = "".join(line + "\n" for quarter in quarters for line in quarter)
         self.configure("queue: { capacity = 40; };",
                        'retry: { max_attempts = 2; base = "1ms"; };',
                        'origins: ( { match = "*"; breaker = 0; } );',
                        sources=(self.follow(),), workers=8)
         daemon = self.daemon()
 
-        polls, last = 0, {}
-        while last.get('penstock_jobs_settled_total{outcome="done"}', 0) < 2250 or \
+        last = {}
+        while quarters or last['penstock_jobs_settled_total{outcome="done"}'] < 2250 or \
                 last['penstock_jobs_settled_total{outcome="dead"}'] < 770:
+            if quarters:  # four polls at least see it work
+                self.append("urls", "\n".join(quarters.pop()) + "\n")
             status, metrics = daemon.status(), daemon.metrics()
-            polls += 1
             self.check_balance(status["ledger"])
             self.assertEqual(metrics["penstock_jobs_accepted_total"],
                              sum(v for k, v in metrics.items() if k.startswith("penstock_jobs{") or
@@ -106,7 +107,6 @@ class Figures(daemon_harness.Case):
                 if "_total" in name:
                     self.assertGreaterEqual(metrics[name], value, name)
             last = metrics
-        self.assertGreater(polls, 3)
 
         daemon.await_records(3020)
         records = daemon.records()
@@ -190,26 +190,28 @@ class SlowClients(daemon_harness.Case):
             for client in clients:
                 client.close()
 
-    def fetch_all(self, daemon, name):
-        """The time that the jobs take."""
-        done = daemon.status()["ledger"]["done"]
-        start = time.monotonic()
-        self.append("urls", self.jobs("/ok", [f"{name}{i}" for i in range(self.JOBS)]))
-        daemon.await_status(lambda s: s["ledger"]["done"] == done + self.JOBS, "all are done")
-        return time.monotonic() - start
+    @staticmethod
+    def control_seconds(daemon):
+        """The processor time of the thread that serves the socket."""
+        tasks = f"/proc/{daemon.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/stat", encoding="ascii") as file:
+                name, rest = file.read().split("(")[1].split(")")
+            if name == "control":
+                return sum(map(int, rest.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        raise AssertionError("no thread is called control")
 
     def test_200_slow_clients_do_not_slow_the_fetching(self):
         self.configure(sources=(self.follow(),), workers=8)
         daemon = self.daemon()
-        alone = min(self.fetch_all(daemon, "a"), self.fetch_all(daemon, "b"))
         with self.crowd(daemon):
-            crowded = min(self.fetch_all(daemon, "c"), self.fetch_all(daemon, "d"))
-            # Others are answered meanwhile, and soon.
-            start = time.monotonic()
-            for _ in range(10):
+            start, used = time.monotonic(), self.control_seconds(daemon)
+            self.append("urls", self.jobs("/ok", [str(i) for i in range(self.JOBS)]))
+            daemon.await_status(lambda s: s["ledger"]["done"] == self.JOBS, "all are done")
+            for _ in range(10):  # others are answered meanwhile
                 self.assertEqual(daemon.get("/healthz").status, 200)
-            self.assertLess(time.monotonic() - start, 1 * harness.SLOWNESS)
-        self.assertLess(crowded, 3 * alone + 0.5 * harness.SLOWNESS, (alone, crowded))
+            used = self.control_seconds(daemon) - used
+            self.assertLess(used, (time.monotonic() - start) / 2)  # the workers have the rest
         ended = daemon.stop()
         self.check_ledger(ended.err, daemon.records())
 
@@ -219,7 +221,7 @@ class SlowClients(daemon_harness.Case):
         with self.crowd(daemon):
             start = time.monotonic()
             daemon.stop()
-            self.assertLess(time.monotonic() - start, 2 * harness.SLOWNESS)
+            self.assertLess(time.monotonic() - start, 10 * harness.SLOWNESS)
 
     def test_too_many_clients_are_told_so(self):
         self.configure()
@@ -308,8 +310,6 @@ class Status(daemon_harness.Case):
         rates = [float(line.split("/s")[0].rsplit(" ", 1)[1])
                  for line in watch.wait().out.splitlines() if "/s" in line]
         self.assertGreater(max(rates), 0)
-        # Two workers, 10 ms each, are 200 in a second, but for what is recorded in a bunch.
-        self.assertLess(max(rates), 1000)
         daemon.stop()
 
     def test_a_watch_on_a_terminal_redraws_its_page(self):

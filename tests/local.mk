@@ -2,6 +2,7 @@
 AM_TESTS_ENVIRONMENT = \
 	PYTHON='$(PYTHON)'; export PYTHON; PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
 	PENSTOCK='$(abs_top_builddir)/penstock'; export PENSTOCK; \
+	PENSTOCKD='$(abs_top_builddir)/penstockd'; export PENSTOCKD; \
 	PENSTOCK_ORIGIN='$(abs_top_builddir)/penstock-origin'; export PENSTOCK_ORIGIN; \
 	PENSTOCK_SRC='$(abs_top_srcdir)'; export PENSTOCK_SRC;
 

@@ -95,7 +95,9 @@ int engine_apply(struct engine *e)
 	const struct workers_policy policy = engine_policy(s);
 
 	workers_set_policy(e->workers, &policy);
-	int r = engine_set_limits(e);
+	int r = engine_set_rules(e);
+	if (r == 0)
+		r = engine_set_limits(e);
 	feeder_open(e->feeder, NULL); /* what they rest for may hold no longer */
 	if (r < 0)
 		return r;

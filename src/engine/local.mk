@@ -2,6 +2,7 @@ libpenstock_a_SOURCES += \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/explain.c \
 	src/engine/feeder.c src/engine/feeder.h \
+	src/engine/fetching.c \
 	src/engine/give_back.c src/engine/give_back.h \
 	src/engine/intake.c src/engine/intake.h \
 	src/engine/ledger.c src/engine/ledger.h \
@@ -9,7 +10,8 @@ libpenstock_a_SOURCES += \
 	src/engine/parts.h \
 	src/engine/recorder.c src/engine/recorder.h \
 	src/engine/retry.c src/engine/retry.h \
-	src/engine/settings.c src/engine/settings.h \
+	src/engine/settings.c src/engine/settings.h src/engine/settings_parts.h \
+	src/engine/settings_check.c src/engine/settings_table.c \
 	src/engine/start.c \
 	src/engine/store.c \
 	src/engine/workers.c src/engine/workers.h

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's parts; private to engine.c, start.c, store.c, lanes.c and explain.c. */
+/* The engine's parts; private to engine.c, start.c, store.c, fetching.c, lanes.c and explain.c. */
 #ifndef PENSTOCK_ENGINE_PARTS_H
 #define PENSTOCK_ENGINE_PARTS_H
 
@@ -65,6 +65,11 @@ NONNULL(1) void engine_set_aside_poisoned(struct engine *e);
 
 /* What an attempt keeps to, as the settings say. */
 struct workers_policy engine_policy(const struct settings *s);
+
+NODISCARD NONNULL(1, 2) int engine_start_fetcher(struct engine *e, struct buf *errors);
+
+/* Puts in force whom it may be fetched from, and how.  Returns 0 or -ENOMEM. */
+NODISCARD NONNULL(1) int engine_set_rules(struct engine *e);
 
 /* Puts the origins' limits in force.  Returns 0 or -ENOMEM. */
 NODISCARD NONNULL(1) int engine_set_limits(struct engine *e);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { BACKLOG_MEMORY, BACKLOG_SQLITE };
+enum { OVERSIZE_FAIL, OVERSIZE_TRUNCATE };
 enum { SOURCE_FILE, SOURCE_DIRECTORY, SOURCE_SCHEDULE };
 
 /* Whose settings they are: some defaults differ. */
@@ -28,6 +29,7 @@ struct origin_settings {
 	uint64_t breaker;          /* 0: never */
 	uint64_t breaker_pause_ns;
 	uint64_t breaker_max_ns;
+	bool insecure;
 };
 
 /* An element of 'sources'. */
@@ -63,6 +65,7 @@ struct settings {
 		uint64_t connect_timeout_ns;
 		uint64_t max_redirects;
 		uint64_t max_body;
+		int oversize; /* OVERSIZE_… */
 		const char *user_agent;
 		struct config_strings success; /* "200", "200-399" */
 		uint64_t idle_connections;

@@ -108,37 +108,6 @@ static void on_source_ended(void *arg, const char *source, int error)
 
 /* --- starting ---------------------------------------------------------------------- */
 
-static int start_fetcher(struct engine *e, struct buf *errors)
-{
-	const struct settings *s = e->options.settings;
-	struct buf servers = { 0 };
-
-	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
-		buf_printf(&servers, "%s%s", i > 0 ? "," : "", s->fetch.dns_servers.items[i]);
-	buf_add_char(&servers, '\0');
-
-	const struct fetch_options options = {
-		.connect_timeout_ns = s->fetch.connect_timeout_ns,
-		.max_redirects = (unsigned) s->fetch.max_redirects,
-		.max_body_bytes = s->fetch.max_body,
-		.user_agent = s->fetch.user_agent,
-		.max_idle = s->fetch.idle_connections,
-		.resolver = {
-			.servers = servers.data,
-			.max_waiters = (unsigned) (s->workers > 1 ? s->workers / 2 : 1),
-			.max_cached = 4096 + s->workers,
-			.min_ttl_ns = 1 * NS_PER_S,
-			.max_ttl_ns = 300 * NS_PER_S,
-			.failure_ttl_ns = 2 * NS_PER_S,
-		},
-	};
-	int r = servers.failed ? -ENOMEM : fetcher_create(&options, &e->fetcher);
-	if (r == -EINVAL)
-		buf_printf(errors, "fetch.dns_servers: %s: not a list of addresses\n", servers.data);
-	buf_done(&servers);
-	return r;
-}
-
 static void on_opened(void *arg)
 {
 	struct engine *e = arg;
@@ -237,6 +206,9 @@ struct workers_policy engine_policy(const struct settings *s)
 			.max_retry_after_ns = s->retry.max_retry_after_ns,
 		},
 		.timeout_ns = s->fetch.timeout_ns,
+		.max_redirects = (unsigned) s->fetch.max_redirects,
+		.max_body_bytes = s->fetch.max_body,
+		.truncates = s->fetch.oversize == OVERSIZE_TRUNCATE,
 	};
 
 	for (size_t i = 0; i < s->fetch.success.n; i++)
@@ -391,7 +363,7 @@ int engine_start_parts(struct engine *e, const struct engine_options *options, s
 	e->event_fd = event_create();
 	int r = e->event_fd < 0 ? e->event_fd : engine_open_store(e, errors);
 	if (r == 0)
-		r = start_fetcher(e, errors);
+		r = engine_start_fetcher(e, errors);
 	if (r == 0)
 		r = start_queue(e);
 	if (r == 0)

@@ -25,7 +25,10 @@ enum { WORKER_KEEPS_BYTES = 64 * 1024 };
 /* What an attempt keeps to; can be changed while workers run. */
 struct workers_policy {
 	struct retry_policy retry;
-	uint64_t timeout_ns; /* of an attempt whose job says nothing else */
+	uint64_t timeout_ns; /* this and what follows: unless the job says otherwise */
+	unsigned max_redirects;
+	uint64_t max_body_bytes;
+	bool truncates;
 };
 
 /* What workers work with; all borrowed for the workers' life. */

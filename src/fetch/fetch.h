@@ -12,19 +12,20 @@
 
 #include "base/attr.h"
 #include "fetch/resolver.h"
+#include "fetch/rules.h"
 #include "job/job.h"
 #include "job/result.h"
 #include "job/url.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct fetch_options {
 	uint64_t connect_timeout_ns; /* TCP and TLS, of one hop */
-	unsigned max_redirects;      /* 0: a redirect is the response */
-	uint64_t max_body_bytes;     /* a longer body fails with -EFBIG */
 	const char *user_agent;      /* borrowed for the fetcher's life */
 	size_t max_idle;             /* connections kept for later, all origins together */
+	struct fetch_rules *rules;   /* gets a reference */
 	struct resolver_options resolver;
 };
 
@@ -38,6 +39,10 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 /* No thread may be inside fetch().  Ignores NULL, returns NULL. */
 struct fetcher *fetcher_free(struct fetcher *f);
 
+/* Replaces the rules, for all hops that begin from now on; 'rules' gets a reference.  Safe from
+ * any thread. */
+NONNULL(1, 2) void fetcher_set_rules(struct fetcher *f, struct fetch_rules *rules);
+
 /* Ends every fetch, now and from now on, with -ECANCELED.  Idempotent. */
 NONNULL(1) void fetcher_cancel(struct fetcher *f);
 
@@ -49,6 +54,15 @@ struct fetch_request {
 	const char *body;                /* NULL for none */
 	size_t body_bytes;
 	uint64_t timeout_ns;             /* for everything: names, hops, body */
+	unsigned max_redirects;          /* 0: a redirect is the response */
+	uint64_t max_body_bytes;         /* a longer body fails with -EFBIG… */
+	bool truncates;                  /* …or is cut off, and the answer counts as whole */
+
+	/* Takes the body of the answer that the fetch ends with, piece by piece; bodies of
+	 * answers that redirect are dropped.  Returns 0, or -Exxx, which ends the fetch with
+	 * -ENOSPC.  NULL: the body is only counted. */
+	int (*take_body)(void *body_arg, const char *data, size_t n);
+	void *body_arg;
 
 	/* Where an earlier fetch of this request has ended with -EXDEV: its response->next,
 	 * in memory of the caller's own.  NULL: begin at 'url'. */
@@ -78,6 +92,7 @@ struct fetch_request {
  *                     JOB_MAX_HOP_URL_BYTES; or a request libcurl refuses
  *   -ELOOP            more than max_redirects redirects
  *   -EFBIG            more than max_body_bytes
+ *   -ENOSPC           take_body() has failed: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
  *   -ECONNREFUSED     could not connect
  *   -ECONNRESET       the connection broke

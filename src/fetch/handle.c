@@ -69,6 +69,10 @@ static int configure(struct handle *h, const struct handle_options *options)
 		SET(CURLOPT_CAINFO, NULL);
 		SET(CURLOPT_CAPATH, options->ca_path);
 	}
+	if (h->profile->insecure) {
+		SET(CURLOPT_SSL_VERIFYPEER, 0L);
+		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
 	if (h->pins)
@@ -108,8 +112,9 @@ static int pin(struct handle *h, const struct url_origin *origin, const struct a
 	return h->pins ? 0 : -ENOMEM;
 }
 
-int handle_create(const struct handle_options *options, const struct url_origin *origin,
-                  const struct addresses *addresses, struct handle **ret_handle)
+int handle_create(const struct handle_options *options, struct fetch_rules *rules,
+                  const struct url_origin *origin, const struct addresses *addresses,
+                  struct handle **ret_handle)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 	if (!h)
@@ -117,6 +122,8 @@ int handle_create(const struct handle_options *options, const struct url_origin 
 
 	h->timer_ns = NEVER;
 	h->quiet_socket = CURL_SOCKET_BAD;
+	h->rules = fetch_rules_ref(rules);
+	h->profile = fetch_rules_profile(rules, origin->text);
 	h->origin = strdup(origin->text);
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
@@ -144,6 +151,7 @@ struct handle *handle_free(struct handle *h)
 	curl_multi_cleanup(h->multi);
 	curl_slist_free_all(h->pins);
 	curl_slist_free_all(h->headers);
+	fetch_rules_unref(h->rules);
 	free(h->origin);
 	free(h);
 	return NULL;

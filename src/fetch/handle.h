@@ -15,6 +15,7 @@
 
 #include "base/attr.h"
 #include "fetch/resolver.h"
+#include "fetch/rules.h"
 #include "job/url.h"
 
 #include <curl/curl.h>
@@ -41,6 +42,9 @@ struct handle {
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */
 
+	struct fetch_rules *rules; /* that it was made by; a reference */
+	const struct fetch_profile *profile; /* of its origin, in 'rules' */
+
 	/* For the pool: the origin it is good for, and its places in two lists. */
 	char *origin;
 	struct handle *bucket_next, *bucket_prev;
@@ -59,12 +63,14 @@ struct handle_options {
 };
 
 /*
- * Creates a handle for 'origin' that connects to none but 'addresses' (NULL if
- * the host is an address itself).  Returns 0 or -ENOMEM.
+ * Creates a handle for 'origin' that keeps to 'rules', of which it gets a reference, and
+ * connects to none but 'addresses' (NULL if the host is an address itself).  Returns 0 or
+ * -ENOMEM.
  */
-NODISCARD NONNULL(1, 2, 4)
-int handle_create(const struct handle_options *options, const struct url_origin *origin,
-                  const struct addresses *addresses, struct handle **ret_handle);
+NODISCARD NONNULL(1, 2, 3, 5)
+int handle_create(const struct handle_options *options, struct fetch_rules *rules,
+                  const struct url_origin *origin, const struct addresses *addresses,
+                  struct handle **ret_handle);
 
 /* Closes the connection.  Ignores NULL, returns NULL. */
 struct handle *handle_free(struct handle *h);

@@ -6,6 +6,7 @@ libpenstock_a_SOURCES += \
 	src/job/job_write.c \
 	src/job/url.c \
 	src/job/url.h \
+	src/job/url_match.c \
 	src/job/result.c \
 	src/job/result.h \
 	src/job/wait.c \

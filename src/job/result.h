@@ -29,7 +29,9 @@ struct response {
 	long http_version;     /* 10, 11, 20, 30; 0: unknown */
 	char remote_ip[RESPONSE_ADDRESS_SIZE];
 	unsigned redirects;
-	uint64_t body_bytes;   /* of the last hop, as received */
+	uint64_t body_bytes;   /* of the last hop, as far as it was taken */
+	bool truncated;        /* there was more of it */
+	int body_error;        /* why it could not be kept, after fetch()'s -ENOSPC */
 	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without, or if past */
 	uint64_t namelookup_us, connect_us, appconnect_us, starttransfer_us, total_us;
 

@@ -40,6 +40,14 @@ NODISCARD NONNULL(1, 2, 3, 4)
 int url_parse(struct url_parser *parser, const char *url, struct url_origin *ret_origin,
               const char **ret_why);
 
+/*
+ * Whether 'match' fits the origin with this name ("http://host:port").  It is a host
+ * ("api.example.com"), a host and its port ("api.example.com:8080") or an origin
+ * ("https://api.example.com:443"), in lower case; a '*' stands for any characters, none
+ * included.
+ */
+NODISCARD NONNULL(1, 2) bool url_match_origin(const char *match, const char *origin);
+
 /* Appends the beginning of 'url', for a message: without user and password. */
 NONNULL(1, 2) void url_add_redacted(struct buf *b, const char *url);
 

@@ -34,16 +34,11 @@ struct lane_limits {
 	uint64_t breaker_max_ns;   /* …doubles up to this */
 };
 
-/* The limits of the origins that 'match' fits: a host ("api.example.com"), a host and its
- * port ("api.example.com:8080") or an origin ("https://api.example.com:443"), in lower case;
- * a '*' stands for any characters, none included. */
+/* The limits of the origins that 'match' fits, as url_match_origin() has it. */
 struct lane_rule {
 	const char *match;
 	struct lane_limits limits;
 };
-
-/* Whether 'match' fits the origin with this name ("http://host:port"). */
-NODISCARD NONNULL(1, 2) bool lane_match(const char *match, const char *origin);
 
 /* The limits of the first rule that fits; no limits at all if none does.  They live as long as
  * the rules. */

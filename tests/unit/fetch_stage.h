@@ -19,7 +19,7 @@ struct stage {
 	struct fetcher *fetcher;
 	struct url_parser *parser;
 	struct response response;
-	uint64_t timeout_ns; /* of each fetch */
+	struct fetch_request usual; /* what a request has that says nothing else */
 	uint64_t took_ns;    /* the last one */
 };
 
@@ -31,8 +31,6 @@ static inline void stage_init(struct stage *s)
 	*s = (struct stage) {
 		.options = {
 			.connect_timeout_ns = PLENTY,
-			.max_redirects = 5,
-			.max_body_bytes = 1024 * 1024,
 			.user_agent = "test/1",
 			.max_idle = 8,
 			.resolver = {
@@ -42,8 +40,15 @@ static inline void stage_init(struct stage *s)
 				.failure_ttl_ns = PLENTY,
 			},
 		},
-		.timeout_ns = PLENTY,
+		.usual = {
+			.method = "GET",
+			.timeout_ns = PLENTY,
+			.max_redirects = 5,
+			.max_body_bytes = 1024 * 1024,
+		},
 	};
+	CU_ASSERT_EQUAL_FATAL(fetch_rules_create(&(struct fetch_rules_options) { 0 },
+	                                         &s->options.rules), 0);
 	CU_ASSERT_EQUAL_FATAL(url_parser_create(&s->parser), 0);
 }
 
@@ -55,6 +60,7 @@ static inline void stage_create(struct stage *s)
 static inline void stage_done(struct stage *s)
 {
 	s->fetcher = fetcher_free(s->fetcher);
+	s->options.rules = fetch_rules_unref(s->options.rules);
 	s->parser = url_parser_free(s->parser);
 	response_done(&s->response);
 }
@@ -68,9 +74,12 @@ static inline int stage_fetch(struct stage *s, struct fetch_request *req)
 	CU_ASSERT_EQUAL_FATAL(url_parse(s->parser, req->url, &origin, &why), 0);
 	req->origin = &origin;
 	if (!req->method)
-		req->method = "GET";
+		req->method = s->usual.method;
 	if (req->timeout_ns == 0)
-		req->timeout_ns = s->timeout_ns;
+		req->timeout_ns = s->usual.timeout_ns;
+	if (req->max_body_bytes == 0)
+		req->max_body_bytes = s->usual.max_body_bytes;
+	req->max_redirects = s->usual.max_redirects;
 
 	uint64_t start_ns = clock_now_ns();
 	int r = fetch(s->fetcher, req, &s->response);

@@ -106,7 +106,7 @@ static void test_a_body_has_a_limit(void)
 	struct stage s;
 
 	stage_init(&s);
-	s.options.max_body_bytes = 1000;
+	s.usual.max_body_bytes = 1000;
 	stage_create(&s);
 	CU_ASSERT_EQUAL(get(&s, "/bytes/1000"), 0);
 	for (size_t i = 0; i < ARRAY_LEN(longer); i++) {
@@ -118,6 +118,80 @@ static void test_a_body_has_a_limit(void)
 	}
 	CU_ASSERT_EQUAL(get(&s, "/chunked/1000"), 0);
 	CU_ASSERT_EQUAL(s.response.body_bytes, 1000);
+	stage_done(&s);
+}
+
+struct taken {
+	size_t bytes, pieces;
+	int error; /* that it returns once it has had a piece */
+};
+
+static int take(void *arg, const char *data, size_t n)
+{
+	struct taken *taken = arg;
+
+	(void) data;
+	taken->bytes += n;
+	return taken->pieces++ > 0 ? taken->error : 0;
+}
+
+static int fetch_taking(struct stage *s, const char *path, bool truncates, struct taken *taken)
+{
+	char url[128];
+
+	(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", (unsigned) origin.port, path);
+	return stage_fetch(s, &(struct fetch_request) {
+				      .url = url,
+				      .truncates = truncates,
+				      .take_body = take,
+				      .body_arg = taken,
+			      });
+}
+
+static void test_a_body_is_taken_piece_by_piece(void)
+{
+	struct taken taken = { 0 };
+	struct stage s;
+
+	begin(&s);
+	CU_ASSERT_EQUAL(fetch_taking(&s, "/bytes/100000", false, &taken), 0);
+	CU_ASSERT_EQUAL(taken.bytes, 100000);
+	CU_ASSERT_TRUE(taken.pieces > 1);
+	CU_ASSERT_EQUAL(s.response.body_bytes, 100000);
+
+	taken = (struct taken) { 0 }; /* that of a redirect is not */
+	CU_ASSERT_EQUAL(fetch_taking(&s, "/redirect/2", false, &taken), 0);
+	CU_ASSERT_EQUAL(taken.bytes, s.response.body_bytes);
+
+	taken = (struct taken) { .error = -EIO };
+	CU_ASSERT_EQUAL(fetch_taking(&s, "/bytes/100000", false, &taken), -ENOSPC);
+	CU_ASSERT_EQUAL(s.response.body_error, -EIO);
+	CU_ASSERT_EQUAL(taken.pieces, 2);
+	CU_ASSERT_STRING_EQUAL(s.response.reason, "the body cannot be kept: Input/output error");
+	stage_done(&s);
+}
+
+static void test_a_long_body_can_be_cut_off(void)
+{
+	static const char *const longer[] = { "/bytes/1001", "/chunked/1001", "/no-length/1001",
+		                              "/bytes/10000000" };
+	struct stage s;
+
+	stage_init(&s);
+	s.usual.max_body_bytes = 1000;
+	stage_create(&s);
+	for (size_t i = 0; i < ARRAY_LEN(longer); i++) {
+		struct taken taken = { 0 };
+		CU_ASSERT_EQUAL(fetch_taking(&s, longer[i], true, &taken), 0);
+		CU_ASSERT_EQUAL(taken.bytes, 1000);
+		CU_ASSERT_EQUAL(s.response.body_bytes, 1000);
+		CU_ASSERT_TRUE(s.response.truncated);
+		CU_ASSERT_EQUAL(s.response.error.len, 0);
+	}
+	struct taken taken = { 0 };
+	CU_ASSERT_EQUAL(fetch_taking(&s, "/bytes/1000", true, &taken), 0);
+	CU_ASSERT_EQUAL(taken.bytes, 1000);
+	CU_ASSERT_FALSE(s.response.truncated);
 	stage_done(&s);
 }
 
@@ -188,7 +262,7 @@ static void test_a_redirect_can_be_the_answer(void)
 	struct stage s;
 
 	stage_init(&s);
-	s.options.max_redirects = 0;
+	s.usual.max_redirects = 0;
 	stage_create(&s);
 	CU_ASSERT_EQUAL(get(&s, "/redirect/1"), 0);
 	CU_ASSERT_EQUAL(s.response.status, 302);
@@ -316,6 +390,8 @@ int main(void)
 		{ "bodies come in every framing", test_bodies_come_in_every_framing },
 		{ "a response forgets the last one", test_a_response_forgets_the_last_one },
 		{ "a body has a limit", test_a_body_has_a_limit },
+		{ "a body is taken piece by piece", test_a_body_is_taken_piece_by_piece },
+		{ "a long body can be cut off", test_a_long_body_can_be_cut_off },
 		{ "redirects are followed", test_redirects_are_followed },
 		{ "a redirect may lead to another origin",
 		  test_a_redirect_may_lead_to_another_origin },

@@ -42,7 +42,7 @@ static int get(struct stage *s, const char *target)
 static void begin(struct stage *s)
 {
 	stage_init(s);
-	s->timeout_ns = SHORT;
+	s->usual.timeout_ns = SHORT;
 	stage_create(s);
 }
 
@@ -73,7 +73,7 @@ static void test_resolving(void)
 
 	stage_init(&s);
 	s.options.resolver.servers = servers;
-	s.timeout_ns = SHORT;
+	s.usual.timeout_ns = SHORT;
 	stage_create(&s);
 	expect_timeout(&s, stage_get(&s, "http://silent.test/"), "resolving");
 	CU_ASSERT_EQUAL(s.response.status, 0);
@@ -101,7 +101,7 @@ static void expect_connect_timeout(const char *scheme, uint16_t port, bool total
 	struct stage s;
 
 	stage_init(&s);
-	s.timeout_ns = total ? SHORT : PLENTY;
+	s.usual.timeout_ns = total ? SHORT : PLENTY;
 	s.options.connect_timeout_ns = total ? PLENTY : SHORT;
 	stage_create(&s);
 	expect_timeout(&s, stage_get(&s, "%s://127.0.0.1:%u/", scheme, (unsigned) port), phase);
@@ -147,10 +147,10 @@ static void test_waiting_on_a_reused_connection(void)
 	struct stage s;
 
 	begin(&s);
-	s.timeout_ns = PLENTY;
+	s.usual.timeout_ns = PLENTY;
 	CU_ASSERT_EQUAL(get(&s, "/ok"), 0);
 	long long connections = origin_counter(&origin, "connections");
-	s.timeout_ns = SHORT;
+	s.usual.timeout_ns = SHORT;
 	expect_timeout(&s, get(&s, "/stall"), "waiting for the response");
 	CU_ASSERT_EQUAL(origin_counter(&origin, "connections"), connections + 1);
 	stage_done(&s);
@@ -199,7 +199,7 @@ static void test_a_timed_out_connection_is_not_used_again(void)
 	expect_timeout(&s, get(&s, "/stall-body"), "reading the body");
 	fetch_stats(s.fetcher, &stats);
 	CU_ASSERT_EQUAL(stats.idle_connections, 0);
-	s.timeout_ns = PLENTY;
+	s.usual.timeout_ns = PLENTY;
 	CU_ASSERT_EQUAL(get(&s, "/bytes/5"), 0);
 	CU_ASSERT_EQUAL(s.response.body_bytes, 5);
 	stage_done(&s);
@@ -226,7 +226,8 @@ static void *fetch_url(void *arg)
 		                  &(struct fetch_request) { .url = v->url,
 		                                           .origin = &at,
 		                                           .method = "GET",
-		                                           .timeout_ns = PLENTY },
+		                                           .timeout_ns = PLENTY,
+		                                           .max_body_bytes = 1024 },
 		                  &v->stage.response);
 	return NULL;
 }

@@ -45,9 +45,12 @@ static const struct handle_options handle_options = {
 
 static struct handle *handle_of(const struct hop *hop)
 {
+	struct fetch_rules *rules = NULL;
 	struct handle *h = NULL;
 
-	CU_ASSERT_EQUAL_FATAL(handle_create(&handle_options, &here, NULL, &h), 0);
+	CU_ASSERT_EQUAL_FATAL(fetch_rules_create(&(struct fetch_rules_options) { 0 }, &rules), 0);
+	CU_ASSERT_EQUAL_FATAL(handle_create(&handle_options, rules, &here, NULL, &h), 0);
+	fetch_rules_unref(rules);
 	CU_ASSERT_EQUAL_FATAL(hop_prepare(hop, h), 0);
 	return h;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lane.h: rules, the rate, the gap, the breaker, room, and what is forgotten. */
+#include "job/url.h"
 #include "queue/lane.h"
 
 #include "base/clock.h"
@@ -75,7 +76,7 @@ static void test_rules_fit_hosts_ports_and_origins(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		bool fits = lane_match(cases[i].match, cases[i].origin);
+		bool fits = url_match_origin(cases[i].match, cases[i].origin);
 		CU_ASSERT_EQUAL(fits, cases[i].fits);
 		if (fits != cases[i].fits)
 			(void) printf("\n%s %s\n", cases[i].match, cases[i].origin);
@@ -89,8 +90,8 @@ static void test_many_stars_take_no_time(void)
 	for (size_t i = 7; i + 1 < sizeof(origin); i++)
 		origin[i] = 'a';
 	origin[sizeof(origin) - 1] = '\0';
-	CU_ASSERT_FALSE(lane_match("*a*a*a*a*a*a*a*a*a*a*b", origin));
-	CU_ASSERT_TRUE(lane_match("*a*a*a*a*a*a*a*a*a*a*", origin));
+	CU_ASSERT_FALSE(url_match_origin("*a*a*a*a*a*a*a*a*a*a*b", origin));
+	CU_ASSERT_TRUE(url_match_origin("*a*a*a*a*a*a*a*a*a*a*", origin));
 }
 
 static void test_the_first_rule_that_fits_counts(void)

@@ -26,9 +26,14 @@ static struct handle *try_handle(const char *origin)
 		.on_body = discard,
 	};
 	const struct url_origin at = { .text = origin, .host = "127.0.0.1", .port = 80 };
+	struct fetch_rules *rules = NULL;
 	struct handle *h = NULL;
 
-	return handle_create(&options, &at, NULL, &h) == 0 ? h : NULL;
+	if (fetch_rules_create(&(struct fetch_rules_options) { 0 }, &rules) < 0)
+		return NULL;
+	int r = handle_create(&options, rules, &at, NULL, &h);
+	fetch_rules_unref(rules);
+	return r == 0 ? h : NULL;
 }
 
 static struct handle *make_handle(const char *origin)

@@ -325,7 +325,7 @@ static void step_rules(struct model *m)
 		struct model_lane *lane = &m->lanes[i];
 		lane->limits = &no_limits;
 		for (size_t k = m->n_rules; k-- > 0;)
-			if (lane_match(m->rules[k].match, lane->origin))
+			if (url_match_origin(m->rules[k].match, lane->origin))
 				lane->limits = &m->rules[k].limits;
 		lane_adopt(lane->limits, &lane->state, now_ns);
 	}

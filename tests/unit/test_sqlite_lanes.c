@@ -312,16 +312,16 @@ static void test_a_rest_with_a_time_ends_with_it(void)
 	stage_init(&s);
 	stage_open(&s);
 	submit(&s, 2, 2);
-	g.rest[0] = (struct lane_rest) { WAIT_RETRY_AFTER, until_ns };
+	g.rest[0] = (struct lane_rest) { WAIT_RATE, until_ns };
 	CU_ASSERT_EQUAL(take(&s, &g, 8, jobs, &due_ns), 0);
-	CU_ASSERT_EQUAL(due_ns, until_ns); /* the database need not know */
-	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RETRY_AFTER], 2);
+	CU_ASSERT_EQUAL(due_ns, until_ns); /* which the database need not know */
+	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_RATE], 2);
 	CU_ASSERT_EQUAL(stage_stats(&s).by_reason[WAIT_CONCURRENCY], 2);
 
 	g.room[0] = 8;
 	CU_ASSERT_EQUAL(backlog_take(s.b, until_ns - 1, 8, &gate, jobs, &due_ns), 0);
 	CU_ASSERT_EQUAL(g.asked[0], 1);
-	CU_ASSERT_EQUAL(backlog_take(s.b, until_ns, 8, &gate, jobs, &due_ns), 2);
+	CU_ASSERT_EQUAL_FATAL(backlog_take(s.b, until_ns, 8, &gate, jobs, &due_ns), 2);
 	give_back(&s, jobs, 2);
 	stage_done(&s);
 }

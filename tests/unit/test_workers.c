@@ -43,6 +43,8 @@ static struct workers_policy policy_of(uint64_t timeout_ns)
 	struct workers_policy policy = {
 		.retry = { .max_attempts = 3, .base_ns = 1, .max_ns = 1 },
 		.timeout_ns = timeout_ns,
+		.max_redirects = 5,
+		.max_body_bytes = 1024 * 1024,
 	};
 
 	CU_ASSERT_EQUAL_FATAL(status_set_add(&policy.retry.success, "200-399"), 0);
@@ -51,10 +53,8 @@ static struct workers_policy policy_of(uint64_t timeout_ns)
 
 static void begin(struct crew *c)
 {
-	static const struct fetch_options fetch_options = {
+	struct fetch_options fetch_options = {
 		.connect_timeout_ns = 60 * NS_PER_S,
-		.max_redirects = 5,
-		.max_body_bytes = 1024 * 1024,
 		.user_agent = "test/1",
 		.max_idle = 8,
 		.resolver = { .max_waiters = 1, .max_cached = 8 },
@@ -67,7 +67,10 @@ static void begin(struct crew *c)
 	atomic_store(&c->left, 0);
 	atomic_store(&c->dead, 0);
 	CU_ASSERT_EQUAL_FATAL(queue_create(&queue_options, &c->queue), 0);
+	CU_ASSERT_EQUAL_FATAL(fetch_rules_create(&(struct fetch_rules_options) { 0 },
+	                                         &fetch_options.rules), 0);
 	CU_ASSERT_EQUAL_FATAL(fetcher_create(&fetch_options, &c->fetcher), 0);
+	fetch_rules_unref(fetch_options.rules);
 	const struct workers_options options = {
 		.queue = c->queue,
 		.backlog = c->stage.backlog,

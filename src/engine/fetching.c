@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the settings have it fetched. */
+#include "engine/parts.h"
+
+#include "base/clock.h"
+#include "engine/settings.h"
+#include "fetch/fetch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
+{
+	const struct origin_settings *origins = s->origins.items;
+	struct fetch_profile *profiles = calloc(s->origins.n + 1, sizeof(*profiles));
+	if (!profiles)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < s->origins.n; i++)
+		profiles[i] = (struct fetch_profile) {
+			.match = origins[i].match,
+			.insecure = origins[i].insecure,
+		};
+	int r = fetch_rules_create(
+		&(struct fetch_rules_options) { .profiles = profiles, .n_profiles = s->origins.n },
+		ret_rules);
+	free(profiles);
+	return r;
+}
+
+int engine_start_fetcher(struct engine *e, struct buf *errors)
+{
+	const struct settings *s = e->options.settings;
+	struct buf servers = { 0 };
+	struct fetch_rules *rules = NULL;
+
+	int r = make_rules(s, &rules);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
+		buf_printf(&servers, "%s%s", i > 0 ? "," : "", s->fetch.dns_servers.items[i]);
+	buf_add_char(&servers, '\0');
+
+	const struct fetch_options options = {
+		.connect_timeout_ns = s->fetch.connect_timeout_ns,
+		.user_agent = s->fetch.user_agent,
+		.max_idle = s->fetch.idle_connections,
+		.rules = rules,
+		.resolver = {
+			.servers = servers.data,
+			.max_waiters = (unsigned) (s->workers > 1 ? s->workers / 2 : 1),
+			.max_cached = 4096 + s->workers,
+			.min_ttl_ns = 1 * NS_PER_S,
+			.max_ttl_ns = 300 * NS_PER_S,
+			.failure_ttl_ns = 2 * NS_PER_S,
+		},
+	};
+	r = servers.failed ? -ENOMEM : fetcher_create(&options, &e->fetcher);
+	if (r == -EINVAL)
+		buf_printf(errors, "fetch.dns_servers: %s: not a list of addresses\n", servers.data);
+	buf_done(&servers);
+	fetch_rules_unref(rules);
+	return r;
+}
+
+int engine_set_rules(struct engine *e)
+{
+	struct fetch_rules *rules = NULL;
+
+	int r = make_rules(e->options.settings, &rules);
+	if (r == 0)
+		fetcher_set_rules(e->fetcher, rules);
+	fetch_rules_unref(rules);
+	return r;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the table of keys cannot say: how values must go together. */
+#include "engine/settings.h"
+
+#include "engine/retry.h"
+#include "engine/settings_parts.h"
+#include "fetch/dns.h"
+#include "job/job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool settings_control_mode(const struct settings *s, unsigned *ret_mode)
+{
+	char *end = NULL;
+	unsigned long mode = strtoul(s->control.mode, &end, 8);
+
+	if (end == s->control.mode || *end != '\0' || mode < 0600 || mode > 0777)
+		return false;
+	*ret_mode = (unsigned) mode;
+	return true;
+}
+
+static int check_source(const struct source_settings *s, size_t index, struct buf *errors)
+{
+	size_t before = errors->len;
+
+	if (s->type == SOURCE_FILE && *s->path == '\0')
+		buf_printf(errors, "sources[%zu]: a file source needs a path\n", index);
+	if (s->type == SOURCE_DIRECTORY && *s->path == '\0')
+		buf_printf(errors, "sources[%zu]: a directory source needs a path\n", index);
+	if (s->type == SOURCE_SCHEDULE && s->every_ns == 0)
+		buf_printf(errors, "sources[%zu]: a schedule needs every, such as \"10s\"\n", index);
+	if (s->type == SOURCE_SCHEDULE && s->urls.n == 0)
+		buf_printf(errors, "sources[%zu]: a schedule needs urls\n", index);
+	return errors->len > before ? -EINVAL : 0;
+}
+
+/* Two sources of one path would share one position. */
+static void check_sources(const struct config_groups *groups, struct buf *errors)
+{
+	const struct source_settings *sources = groups->items;
+
+	for (size_t i = 0; i < groups->n; i++) {
+		(void) check_source(&sources[i], i, errors);
+		for (size_t j = 0; j < i; j++)
+			if (*sources[i].path != '\0' && strcmp(sources[i].path, sources[j].path) == 0)
+				buf_printf(errors, "sources[%zu]: %s is read by sources[%zu] already\n", i,
+				           sources[i].path, j);
+	}
+}
+
+bool settings_is_default(const struct config *c, size_t i, const char *member)
+{
+	char path[64];
+
+	(void) snprintf(path, sizeof(path), "origins[%zu].%s", i, member);
+	return strcmp(config_origin_of(c, path), "default") == 0;
+}
+
+/* Appends where a member of origins[i] comes from, and its path. */
+static void add_place(const struct config *c, size_t i, const char *member, struct buf *errors)
+{
+	char path[64];
+
+	(void) snprintf(path, sizeof(path), "origins[%zu].%s", i, member);
+	buf_printf(errors, "%s: %s: ", config_origin_of(c, path), path);
+}
+
+/* Why nothing can match, or NULL. */
+static const char *match_trouble(const char *match)
+{
+	const char *scheme_end = strstr(match, "://");
+
+	if (*match == '\0')
+		return "must not be empty; \"*\" matches all";
+	for (const char *p = match; *p != '\0'; p++) {
+		if (*p >= 'A' && *p <= 'Z')
+			return "must be in lower case, as origins are";
+		if ((unsigned char) *p <= ' ')
+			return "must have no blanks; write an element for each host";
+	}
+	if (strchr(scheme_end ? scheme_end + 3 : match, '/'))
+		return "must have no path; write a host, host:port or http://host:port";
+	return NULL;
+}
+
+static void check_origins(const struct config_groups *groups, const struct config *c,
+                          struct buf *errors)
+{
+	const struct origin_settings *origins = groups->items;
+
+	for (size_t i = 0; i < groups->n; i++) {
+		const struct origin_settings *o = &origins[i];
+		const char *trouble = match_trouble(o->match);
+		if (trouble) {
+			add_place(c, i, "match", errors);
+			buf_printf(errors, "\"%s\": %s\n", o->match, trouble);
+		}
+		if (o->breaker_pause_ns > o->breaker_max_ns) {
+			bool given = !settings_is_default(c, i, "breaker_pause");
+			add_place(c, i, given ? "breaker_pause" : "breaker_max", errors);
+			buf_printf(errors, "of \"%s\": breaker_pause must not be longer than "
+			           "breaker_max\n", o->match);
+		}
+	}
+}
+
+int settings_check(const struct settings *s, const struct config *c, struct buf *errors)
+{
+	size_t before = errors->len;
+
+	check_sources(&s->sources, errors);
+	check_origins(&s->origins, c, errors);
+	for (size_t i = 0; i < s->fetch.success.n; i++) {
+		struct status_set set = { 0 };
+		if (status_set_add(&set, s->fetch.success.items[i]) < 0)
+			buf_printf(errors,
+			           "%s: fetch.success: \"%s\" is no status code (100 to 599) "
+			           "and no range of them such as \"200-399\"\n",
+			           config_origin_of(c, "fetch.success"), s->fetch.success.items[i]);
+	}
+	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
+		if (!dns_is_server(s->fetch.dns_servers.items[i]))
+			buf_printf(errors,
+			           "%s: fetch.dns_servers: \"%s\" is no address; write 127.0.0.1, "
+			           "127.0.0.1:5353 or [::1]:5353\n",
+			           config_origin_of(c, "fetch.dns_servers"),
+			           s->fetch.dns_servers.items[i]);
+	if (!settings_control_mode(s, &(unsigned) { 0 }))
+		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
+		           config_origin_of(c, "control.mode"));
+	if (s->backlog.max_bytes > 0 && s->backlog.max_bytes < JOB_MAX_BYTES)
+		buf_printf(errors, "%s: backlog.max_bytes: must be 0, or at least 4M, which one job may have\n",
+		           config_origin_of(c, "backlog.max_bytes"));
+	if (*s->backlog.path == '\0')
+		buf_printf(errors, "%s: backlog.path: must not be empty\n",
+		           config_origin_of(c, "backlog.path"));
+	if (s->retry.base_ns > s->retry.max_ns)
+		buf_printf(errors, "%s: retry.base: must not be longer than retry.max\n",
+		           config_origin_of(c, "retry.base"));
+	return errors->len > before ? -EINVAL : 0;
+}

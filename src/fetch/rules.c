@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/rules.h"
+
+#include "job/url.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fetch_rules {
+	atomic_uint references;
+	size_t n;
+	struct fetch_profile profiles[];
+};
+
+/* Where the strings of a profile stand; each is NULL or owned. */
+static const size_t strings[] = {
+	offsetof(struct fetch_profile, match),
+};
+
+static char **string_of(struct fetch_profile *p, size_t i)
+{
+	return (char **) (void *) ((char *) p + strings[i]);
+}
+
+static int copy(struct fetch_profile *to, const struct fetch_profile *from)
+{
+	int r = 0;
+
+	*to = *from;
+	for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
+		char **text = string_of(to, i);
+		if (*text && !(*text = strdup(*text)))
+			r = -ENOMEM;
+	}
+	return r;
+}
+
+static void done(struct fetch_profile *p)
+{
+	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
+		free(*string_of(p, i));
+}
+
+int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_rules **ret_rules)
+{
+	size_t size = sizeof(struct fetch_rules) + options->n_profiles * sizeof(struct fetch_profile);
+	struct fetch_rules *rules = calloc(1, size);
+	int r = 0;
+
+	if (!rules)
+		return -ENOMEM;
+	atomic_init(&rules->references, 1);
+	while (r == 0 && rules->n < options->n_profiles) {
+		r = copy(&rules->profiles[rules->n], &options->profiles[rules->n]);
+		rules->n++;
+	}
+	if (r < 0) {
+		fetch_rules_unref(rules);
+		return r;
+	}
+	*ret_rules = rules;
+	return 0;
+}
+
+struct fetch_rules *fetch_rules_ref(struct fetch_rules *rules)
+{
+	(void) atomic_fetch_add_explicit(&rules->references, 1, memory_order_relaxed);
+	return rules;
+}
+
+struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules)
+{
+	if (!rules || atomic_fetch_sub_explicit(&rules->references, 1, memory_order_acq_rel) > 1)
+		return NULL;
+
+	for (size_t i = 0; i < rules->n; i++)
+		done(&rules->profiles[i]);
+	free(rules);
+	return NULL;
+}
+
+const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
+                                                const char *origin)
+{
+	static const struct fetch_profile usual = { .match = "*" };
+
+	for (size_t i = 0; i < rules->n; i++)
+		if (url_match_origin(rules->profiles[i].match, origin))
+			return &rules->profiles[i];
+	return &usual;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a fetcher keeps to, beside the request: which addresses it may connect to, and how
+ * each origin is spoken to.  Immutable; a change of settings makes new rules, and connections
+ * that were made by others are not used again.  References are counted, from any thread.
+ */
+#ifndef PENSTOCK_FETCH_RULES_H
+#define PENSTOCK_FETCH_RULES_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How the origins that 'match' fits, as url_match_origin() has it, are spoken to. */
+struct fetch_profile {
+	const char *match;
+	bool insecure; /* certificates are not checked */
+};
+
+struct fetch_rules_options {
+	const struct fetch_profile *profiles; /* the first that fits holds; copied */
+	size_t n_profiles;
+};
+
+struct fetch_rules;
+
+/* Makes rules with one reference.  Returns 0 or -ENOMEM. */
+NODISCARD NONNULL(1, 2)
+int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_rules **ret_rules);
+
+/* Returns 'rules'. */
+NONNULL(1) struct fetch_rules *fetch_rules_ref(struct fetch_rules *rules);
+
+/* Ignores NULL, returns NULL. */
+struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules);
+
+/* The profile of an origin ("https://host:443"), which lives as long as the rules; one with
+ * the defaults if none fits. */
+NONNULL(1, 2)
+const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
+                                                const char *origin);
+
+#endif

@@ -44,6 +44,7 @@ def _is_sanitized():
 SANITIZED = _is_sanitized()
 SLOWNESS = 6 if SANITIZED else 1
 PATIENCE = 60 if SANITIZED else 30  # seconds until something that does not happen is a failure
+ALL_PATIENCE = 10 * PATIENCE  # seconds, of a whole file
 
 OK, SOME_FAILED, UNFINISHED = 0, 1, 7
 USAGE, NO_INPUT, UNAVAILABLE, CANNOT_CREATE, IO_ERROR, NO_PERMISSION, CONFIG = \
@@ -440,8 +441,14 @@ class Case(unittest.TestCase):
         self.assertEqual([r["seq"] for r in records], list(range(1, len(records) + 1)))
 
 
+def _give_up(*_):
+    raise AssertionError(f"the tests have taken {ALL_PATIENCE} s: one waits for what never comes")
+
+
 def main():
     """Runs the tests of the calling file; then no child of ours may be left."""
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(ALL_PATIENCE)
     program = unittest.main(module="__main__", exit=False)
     with contextlib.suppress(ChildProcessError):
         while True:

@@ -6,6 +6,10 @@
 #include <CUnit/Basic.h>
 
 #include <stdlib.h>
+#include <unistd.h>
+
+/* Seconds after which a program that waits for what never comes is killed, sanitizers included. */
+enum { UNIT_PATIENCE = 300 };
 
 /* Returns the exit status for main(): CUnit's own return value is 0 with failures. */
 static inline int unit_run(const char *suite, CU_TestInfo *tests)
@@ -15,6 +19,7 @@ static inline int unit_run(const char *suite, CU_TestInfo *tests)
 		CU_SUITE_INFO_NULL,
 	};
 
+	(void) alarm(UNIT_PATIENCE);
 	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
 		return EXIT_FAILURE;
 

@@ -120,6 +120,7 @@ static const struct config_table table = {
 
 static inline void write_file(const char *name, const char *text, size_t n)
 {
+	(void) unlink(name); /* ext4 writes a file that is overwritten to the disk at once */
 	FILE *f = fopen(name, "we");
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(f);

@@ -248,23 +248,21 @@ static void test_any_restarts_read_every_line_once(void)
 /* --- kill -9 between any two system calls ---------------------------------------------- */
 
 /* Makes a batch's URLs and its position durable together, as a backlog does: in a file,
- * ".store", that is replaced. */
+ * ".store", that one write(2) overwrites, up to the end that it always has. */
+enum { STORE_BYTES = 4096 };
+
 static bool store(struct drops *d)
 {
-	struct buf text = { 0 };
+	char data[STORE_BYTES] = { 0 };
+	int n = snprintf(data, sizeof(data), "%s\n%.*s", d->cursor.data, (int) d->s.urls.len,
+	                 d->s.urls.data);
 
-	buf_add_str(&text, d->cursor.data);
-	buf_add_char(&text, '\n');
-	buf_add(&text, d->s.urls.data, d->s.urls.len);
-	bool stored = try_put(in(d, ".store.new"), O_CREAT | O_TRUNC, text.data, text.len) &&
-	              rename(in(d, ".store.new"), in(d, ".store")) == 0;
-	buf_done(&text);
-	return stored;
+	return n < STORE_BYTES && try_put(in(d, ".store"), O_CREAT, data, sizeof(data));
 }
 
 static void load(struct drops *d)
 {
-	char data[4096];
+	char data[STORE_BYTES];
 	int fd = open(in(d, ".store"), O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, data, sizeof(data)) : -1;
 
@@ -277,7 +275,7 @@ static void load(struct drops *d)
 	const char *end = memchr(data, '\n', (size_t) n);
 	buf_add(&d->cursor, data, (size_t) (end - data));
 	buf_add_char(&d->cursor, '\0');
-	buf_add(&d->s.urls, end + 1, (size_t) (data + n - end - 1));
+	buf_add_str(&d->s.urls, end + 1);
 }
 
 /* From a start to the last file's end. */

@@ -6,6 +6,7 @@
 #include "sink/results.h"
 
 #include "base/buf.h"
+#include "no_sync.h"
 #include "results_stage.h"
 #include "unit.h"
 

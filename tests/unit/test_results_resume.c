@@ -3,6 +3,7 @@
  * anywhere, and rotation. */
 #include "sink/results.h"
 
+#include "no_sync.h"
 #include "results_stage.h"
 #include "unit.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sqlite.h: bounds, receipts, ids, and that all of it outlives the process. */
+#include "no_sync.h"
 #include "sqlite_stage.h"
 
 /* --- submitting ----------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * sqlite.h on a disk that fails: at every single write, sync and truncation of a life of
  * the backlog in turn.  What fails has changed nothing and succeeds when it is repeated.
  */
+#include "no_sync.h"
 #include "sqlite_steps.h"
 
 #include "faulty_vfs.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sqlite.h: in which order jobs are taken, and how they come back. */
+#include "no_sync.h"
 #include "sqlite_stage.h"
 
 enum { MANY = 64 };

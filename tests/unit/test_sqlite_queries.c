@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sqlite.h: where jobs are, taking one by its id, dead jobs again, and what is remembered. */
+#include "no_sync.h"
 #include "sqlite_stage.h"
 
 #define WITH_ID(id) "{\"url\":\"http://a/\",\"id\":\"" id "\"}"

@@ -12,3 +12,15 @@ systemdsystemunitdir = $(SYSTEMDUNITDIR)
 nodist_systemdsystemunit_DATA = packaging/systemd/penstockd.service
 dist_systemdsystemunit_DATA = packaging/systemd/penstockd.socket
 endif
+
+# They ask the programs for what there is, so they are the same for every version.
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = packaging/completions/penstock
+zshcompletiondir = $(datadir)/zsh/site-functions
+dist_zshcompletion_DATA = packaging/completions/_penstock
+
+# bash looks for a file of the command's name.
+install-data-hook:
+	cd $(DESTDIR)$(bashcompletiondir) && rm -f penstockd && $(LN_S) penstock penstockd
+uninstall-hook:
+	rm -f $(DESTDIR)$(bashcompletiondir)/penstockd

@@ -12,5 +12,5 @@ include tests/system/local.mk
 include tests/bench/local.mk
 include tests/seed/local.mk
 
-TESTS += tests/check-includes.sh
-EXTRA_DIST += tests/check-includes.sh
+TESTS += tests/check-includes.sh tests/check-completions.sh
+EXTRA_DIST += tests/check-includes.sh tests/check-completions.sh

@@ -308,7 +308,8 @@ static void count_reasons(struct queue *q, size_t by_reason[WAIT_REASONS]) REQUI
 		kept += lane->queued.len;
 	}
 	for (size_t i = 0; i < l->timed.len; i++) {
-		const struct lane *lane = l->timed.entries[i].lane;
+		const struct lane *lane =
+			HEAP_MEMBER(l->timed.entries[i].at, const struct lane, heap_at);
 		by_reason[lanes_look(l, lane).why] += lane->queued.len;
 		kept += lane->queued.len;
 	}

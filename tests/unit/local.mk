@@ -106,6 +106,11 @@ TESTS += tests/unit/test_crash
 tests_unit_test_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_crash_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_deadlines
+TESTS += tests/unit/test_deadlines
+tests_unit_test_deadlines_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_deadlines_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_directory
 TESTS += tests/unit/test_directory
 tests_unit_test_directory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

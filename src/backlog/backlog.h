@@ -6,6 +6,8 @@
  *                   ▲                                              │
  *                   └── delayed until due ◄── RETRY, RETURN, HOP ──┘
  *
+ * take_expired() gets jobs out of both whose deadline has passed.
+ *
  * Waiting jobs stand in lanes, one for each origin; take() serves the lanes in turn, and
  * asks of each how many jobs may come.  A lane that may have none rests: it costs nothing
  * until its time has come or it is opened.
@@ -170,6 +172,7 @@ struct query {
 	int64_t due_wall_us;  /* JOB_DELAYED */
 	enum wait_reason why; /* JOB_DELAYED */
 	size_t ahead;         /* JOB_WAITING: in its lane before it, at least (QUERY_MAX_AHEAD) */
+	int64_t deadline_wall_us; /* not JOB_SETTLED: job_deadline() */
 	struct lane_rest rest; /* JOB_WAITING: of its lane until a time, maybe since before this start;
 	                        * until_ns 0: none that outlives the process */
 	struct buf lane;      /* not JOB_SETTLED: its lane's name, NUL-terminated */
@@ -228,6 +231,8 @@ static inline bool backlog_is_blocked(const struct backlog_stats *s)
 struct backlog_listener {
 	/* backlog_take() may have something that it had not before. */
 	void (*ready)(void *arg);
+	/* The same of backlog_take_expired(), or will earlier than it has said. */
+	void (*expiring)(void *arg);
 	/* 'n' jobs have been accepted: told before 'done', and before ready(). */
 	void (*accepted)(void *arg, size_t n);
 	/* The disk: 'error' < 0 once it fails, with words about it; 0 once it works again. */
@@ -244,6 +249,8 @@ struct backlog_ops {
 	size_t (*take)(struct backlog *b, uint64_t now_ns, size_t room,
 	               const struct backlog_gate *gate, struct job **ret_jobs,
 	               uint64_t *ret_next_due_ns);
+	size_t (*take_expired)(struct backlog *b, int64_t wall_us, size_t room,
+	                       struct job **ret_jobs, int64_t *ret_next_wall_us);
 	void (*open)(struct backlog *b, const char *origin);
 	int (*settle)(struct backlog *b, const struct verdict *verdicts, size_t n);
 	void (*close)(struct backlog *b);
@@ -306,6 +313,21 @@ NODISCARD static inline size_t backlog_take(struct backlog *b, uint64_t now_ns, 
                                             struct job **ret_jobs, uint64_t *ret_next_due_ns)
 {
 	return b->ops->take(b, now_ns, room, gate, ret_jobs, ret_next_due_ns);
+}
+
+/*
+ * Hands out up to 'room' jobs whose deadline has passed at 'wall_us', in the order of their
+ * deadlines: wherever they stand, whatever their lanes rest for, and though they are not due.
+ *
+ * Returns their number, and in '*ret_next_wall_us' when the next deadline passes (INT64_MAX:
+ * none), unless expiring() is called before.  Waits and is called as backlog_take() is, and
+ * by the same thread.
+ */
+NODISCARD static inline size_t backlog_take_expired(struct backlog *b, int64_t wall_us, size_t room,
+                                                    struct job **ret_jobs,
+                                                    int64_t *ret_next_wall_us)
+{
+	return b->ops->take_expired(b, wall_us, room, ret_jobs, ret_next_wall_us);
 }
 
 /* Ends the rest of the lane 'origin', or of every lane if that is NULL: the next take asks

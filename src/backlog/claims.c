@@ -81,6 +81,7 @@ int claims_add(struct claims *c, const struct claim *claim)
 	mine->rank = claim->rank;
 	mine->bytes = claim->bytes;
 	mine->delayed = claim->delayed;
+	mine->deadline_us = claim->deadline_us;
 	mine->lingers = false;
 	count(c, mine);
 	return 0;

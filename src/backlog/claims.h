@@ -23,6 +23,7 @@ struct claim {
 	int64_t rank;
 	size_t bytes;
 	bool delayed;    /* its row says that it is not due */
+	int64_t deadline_us; /* wall clock; 0: none */
 
 	/* The table's own. */
 	bool lingers;

@@ -1,11 +1,11 @@
 libpenstock_a_SOURCES += \
 	src/backlog/backlog.c src/backlog/backlog.h \
 	src/backlog/claims.c src/backlog/claims.h \
-	src/backlog/due_heap.c src/backlog/due_heap.h \
 	src/backlog/memory.c src/backlog/memory.h \
 	src/backlog/memory_lanes.c src/backlog/memory_lanes.h \
 	src/backlog/sqlite.c src/backlog/sqlite.h src/backlog/sqlite_parts.h \
 	src/backlog/sqlite_db.c src/backlog/sqlite_db.h \
+	src/backlog/sqlite_expire.c \
 	src/backlog/sqlite_history.c \
 	src/backlog/sqlite_lanes.c \
 	src/backlog/sqlite_open.c \

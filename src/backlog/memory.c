@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backlog/memory.h"
 
-#include "backlog/due_heap.h"
 #include "backlog/memory_lanes.h"
 #include "backlog/submissions.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/sync.h"
 
 #include <assert.h>
@@ -21,8 +21,9 @@
  *     verdict: those that wait in 'lanes', those in 'delayed', and those that are out;
  *   - held_bytes is the sum of their job->held_bytes, which is job->bytes as it was when the
  *     job last came in: who has the job may change that;
- *   - 'delayed' has room for held_jobs entries, and each job has its lane, so that settling
- *     cannot fail;
+ *   - 'delayed' has room for held_jobs entries, 'deadlines' for held_deadlines, and each job has
+ *     its lane, so that settling cannot fail;
+ *   - every job that waits or is delayed and has a deadline is in 'deadlines';
  *   - the first of 'submissions' does not fit.
  */
 struct memory_backlog {
@@ -32,10 +33,12 @@ struct memory_backlog {
 
 	struct mutex lock;
 	struct memory_lanes lanes GUARDED_BY(lock);
-	struct due_heap delayed GUARDED_BY(lock);
+	struct heap delayed GUARDED_BY(lock);   /* by due_ns */
+	struct heap deadlines GUARDED_BY(lock); /* by job_deadline() */
 	size_t delayed_by[WAIT_REASONS] GUARDED_BY(lock); /* by job->why */
 	size_t held_jobs GUARDED_BY(lock);
 	size_t held_bytes GUARDED_BY(lock);
+	size_t held_deadlines GUARDED_BY(lock); /* of held jobs, those that have one */
 	uint64_t last_number GUARDED_BY(lock);
 	bool closed GUARDED_BY(lock);
 
@@ -48,6 +51,7 @@ struct news {
 	struct submission_list ended;
 	size_t accepted;
 	bool ready;
+	bool expiring;
 };
 
 static void tell(const struct backlog *b, struct news *news)
@@ -60,6 +64,8 @@ static void tell(const struct backlog *b, struct news *news)
 		s->done(s, s->error);
 	if (news->ready && l->ready)
 		l->ready(l->arg);
+	if (news->expiring && l->expiring)
+		l->expiring(l->arg);
 }
 
 /* --- submit ---------------------------------------------------------------------- */
@@ -80,13 +86,51 @@ static void delay(struct memory_backlog *m, struct job *job, uint64_t due_ns, en
 	job->due_ns = due_ns;
 	job->why = why;
 	m->delayed_by[why]++;
-	due_heap_add(&m->delayed, job);
+	heap_add(&m->delayed, &job->due_at, due_ns);
+}
+
+static struct job *first_delayed(const struct memory_backlog *m) REQUIRES(m->lock)
+{
+	return HEAP_MEMBER(heap_first(&m->delayed), struct job, due_at);
+}
+
+/* It is delayed no more. */
+static void end_delay(struct memory_backlog *m, struct job *job) REQUIRES(m->lock)
+{
+	heap_remove(&m->delayed, &job->due_at);
+	m->delayed_by[job->why]--;
+	job->due_ns = 0;
+}
+
+/* Of a job that has come in; a deadline before all others is news. */
+static void watch_deadline(struct memory_backlog *m, struct job *job, struct news *news)
+	REQUIRES(m->lock)
+{
+	uint64_t deadline_us = (uint64_t) job_deadline(job);
+
+	if (deadline_us == 0)
+		return;
+	news->expiring = news->expiring || deadline_us < heap_key(&m->deadlines);
+	heap_add(&m->deadlines, &job->deadline_at, deadline_us);
+}
+
+/* Of a job that goes out. */
+static void unwatch_deadline(struct memory_backlog *m, const struct job *job) REQUIRES(m->lock)
+{
+	if (job_deadline(job) != 0)
+		heap_remove(&m->deadlines, &job->deadline_at);
 }
 
 /* What settling these jobs needs later, all of it or nothing. */
 static int reserve(struct memory_backlog *m, struct job *const *jobs, size_t n) REQUIRES(m->lock)
 {
-	int r = due_heap_reserve(&m->delayed, m->held_jobs + n);
+	size_t deadlines = 0;
+
+	for (size_t i = 0; i < n; i++)
+		deadlines += job_deadline(jobs[i]) != 0;
+	int r = heap_reserve(&m->delayed, m->held_jobs + n);
+	if (r == 0)
+		r = heap_reserve(&m->deadlines, m->held_deadlines + deadlines);
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		r = memory_lanes_enter(&m->lanes, jobs[i]);
@@ -96,8 +140,8 @@ static int reserve(struct memory_backlog *m, struct job *const *jobs, size_t n) 
 	return r;
 }
 
-static void accept_job(struct memory_backlog *m, struct job *job, int64_t wall_us, uint64_t now_ns)
-	REQUIRES(m->lock)
+static void accept_job(struct memory_backlog *m, struct job *job, int64_t wall_us, uint64_t now_ns,
+                       struct news *news) REQUIRES(m->lock)
 {
 	int64_t not_before_us = job_not_before(job);
 
@@ -105,6 +149,8 @@ static void accept_job(struct memory_backlog *m, struct job *job, int64_t wall_u
 	job->accepted_wall_us = wall_us;
 	job->ready_ns = now_ns;
 	job->held_bytes = job->bytes;
+	m->held_deadlines += job_deadline(job) != 0;
+	watch_deadline(m, job, news);
 	if (not_before_us > wall_us) {
 		uint64_t wait_ns = (uint64_t) (not_before_us - wall_us) * NS_PER_US;
 		delay(m, job, clock_after(now_ns, wait_ns), WAIT_NOT_BEFORE);
@@ -123,7 +169,7 @@ static int accept_jobs(struct memory_backlog *m, struct submission *s, struct ne
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->n; i++) {
-		accept_job(m, s->jobs[i], wall_us, now_ns);
+		accept_job(m, s->jobs[i], wall_us, now_ns, news);
 		if (s->receipts)
 			s->receipts[i] = (struct receipt) { .kind = RECEIPT_ACCEPTED,
 				                            .number = s->jobs[i]->number };
@@ -215,11 +261,10 @@ static bool withdraw(struct backlog *b, struct submission *s)
 
 static void collect_due(struct memory_backlog *m, uint64_t now_ns) REQUIRES(m->lock)
 {
-	while (due_heap_next_ns(&m->delayed) <= now_ns) {
-		struct job *job = due_heap_take(&m->delayed);
-		m->delayed_by[job->why]--;
+	while (m->delayed.len > 0 && heap_key(&m->delayed) <= now_ns) {
+		struct job *job = first_delayed(m);
 		job->ready_ns = job->due_ns;
-		job->due_ns = 0;
+		end_delay(m, job);
 		memory_lanes_append(&m->lanes, job);
 	}
 }
@@ -268,9 +313,32 @@ static size_t take(struct backlog *b, uint64_t now_ns, size_t room,
 	for (size_t visits = m->lanes.ring.len; visits > 0 && n < room; visits--)
 		n += visit(m, memory_lanes_next(&m->lanes), gate, room - n, ret_jobs + n);
 
-	uint64_t due_ns = due_heap_next_ns(&m->delayed), open_ns = memory_lanes_next_ns(&m->lanes);
+	for (size_t i = 0; i < n; i++)
+		unwatch_deadline(m, ret_jobs[i]);
+	uint64_t due_ns = heap_key(&m->delayed), open_ns = memory_lanes_next_ns(&m->lanes);
 	mutex_unlock(&m->lock);
 	*ret_next_due_ns = due_ns < open_ns ? due_ns : open_ns;
+	return n;
+}
+
+static size_t take_expired(struct backlog *b, int64_t wall_us, size_t room, struct job **ret_jobs,
+                           int64_t *ret_next_wall_us)
+{
+	struct memory_backlog *m = (struct memory_backlog *) b;
+	size_t n = 0;
+
+	mutex_lock(&m->lock);
+	while (n < room && m->deadlines.len > 0 && heap_key(&m->deadlines) <= (uint64_t) wall_us) {
+		struct job *job = HEAP_MEMBER(heap_first(&m->deadlines), struct job, deadline_at);
+		unwatch_deadline(m, job);
+		if (job->due_ns > 0)
+			end_delay(m, job);
+		else
+			memory_lanes_pull(&m->lanes, job);
+		ret_jobs[n++] = job;
+	}
+	*ret_next_wall_us = m->deadlines.len > 0 ? (int64_t) heap_key(&m->deadlines) : INT64_MAX;
+	mutex_unlock(&m->lock);
 	return n;
 }
 
@@ -313,9 +381,12 @@ static void forget_hop(struct memory_backlog *m, struct job *job) REQUIRES(m->lo
 	delay(m, job, clock_after(clock_now_ns(), FORGOTTEN_HOP_NS), WAIT_RETRY);
 }
 
-static void put_back(struct memory_backlog *m, const struct verdict *v) REQUIRES(m->lock)
+static void put_back(struct memory_backlog *m, const struct verdict *v, struct news *news)
+	REQUIRES(m->lock)
 {
 	struct job *job = v->job;
+
+	watch_deadline(m, job, news);
 
 	if (v->kind == VERDICT_RETRY)
 		job_clear_hop(job);
@@ -337,6 +408,7 @@ static void release(struct memory_backlog *m, const struct job *job) REQUIRES(m-
 {
 	assert(m->held_jobs > 0 && m->held_bytes >= job->held_bytes);
 	m->held_jobs--;
+	m->held_deadlines -= job_deadline(job) != 0;
 	m->held_bytes -= job->held_bytes;
 	memory_lanes_leave(&m->lanes, job);
 }
@@ -351,7 +423,7 @@ static int settle(struct backlog *b, const struct verdict *verdicts, size_t n)
 		if (verdicts[i].kind == VERDICT_FINAL) {
 			release(m, verdicts[i].job);
 		} else {
-			put_back(m, &verdicts[i]);
+			put_back(m, &verdicts[i], &news);
 			news.ready = true;
 		}
 	}
@@ -431,8 +503,14 @@ static void free_backlog(struct backlog *b)
 	mutex_lock(&m->lock);
 	assert(m->held_jobs == m->lanes.waiting + m->delayed.len && m->submissions.len == 0);
 	assert(m->held_jobs > 0 || m->lanes.len == 0);
+	while (m->delayed.len > 0) {
+		struct job *job = first_delayed(m);
+		end_delay(m, job);
+		job_free(job);
+	}
 	memory_lanes_done(&m->lanes);
-	due_heap_done(&m->delayed);
+	heap_done(&m->delayed);
+	heap_done(&m->deadlines);
 	mutex_unlock(&m->lock);
 
 	mutex_destroy(&m->lock);
@@ -446,6 +524,7 @@ int memory_backlog_create(const struct memory_backlog_options *options,
 		.submit = submit,
 		.withdraw = withdraw,
 		.take = take,
+		.take_expired = take_expired,
 		.open = open_lanes,
 		.settle = settle,
 		.close = close_backlog,

@@ -84,23 +84,12 @@ static int grow_buckets(struct memory_lanes *l)
 	return 0;
 }
 
-static int grow_rests(struct memory_lanes *l)
-{
-	size_t size = l->rests_size > 0 ? 2 * l->rests_size : FIRST_SIZE;
-	struct memory_lane **grown = reallocarray(l->rests, size, sizeof(struct memory_lane *));
-	if (!grown)
-		return -ENOMEM;
-	l->rests = grown;
-	l->rests_size = size;
-	return 0;
-}
-
 /* NULL: no memory. */
 static struct memory_lane *create(struct memory_lanes *l, const char *name, uint64_t hash)
 {
 	if (l->len == l->n_buckets && grow_buckets(l) < 0)
 		return NULL;
-	if (l->len == l->rests_size && grow_rests(l) < 0)
+	if (heap_reserve(&l->rests, l->len + 1) < 0)
 		return NULL;
 
 	size_t name_size = strlen(name) + 1;
@@ -150,7 +139,7 @@ void memory_lanes_done(struct memory_lanes *l)
 		}
 	}
 	free(l->buckets);
-	free(l->rests);
+	heap_done(&l->rests);
 	*l = (struct memory_lanes) { 0 };
 }
 
@@ -256,6 +245,32 @@ void memory_lanes_prepend(struct memory_lanes *l, struct job *job)
 	count_waiting(l, lane_of(job));
 }
 
+/* The lane is in no list afterwards. */
+static void end_rest(struct memory_lanes *l, struct memory_lane *lane)
+{
+	if (lane->rest.until_ns != NEVER)
+		heap_remove(&l->rests, &lane->rests_at);
+	list_remove(&l->resting, lane);
+	l->resting_jobs[lane->rest.why] -= lane->waiting_jobs;
+	lane->resting = false;
+}
+
+void memory_lanes_pull(struct memory_lanes *l, struct job *job)
+{
+	struct memory_lane *lane = lane_of(job);
+
+	job_list_unlink(list_of(job), job);
+	l->waiting--;
+	if (lane->resting)
+		l->resting_jobs[lane->rest.why]--;
+	if (--lane->waiting_jobs > 0)
+		return;
+	if (lane->resting)
+		end_rest(l, lane);
+	else
+		list_remove(&l->ring, lane);
+}
+
 /* --- visits ------------------------------------------------------------------------ */
 
 struct memory_lane *memory_lanes_next(struct memory_lanes *l)
@@ -305,38 +320,6 @@ size_t memory_lanes_hand_out(struct memory_lanes *l, struct memory_lane *lane, s
 
 /* --- rests ------------------------------------------------------------------------- */
 
-static void set_rest(struct memory_lanes *l, size_t at, struct memory_lane *lane)
-{
-	l->rests[at] = lane;
-	lane->rests_at = at;
-}
-
-/* Moves the gap at 'at' to where 'lane' belongs, and puts it there. */
-static void fill_gap(struct memory_lanes *l, size_t at, struct memory_lane *lane)
-{
-	uint64_t until_ns = lane->rest.until_ns;
-
-	for (; at > 0 && until_ns < l->rests[(at - 1) / 2]->rest.until_ns; at = (at - 1) / 2)
-		set_rest(l, at, l->rests[(at - 1) / 2]);
-	for (size_t child; (child = 2 * at + 1) < l->n_rests; at = child) {
-		if (child + 1 < l->n_rests &&
-		    l->rests[child + 1]->rest.until_ns < l->rests[child]->rest.until_ns)
-			child++;
-		if (until_ns <= l->rests[child]->rest.until_ns)
-			break;
-		set_rest(l, at, l->rests[child]);
-	}
-	set_rest(l, at, lane);
-}
-
-static void remove_from_rests(struct memory_lanes *l, struct memory_lane *lane)
-{
-	struct memory_lane *last = l->rests[--l->n_rests];
-
-	if (last != lane)
-		fill_gap(l, lane->rests_at, last);
-}
-
 void memory_lanes_rest(struct memory_lanes *l, struct memory_lane *lane, const struct lane_rest *rest)
 {
 	assert(lane->waiting_jobs > 0 && rest->why < WAIT_REASONS);
@@ -344,31 +327,22 @@ void memory_lanes_rest(struct memory_lanes *l, struct memory_lane *lane, const s
 	lane->rest = *rest;
 	l->resting_jobs[rest->why] += lane->waiting_jobs;
 	list_append(&l->resting, lane);
-	if (rest->until_ns != NEVER) {
-		l->n_rests++;
-		fill_gap(l, l->n_rests - 1, lane);
-	}
+	if (rest->until_ns != NEVER)
+		heap_add(&l->rests, &lane->rests_at, rest->until_ns);
 }
 
-static void end_rest(struct memory_lanes *l, struct memory_lane *lane)
+static void wake(struct memory_lanes *l, struct memory_lane *lane)
 {
-	if (lane->rest.until_ns != NEVER)
-		remove_from_rests(l, lane);
-	list_remove(&l->resting, lane);
-	l->resting_jobs[lane->rest.why] -= lane->waiting_jobs;
-	lane->resting = false;
+	end_rest(l, lane);
 	list_append(&l->ring, lane);
 }
 
-uint64_t memory_lanes_next_ns(const struct memory_lanes *l)
-{
-	return l->n_rests > 0 ? l->rests[0]->rest.until_ns : NEVER;
-}
+uint64_t memory_lanes_next_ns(const struct memory_lanes *l) { return heap_key(&l->rests); }
 
 void memory_lanes_wake(struct memory_lanes *l, uint64_t now_ns)
 {
-	while (l->n_rests > 0 && l->rests[0]->rest.until_ns <= now_ns)
-		end_rest(l, l->rests[0]);
+	while (l->rests.len > 0 && heap_key(&l->rests) <= now_ns)
+		wake(l, HEAP_MEMBER(heap_first(&l->rests), struct memory_lane, rests_at));
 }
 
 bool memory_lanes_open(struct memory_lanes *l, const char *origin)
@@ -377,13 +351,13 @@ bool memory_lanes_open(struct memory_lanes *l, const char *origin)
 		struct memory_lane *lane = find(l, origin, hash_of(l, origin));
 		if (!lane || !lane->resting)
 			return false;
-		end_rest(l, lane);
+		wake(l, lane);
 		return true;
 	}
 
 	bool any = l->resting.len > 0;
 	while (l->resting.first)
-		end_rest(l, l->resting.first);
+		wake(l, l->resting.first);
 	return any;
 }
 

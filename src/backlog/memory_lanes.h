@@ -18,6 +18,7 @@
 #define PENSTOCK_BACKLOG_MEMORY_LANES_H
 
 #include "backlog/backlog.h"
+#include "base/heap.h"
 
 /* In each lane, a list for each priority, and one for jobs that a redirect has led there. */
 enum { LANE_HOPS = JOB_PRIORITIES, LANE_LISTS };
@@ -52,9 +53,7 @@ struct memory_lanes {
 	size_t with_jobs;             /* of these */
 	struct lane_list ring;        /* they have waiting jobs; the first is next */
 	struct lane_list resting;
-	struct memory_lane **rests;   /* the resting ones that have a time: a heap by it */
-	size_t n_rests;
-	size_t rests_size;            /* >= len */
+	struct heap rests;            /* the resting ones that have a time, by it; room for 'len' */
 	size_t waiting;               /* jobs, in all lanes */
 	size_t resting_jobs[WAIT_REASONS]; /* those of them whose lane rests, by the reason */
 };
@@ -80,6 +79,9 @@ NODISCARD NONNULL(1, 2) int memory_lanes_move(struct memory_lanes *l, struct job
 /* Lets it wait in its lane: behind the others of its priority, or before them. */
 NONNULL(1, 2) void memory_lanes_append(struct memory_lanes *l, struct job *job);
 NONNULL(1, 2) void memory_lanes_prepend(struct memory_lanes *l, struct job *job);
+
+/* Takes a job out that waits in its lane, whether that rests or not.  No lane may be visited. */
+NONNULL(1, 2) void memory_lanes_pull(struct memory_lanes *l, struct job *job);
 
 /* --- visits ------------------------------------------------------------------------ */
 

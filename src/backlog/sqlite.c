@@ -18,6 +18,29 @@ void sqlite_notify_ready(struct sqlite_backlog *q)
 		l->ready(l->arg);
 }
 
+void sqlite_notify_expiring(struct sqlite_backlog *q)
+{
+	const struct backlog_listener *l = &q->base.listener;
+	if (l->expiring)
+		l->expiring(l->arg);
+}
+
+void sqlite_expect(struct sqlite_backlog *q, int64_t deadline_us)
+{
+	if (deadline_us != 0 && deadline_us < q->expires_us) {
+		q->expires_us = deadline_us;
+		q->expiring = true;
+	}
+}
+
+bool sqlite_is_expiring(struct sqlite_backlog *q)
+{
+	bool expiring = q->expiring;
+
+	q->expiring = false;
+	return expiring;
+}
+
 static int worst_trouble(const struct sqlite_backlog *q) REQUIRES(q->lock)
 {
 	for (int i = 0; i < TROUBLES; i++)
@@ -160,7 +183,22 @@ bool sqlite_release_claim(struct sqlite_backlog *q, struct claim *claim)
 	turns_forget(&q->turns, turn);
 	claims_release(&q->claims, claim);
 	q->out_full = false;
+	if (q->expired_wait)
+		sqlite_expect(q, 1);
+	q->expired_wait = false;
 	return was_full;
+}
+
+struct claim sqlite_claim_on(struct db *db, uint64_t number)
+{
+	return (struct claim) {
+		.number = number,
+		.lane = db_u64(db, DB_JOB, 8),
+		.rank = db_i64(db, DB_JOB, 1),
+		.bytes = (size_t) db_u64(db, DB_JOB, 5),
+		.delayed = db_i64(db, DB_JOB, 0) == ROW_DELAYED,
+		.deadline_us = db_i64(db, DB_JOB, 11), /* 0 of NULL */
+	};
 }
 
 int sqlite_claim(struct sqlite_backlog *q, const struct claim *wanted)
@@ -194,11 +232,15 @@ static void return_jobs(struct sqlite_backlog *q, const struct verdict *verdicts
 		assert(claim);
 		struct place place = { claim->rank, claim->number };
 		bool found = !claim->delayed && turns_available(&q->turns, claim->lane, place);
+		sqlite_expect(q, claim->deadline_us);
 		ready = sqlite_release_claim(q, claim) || found || ready;
 	}
+	bool expiring = sqlite_is_expiring(q);
 	mutex_unlock(&q->lock);
 	if (ready)
 		sqlite_notify_ready(q);
+	if (expiring)
+		sqlite_notify_expiring(q);
 }
 
 static int settle(struct backlog *b, const struct verdict *verdicts, size_t n)
@@ -299,6 +341,7 @@ const struct backlog_ops sqlite_ops = {
 	.submit = submit,
 	.withdraw = withdraw,
 	.take = sqlite_take,
+	.take_expired = sqlite_take_expired,
 	.open = sqlite_open_lane,
 	.settle = settle,
 	.close = close_backlog,

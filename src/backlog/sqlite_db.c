@@ -18,6 +18,9 @@ static_assert(WAIT_NOT_BEFORE == 0 && WAIT_RETRY == 1 && WAIT_NAMES == 2 && WAIT
               WAIT_RETRY_AFTER == 4 && WAIT_BREAKER == 5 && WAIT_RATE == 6 &&
               WAIT_CONCURRENCY == 7, "on disk");
 
+#define JOB_DEADLINE_INDEX \
+	"CREATE INDEX job_deadline ON job (deadline) WHERE deadline IS NOT NULL;"
+
 static const char schema[] =
 	"CREATE TABLE job ("
 	" number INTEGER PRIMARY KEY,"
@@ -33,11 +36,13 @@ static const char schema[] =
 	" source TEXT,"
 	" id TEXT,"
 	" spec BLOB NOT NULL,"
-	" hop TEXT) STRICT;"
+	" hop TEXT,"
+	" deadline INTEGER) STRICT;"
 	"CREATE INDEX job_waiting ON job (lane, rank) WHERE state = 0;"
 	"CREATE INDEX job_delayed ON job (ready, delay) WHERE state = 1;"
 	"CREATE INDEX job_aside ON job (state) WHERE state = 2;"
 	"CREATE UNIQUE INDEX job_id ON job (id) WHERE id IS NOT NULL;"
+	JOB_DEADLINE_INDEX
 
 	"CREATE TABLE lane ("
 	" id INTEGER PRIMARY KEY,"
@@ -81,6 +86,10 @@ static const char schema[] =
 	" mark_seq INTEGER NOT NULL,"
 	" mark_text TEXT NOT NULL) STRICT;"
 	"INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, '');";
+
+static const char from_schema_2[] =
+	"ALTER TABLE job ADD COLUMN deadline INTEGER;"
+	JOB_DEADLINE_INDEX;
 
 static const struct {
 	unsigned roles;
@@ -130,7 +139,7 @@ static const struct {
 	[DB_RESUME] = { DB_WRITER, "DELETE FROM paused WHERE origin = ?1" },
 
 	[DB_ADD_JOB] = { DB_WRITER, "INSERT INTO job VALUES (?1, ?2, 0, ?10, ?3, ?4, ?5, 0, 0, ?6, ?7, "
-	                            "?8, ?9, NULL)" },
+	                            "?8, ?9, NULL, nullif(?11, 0))" },
 	[DB_KNOWN_JOB] = { DB_WRITER, "SELECT number, spec FROM job WHERE id = ?1" },
 	[DB_KNOWN_SETTLED] = { DB_WRITER, "SELECT number, spec FROM settled WHERE id = ?1" },
 	[DB_SET_CURSOR] = { DB_WRITER, "INSERT INTO cursor VALUES (?1, ?2) "
@@ -174,8 +183,14 @@ static const struct {
 	[DB_LANES_AFTER] = { DB_TAKER, "SELECT id FROM lane INDEXED BY lane_open "
 	                               "WHERE waiting > 0 AND opens = 0 AND id > ?1 ORDER BY id" },
 	[DB_LANE_OF] = { DB_TAKER, "SELECT id, opens FROM lane WHERE origin = ?1" },
+	[DB_EXPIRED] = { DB_TAKER, "SELECT number FROM job "
+	                           "WHERE deadline IS NOT NULL AND deadline <= ?1 AND state <> 2 "
+	                           "ORDER BY deadline, number" },
+	[DB_NEXT_DEADLINE] = { DB_TAKER, "SELECT deadline FROM job "
+	                                 "WHERE deadline IS NOT NULL AND deadline > ?1 "
+	                                 "ORDER BY deadline LIMIT 1" },
 	[DB_JOB] = { DB_WRITER | DB_TAKER, "SELECT state, rank, ready, accepted, attempts, bytes, "
-	                                   "source, spec, lane, hop, delay FROM job "
+	                                   "source, spec, lane, hop, delay, deadline FROM job "
 	                                   "WHERE number = ?1" },
 	[DB_LANE] = { DB_WRITER | DB_TAKER, "SELECT origin, waiting, opens, why FROM lane "
 	                                    "WHERE id = ?1" },
@@ -299,8 +314,8 @@ static int ask_number(struct db *db, const char *sql, int64_t *ret_value)
 	return r;
 }
 
-/* All or nothing, so that a crash leaves an empty database, which is tried again. */
-static int make_schema(struct db *db)
+/* All or nothing, so that after a crash it is tried again. */
+static int write_schema(struct db *db, const char *sql)
 {
 	char numbers[96];
 
@@ -308,7 +323,7 @@ static int make_schema(struct db *db)
 	                DB_APPLICATION_ID, DB_SCHEMA_VERSION);
 	int r = execute(db, "BEGIN IMMEDIATE");
 	if (r == 0)
-		r = execute(db, schema);
+		r = execute(db, sql);
 	if (r == 0)
 		r = execute(db, numbers);
 	if (r == 0)
@@ -330,12 +345,14 @@ static int check_schema(struct db *db)
 		return r;
 
 	if (application == 0 && version == 0 && tables == 0)
-		return make_schema(db);
+		return write_schema(db, schema);
 	if (application != DB_APPLICATION_ID)
 		return db_fail(db, -EUCLEAN, "it is another program's database");
 	if (version > DB_SCHEMA_VERSION)
 		return db_fail(db, -EPROTO, "it was made by a newer penstock (schema %lld, not %d)",
 		               (long long) version, DB_SCHEMA_VERSION);
+	if (version == 2)
+		return write_schema(db, from_schema_2);
 	if (version < DB_SCHEMA_VERSION)
 		return db_fail(db, -EPROTO, "it was made by a penstock before its first release (schema "
 		                            "%lld, not %d): let that one finish its jobs, then remove it",

@@ -3,7 +3,7 @@
  * One connection to the backlog's database: opening, the schema, the statements, and
  * SQLite's codes as -Exxx.  Not thread-safe.
  *
- * Schema 2.  Times are wall-clock microseconds.
+ * Schema 3; one of 2, which knew no deadlines, is brought up to it.  Times are wall-clock microseconds.
  *   job      one row for each job that is not settled.  It never says whether the job is out.
  *   lane     one row for each origin that has such jobs, or rests; with their numbers
  *   paused   the lanes that shall be paused at the next start; "" is every lane
@@ -24,7 +24,7 @@
 
 enum {
 	DB_APPLICATION_ID = 0x70656e73, /* "pens": what file(1) and sqlite3(1) tell the database by */
-	DB_SCHEMA_VERSION = 2,
+	DB_SCHEMA_VERSION = 3,
 	DB_PAGE_BYTES = 4096,
 	DB_PATIENCE_MS = 1000, /* for somebody else's lock: a person with sqlite3(1) */
 };
@@ -95,6 +95,8 @@ enum db_statement {
 	DB_LATER_RANKS,
 	DB_LANES_AFTER,
 	DB_LANE_OF,
+	DB_EXPIRED,
+	DB_NEXT_DEADLINE,
 	/* The writer's and the taker's. */
 	DB_JOB,
 	DB_LANE,

@@ -166,7 +166,9 @@ struct round {
 	size_t added;             /* new jobs */
 	size_t forgotten;
 	bool changed;             /* the database */
+	int64_t deadline_us;      /* the first of the new jobs'; 0: none has one */
 	bool ready;               /* something can be taken that could not before */
+	bool expiring;            /* the listener is to be told so */
 	bool rests_due;           /* the rests are worth the round */
 	size_t rests_n;
 	size_t woken_n;
@@ -236,7 +238,10 @@ struct sqlite_backlog {
 	struct turns turns GUARDED_BY(lock);
 	struct lane_ids opens GUARDED_BY(lock); /* for the writer: they rest no more */
 	uint64_t told GUARDED_BY(lock);         /* the last number that 'accepted' was told of */
-	bool out_full GUARDED_BY(lock);         /* a take has stopped at max_out_bytes */
+	bool out_full GUARDED_BY(lock);         /* a take has stopped at max_out_bytes… */
+	bool expired_wait GUARDED_BY(lock);     /* …one of expired jobs, too */
+	int64_t expires_us GUARDED_BY(lock); /* none does earlier, but for what is out; INT64_MAX: none; 0: look */
+	bool expiring GUARDED_BY(lock);      /* that has become earlier, and is to be told */
 	struct source_name *sources GUARDED_BY(lock);
 
 	struct totals totals GUARDED_BY(lock);
@@ -256,6 +261,14 @@ extern const struct backlog_ops sqlite_ops;
 
 NONNULL(1) void sqlite_notify_ready(struct sqlite_backlog *q);
 
+NONNULL(1) void sqlite_notify_expiring(struct sqlite_backlog *q);
+
+/* A job is in that has this deadline; 0: it has none. */
+NONNULL(1) void sqlite_expect(struct sqlite_backlog *q, int64_t deadline_us) REQUIRES(q->lock);
+
+/* Whether the listener is to be told, which it is to be once. */
+NODISCARD NONNULL(1) bool sqlite_is_expiring(struct sqlite_backlog *q) REQUIRES(q->lock);
+
 /* Keeps what is (0: no longer) wrong.  Returns whether it is the first failure or the end of
  * all, which is to be told. */
 NODISCARD NONNULL(1)
@@ -273,6 +286,9 @@ NONNULL(1) const char *sqlite_intern(struct sqlite_backlog *q, const char *sourc
 NODISCARD NONNULL(1, 2, 3, 5)
 int sqlite_read_job(struct sqlite_backlog *q, struct db *db, struct url_parser *parser,
                     uint64_t number, struct job **ret_job);
+
+/* The claim on the job of the row that DB_JOB has found. */
+NONNULL(1) struct claim sqlite_claim_on(struct db *db, uint64_t number);
 
 /* A job is out, or no more.  The first returns 0 or -ENOMEM; the second, whether a take had
  * stopped because too much was out. */
@@ -410,5 +426,16 @@ size_t sqlite_take(struct backlog *b, uint64_t now_ns, size_t room,
                    const struct backlog_gate *gate, struct job **ret_jobs,
                    uint64_t *ret_next_due_ns);
 void sqlite_open_lane(struct backlog *b, const char *origin);
+
+/* Takes the job with this number, unless that is larger than 'told', in a read transaction of the
+ * taker, between claims_begin_take() and claims_end_take().  Returns 1; or 0 if it is out or for
+ * later, -EDQUOT if so much is out already, or, with q->taker.text, -EUCLEAN or another error. */
+NODISCARD NONNULL(1, 4)
+int sqlite_take_job(struct sqlite_backlog *q, uint64_t told, uint64_t number, struct job **ret_job);
+
+/* --- sqlite_expire.c ------------------------------------------------------------------------ */
+
+size_t sqlite_take_expired(struct backlog *b, int64_t wall_us, size_t room,
+                           struct job **ret_jobs, int64_t *ret_next_wall_us);
 
 #endif

@@ -182,6 +182,7 @@ static void describe_row(struct db *db, struct query *query, const struct claim 
 	query->accepted_wall_us = db_i64(db, DB_JOB, 3);
 	query->attempts = (uint32_t) db_u64(db, DB_JOB, 4);
 	query->due_wall_us = job->delayed ? db_i64(db, DB_JOB, 2) : 0;
+	query->deadline_wall_us = job->deadline_us;
 	query->state = state == ROW_WAITING ? JOB_WAITING : JOB_DELAYED;
 	query->why = state == ROW_ASIDE                       ? WAIT_POISON
 	             : delay >= 0 && delay < WAIT_REASONS ? (enum wait_reason) delay
@@ -191,10 +192,7 @@ static void describe_row(struct db *db, struct query *query, const struct claim 
 static int answer_row(struct sqlite_backlog *q, struct query *query, uint64_t number)
 {
 	struct db *db = &q->db;
-	struct claim wanted = { .number = number, .lane = db_u64(db, DB_JOB, 8),
-		                .rank = db_i64(db, DB_JOB, 1),
-		                .bytes = (size_t) db_u64(db, DB_JOB, 5),
-		                .delayed = db_i64(db, DB_JOB, 0) == ROW_DELAYED };
+	const struct claim wanted = sqlite_claim_on(db, number);
 
 	describe_row(db, query, &wanted);
 	int err = query->kind == QUERY_TAKE ? hand_out(q, query, &wanted) : 0;
@@ -302,6 +300,7 @@ static int add_repeat(struct sqlite_backlog *q, struct round *r, const struct jo
 	if (dead->extra)
 		extra = *dead->extra;
 	extra.requeued_from = dead_id;
+	extra.deadline_wall_us = 0; /* it may be what the job is dead of */
 	job.id = NULL;
 	job.extra = &extra;
 	job.bytes += sizeof(extra) + strlen(dead_id) + 1;

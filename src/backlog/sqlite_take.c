@@ -133,32 +133,26 @@ static void unclaim(struct sqlite_backlog *q, uint64_t number)
 	mutex_unlock(&q->lock);
 }
 
-/* Takes the job of one row.  Returns 0, also if it is out, -EDQUOT or another error. */
-static int take_row(struct sqlite_backlog *q, struct take *t, const struct visit *v,
-                    struct place place)
+int sqlite_take_job(struct sqlite_backlog *q, uint64_t told, uint64_t number, struct job **ret_job)
 {
 	struct db *db = &q->taker;
-	struct job *job = NULL;
 
-	if (place.number > t->told || !is_takeable(q, place.number))
+	if (number > told || !is_takeable(q, number))
 		return 0;
-	db_bind_u64(db, DB_JOB, 1, place.number);
+	db_bind_u64(db, DB_JOB, 1, number);
 	int err = db_next(db, DB_JOB);
 	if (err <= 0)
 		return err < 0 ? err : db_fail(db, -EUCLEAN, "an index names a job that is not there");
 
-	struct claim wanted = { .number = place.number, .lane = v->lane, .rank = place.rank,
-		                .bytes = (size_t) db_u64(db, DB_JOB, 5) };
+	const struct claim wanted = sqlite_claim_on(db, number);
 	err = claim(q, &wanted);
 	if (err == 0) {
-		err = sqlite_read_job(q, db, q->taker_parser, place.number, &job);
+		err = sqlite_read_job(q, db, q->taker_parser, number, ret_job);
 		if (err < 0)
-			unclaim(q, place.number);
-		else
-			t->jobs[t->n++] = job;
+			unclaim(q, number);
 	}
 	db_end(db, DB_JOB);
-	return err == -EBUSY ? 0 : err;
+	return err == 0 ? 1 : err == -EBUSY ? 0 : err;
 }
 
 /* --- visiting a lane --------------------------------------------------------------------------- */
@@ -172,7 +166,9 @@ static int take_rows(struct sqlite_backlog *q, struct take *t, struct visit *v,
 	while (t->n < v->until && !t->stopped && (err = db_next(&q->taker, rows)) == 1) {
 		struct place place = { db_i64(&q->taker, rows, 0), db_u64(&q->taker, rows, 1) };
 		v->at = place;
-		err = take_row(q, t, v, place);
+		int taken = sqlite_take_job(q, t->told, place.number, &t->jobs[t->n]);
+		t->n += taken == 1;
+		err = taken < 0 ? taken : 0;
 		if (err == -EDQUOT) {
 			t->stopped = true;
 			err = 0;

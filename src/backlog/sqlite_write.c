@@ -49,7 +49,7 @@ int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *
 {
 	struct db *db = &q->db;
 	struct totals *t = &r->totals;
-	int64_t not_before_us = job_not_before(job);
+	int64_t not_before_us = job_not_before(job), deadline_us = job_deadline(job);
 	bool delayed = not_before_us > r->wall_us;
 	struct place place = { rank_of(q, job, r->wall_us), t->last_number + 1 };
 	uint64_t lane = 0;
@@ -68,6 +68,7 @@ int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *
 	db_bind_text(db, DB_ADD_JOB, 8, job->id);
 	db_bind_bytes(db, DB_ADD_JOB, 9, q->spec.data, q->spec.len);
 	db_bind_u64(db, DB_ADD_JOB, 10, lane);
+	db_bind_i64(db, DB_ADD_JOB, 11, deadline_us);
 	err = db_run(db, DB_ADD_JOB);
 	if (err < 0)
 		return err;
@@ -77,6 +78,8 @@ int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *
 	t->jobs++;
 	t->delayed[WAIT_NOT_BEFORE] += delayed;
 	r->added++;
+	if (deadline_us != 0 && (r->deadline_us == 0 || deadline_us < r->deadline_us))
+		r->deadline_us = deadline_us;
 	return add_to_lane(q, lane, delayed, place);
 }
 

@@ -27,6 +27,8 @@ static void end_claim(struct sqlite_backlog *q, struct round *r, const struct ve
 	bool delayed = is_mere_return(v) ? claim->delayed : sqlite_due_us(r, v) > 0;
 	if (v->kind != VERDICT_FINAL && !delayed)
 		make_available(q, r, v->job->lane, place);
+	if (v->kind != VERDICT_FINAL)
+		sqlite_expect(q, claim->deadline_us);
 	if (sqlite_release_claim(q, claim))
 		r->ready = true;
 }
@@ -144,6 +146,8 @@ static void tell_accepted(struct sqlite_backlog *q, struct round *r)
 		if (place_before(change->accepted, place_none))
 			make_available(q, r, change->lane, change->accepted);
 	}
+	sqlite_expect(q, r->deadline_us);
+	r->expiring = sqlite_is_expiring(q);
 	mutex_unlock(&q->lock);
 }
 
@@ -227,6 +231,8 @@ static void do_round(struct sqlite_backlog *q, struct round *r)
 	answer_queries(q, r, error);
 	if (r->ready)
 		sqlite_notify_ready(q);
+	if (r->expiring)
+		sqlite_notify_expiring(q);
 	sqlite_measure(q);
 	if (sqlite_checkpoint(q))
 		sqlite_measure(q);

@@ -8,6 +8,8 @@ libpenstock_a_SOURCES += \
 	src/base/crash.h \
 	src/base/event.c \
 	src/base/event.h \
+	src/base/heap.c \
+	src/base/heap.h \
 	src/base/log.c \
 	src/base/log.h \
 	src/base/process.c \

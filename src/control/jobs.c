@@ -114,6 +114,8 @@ static void lookup_answered(struct task *t, int error)
 	add_why(b, q, &why);
 	if (q->state == JOB_DELAYED)
 		add_time(b, "due_at", q->due_wall_us);
+	if (q->deadline_wall_us != 0)
+		add_time(b, "deadline", q->deadline_wall_us);
 	if (q->state == JOB_OUT && why.at.place == ENGINE_FETCHING)
 		add_running(b, &why.at);
 	if (q->state == JOB_SETTLED)

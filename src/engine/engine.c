@@ -172,6 +172,8 @@ int engine_pause(struct engine *e, const char *origin)
 	struct job_list evicted = { 0 };
 	int r = queue_pause(e->queue, origin, &evicted);
 
+	if (!origin)
+		queue_evict_stopped(e->queue, &evicted); /* to where their deadlines are looked after */
 	give_back(e->backlog, e->ledger, &evicted);
 	if (r == 0 && origin)
 		feeder_open(e->feeder, origin); /* it may rest for another reason so far */
@@ -303,10 +305,10 @@ struct engine *engine_free(struct engine *e)
 	workers_free(e->workers);
 	if (e->has_canceller)
 		thread_join(e->canceller);
+	if (e->feeder)
+		feeder_join(e->feeder); /* the last who takes, and who records */
 	recorder_free(e->recorder);
 	intake_free(e->intake); /* jobs name their source until they are recorded */
-	if (e->feeder)
-		feeder_join(e->feeder); /* the last who takes */
 	backlog_free(e->backlog);
 	feeder_free(e->feeder); /* until then the backlog's thread may call it */
 	queue_free(e->queue);

@@ -248,6 +248,18 @@ static void explain_out(struct scene *s, struct explanation *x)
 	}
 }
 
+/* Whatever it waits for ends with that. */
+static void say_deadline(const struct scene *s)
+{
+	int64_t left_us = s->job->deadline_wall_us - s->now_wall_us;
+
+	if (s->job->deadline_wall_us == 0)
+		return;
+	buf_add_str(s->text, left_us > 0 ? "; deadline in " : "; its deadline has passed");
+	if (left_us > 0)
+		units_add_duration_rough(s->text, (uint64_t) left_us * NS_PER_US);
+}
+
 static void explain_settled(const struct query *job, struct explanation *x)
 {
 	json_t *record = json_loadb(job->line.data ? job->line.data : "", job->line.len, 0, NULL);
@@ -279,6 +291,7 @@ static void explain_unsettled(struct engine *e, const struct query *job, struct 
 		explain_waiting(&s, x);
 	else
 		explain_out(&s, x);
+	say_deadline(&s);
 }
 
 void engine_explain(struct engine *e, const struct query *found, struct explanation *ret)

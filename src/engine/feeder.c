@@ -8,17 +8,23 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { FEEDER_BATCH = 64, MAX_TO_OPEN_BYTES = 64 * 1024 };
 
+/* The wall clock may be set at any time. */
+#define EXPIRY_LOOK_NS (60 * NS_PER_S)
+
 struct feeder {
 	struct feeder_options options;
 	pthread_t thread;
 	bool joined;
 	struct pulse pulse;
+	uint64_t expiry_ns;    /* its own: when the next job expires… */
+	atomic_bool expiring;  /* …unless that is earlier now */
 
 	struct mutex lock;
 	struct cond changed; /* ready || stopping */
@@ -36,6 +42,13 @@ void feeder_wake(struct feeder *f)
 		cond_signal(&f->changed);
 	}
 	mutex_unlock(&f->lock);
+}
+
+void feeder_expire(struct feeder *f)
+{
+	atomic_store(&f->expiring, true);
+	feeder_wake(f);
+	queue_nudge(f->options.queue); /* it may wait there, for room that there may not be for long */
 }
 
 void feeder_open(struct feeder *f, const char *origin)
@@ -127,6 +140,39 @@ static void open_lanes(struct feeder *f, struct buf *names)
 	} while (names->len > 0);
 }
 
+/* --- deadlines --------------------------------------------------------------------- */
+
+static uint64_t expiry_after(int64_t left_us)
+{
+	uint64_t most_us = EXPIRY_LOOK_NS / NS_PER_US;
+	uint64_t us = left_us <= 0 ? 0 : (uint64_t) left_us < most_us ? (uint64_t) left_us : most_us;
+
+	return clock_after(clock_now_ns(), us * NS_PER_US);
+}
+
+/* Whatever its lane rests for, and though the queue is full or paused.  A batch at a time: others
+ * are to be fetched meanwhile. */
+static void expire(struct feeder *f)
+{
+	struct job *jobs[FEEDER_BATCH];
+	int64_t wall_us = clock_wall_us(), next_us = 0;
+
+	atomic_store(&f->expiring, false); /* what is told of from now on may be too late for this */
+	pulse_set(&f->pulse, "taking expired jobs", clock_now_ns() + PULSE_STEP_NS);
+	size_t n = backlog_take_expired(f->options.backlog, wall_us, FEEDER_BATCH, jobs, &next_us);
+	f->expiry_ns = next_us < INT64_MAX ? expiry_after(next_us - wall_us) : NEVER;
+
+	ledger_move(f->options.ledger, LEDGER_WAITING, LEDGER_RUNNING, n);
+	pulse_set(&f->pulse, "recording expired jobs", NEVER);
+	for (size_t i = 0; i < n; i++)
+		f->options.expired(f->options.arg, jobs[i]);
+}
+
+static bool is_expiring(const struct feeder *f)
+{
+	return atomic_load(&f->expiring) || f->expiry_ns <= clock_now_ns();
+}
+
 /* --- feeding ----------------------------------------------------------------------- */
 
 static void give_back_from(struct feeder *f, struct job *const *jobs, size_t n)
@@ -179,9 +225,14 @@ static void feed(struct feeder *f, struct buf *names)
 	bool go_on = true;
 
 	while (go_on) {
+		if (is_expiring(f))
+			expire(f);
 		pulse_set(&f->pulse, "waiting for room", NEVER);
-		if (queue_wait_room(o->queue, FEEDER_BATCH, NEVER, &room) < 0)
+		int r = queue_wait_room(o->queue, FEEDER_BATCH, f->expiry_ns, &room);
+		if (r == -EPIPE)
 			return;
+		if (r < 0)
+			continue;
 
 		pulse_set(&f->pulse, "taking jobs", clock_now_ns() + PULSE_STEP_NS);
 		open_lanes(f, names);
@@ -193,7 +244,7 @@ static void feed(struct feeder *f, struct buf *names)
 			give_back_stopped(f, stops);
 		} else {
 			pulse_set(&f->pulse, "idle", NEVER);
-			go_on = wait_ready(f, due_ns);
+			go_on = wait_ready(f, due_ns < f->expiry_ns ? due_ns : f->expiry_ns);
 		}
 	}
 }

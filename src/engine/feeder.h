@@ -4,6 +4,8 @@
  * queue's only producer.  A full queue blocks it, and so fills the backlog, which
  * blocks the sources: that is how back-pressure travels upstream.
  *
+ * It also takes out of the backlog what has expired there, to be recorded as dead.
+ *
  * It takes for those lanes only that have room in the queue, and has the backlog open the
  * others once they have: so whether a lane rests is decided by one thread.
  */
@@ -21,6 +23,11 @@ struct feeder_options {
 	struct backlog *backlog;
 	struct queue *queue;
 	struct ledger *ledger;
+
+	/* Takes over a job whose deadline has passed, which the ledger has as running.  It may
+	 * block as recorder_put() does: nobody whom that waits for waits for the feeder. */
+	void (*expired)(void *arg, struct job *job);
+	void *arg;
 };
 
 struct feeder;
@@ -33,6 +40,10 @@ int feeder_create(const struct feeder_options *options, struct feeder **ret_feed
 /* Tells it that the backlog may have something new, or a lane of the queue room again.  Safe
  * from any thread. */
 NONNULL(1) void feeder_wake(struct feeder *f);
+
+/* Tells it that backlog_take_expired() may have something earlier than it has said.  Safe from any
+ * thread. */
+NONNULL(1) void feeder_expire(struct feeder *f);
 
 /* Has it open the lane 'origin', or every lane if that is NULL: something has changed that
  * they rest for.  Safe from any thread. */

@@ -1,4 +1,5 @@
 libpenstock_a_SOURCES += \
+	src/engine/deadline.c src/engine/deadline.h \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/explain.c \
 	src/engine/feeder.c src/engine/feeder.h \

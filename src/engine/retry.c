@@ -106,7 +106,7 @@ static void die(struct judgement *j, const char *prefix, int error, const struct
 }
 
 static void try_again(const struct retry_policy *policy, const struct job *job, int error,
-                      const struct response *response, struct random *random,
+                      uint64_t left_ns, const struct response *response, struct random *random,
                       struct judgement *j)
 {
 	uint64_t asked_ns = (uint64_t) response->retry_after_s * NS_PER_S;
@@ -115,14 +115,18 @@ static void try_again(const struct retry_policy *policy, const struct job *job, 
 		die(j, "retry-after is longer than retry.max_retry_after: ", error, response);
 		return;
 	}
-	j->kind = VERDICT_RETRY;
-	j->why = WAIT_RETRY;
 	j->delay_ns = back_off(policy, job->attempts, random);
 	if (j->delay_ns < asked_ns)
 		j->delay_ns = asked_ns;
+	if (j->delay_ns >= left_ns) {
+		die(j, "deadline before the next attempt: ", error, response);
+		return;
+	}
+	j->kind = VERDICT_RETRY;
+	j->why = WAIT_RETRY;
 }
 
-void retry_judge(const struct retry_policy *policy, struct job *job, int error,
+void retry_judge(const struct retry_policy *policy, struct job *job, int error, uint64_t left_ns,
                  const struct response *response, struct random *random,
                  struct judgement *ret_judgement)
 {
@@ -149,7 +153,7 @@ void retry_judge(const struct retry_policy *policy, struct job *job, int error,
 			die(&j, policy->max_attempts > 1 ? "retries exhausted: " : "", error,
 			    response);
 		} else {
-			try_again(policy, job, error, response, random, &j);
+			try_again(policy, job, error, left_ns, response, random, &j);
 		}
 	}
 	*ret_judgement = j;

@@ -49,9 +49,13 @@ struct judgement {
  * attempt.  The back-off is exponential with full jitter (uniform between 0 and
  * its bound), and never shorter than the server's Retry-After.  That of a 429 or 503 is
  * meant for every job of its origin.
+ *
+ * 'left_ns' is deadline_left_ns(): a job whose next attempt would begin after that is dead now.
+ * One that was ended by it is dead, too; of the origin that says nothing, as it may have had
+ * hardly any time.
  */
-NONNULL(1, 2, 4, 5, 6)
-void retry_judge(const struct retry_policy *policy, struct job *job, int error,
+NONNULL(1, 2, 5, 6, 7)
+void retry_judge(const struct retry_policy *policy, struct job *job, int error, uint64_t left_ns,
                  const struct response *response, struct random *random,
                  struct judgement *ret_judgement);
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/random.h"
+#include "engine/deadline.h"
 #include "engine/retry.h"
 #include "source/directory.h"
 #include "source/schedule.h"
@@ -242,6 +243,16 @@ static int start_workers(struct engine *e, struct buf *errors)
 	return r;
 }
 
+static void on_expired(void *arg, struct job *job)
+{
+	struct engine *e = arg;
+	const char *reason = deadline_reason(job);
+
+	if (e->options.dead)
+		e->options.dead(e->options.arg, job, reason);
+	(void) engine_record_unfetched(e, job, OUTCOME_DEAD, reason, true);
+}
+
 static int start_feeder(struct engine *e)
 {
 	struct feeder *feeder = NULL;
@@ -251,6 +262,8 @@ static int start_feeder(struct engine *e)
 			.backlog = e->backlog,
 			.queue = e->queue,
 			.ledger = e->ledger,
+			.expired = on_expired,
+			.arg = e,
 		},
 		&feeder);
 	atomic_store(&e->feeder, feeder);

@@ -23,6 +23,15 @@ static void on_ready(void *arg)
 		feeder_wake(feeder);
 }
 
+static void on_expiring(void *arg)
+{
+	struct engine *e = arg;
+	struct feeder *feeder = atomic_load(&e->feeder);
+
+	if (feeder)
+		feeder_expire(feeder);
+}
+
 static void on_accepted(void *arg, size_t n)
 {
 	struct engine *e = arg;
@@ -47,6 +56,7 @@ static int open_backlog(struct engine *e, struct buf *errors)
 	const struct settings *s = e->options.settings;
 	const struct backlog_listener listener = {
 		.ready = on_ready,
+		.expiring = on_expiring,
 		.accepted = on_accepted,
 		.trouble = on_backlog_trouble,
 		.arg = e,

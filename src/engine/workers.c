@@ -6,11 +6,13 @@
 #include "base/pulse.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "engine/deadline.h"
 #include "engine/give_back.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* How much longer than its timeout a fetch may take before its worker counts as stuck. */
@@ -102,7 +104,7 @@ static enum lane_outcome lane_outcome(int error, const struct response *response
 
 /* --- one job ----------------------------------------------------------------------- */
 
-static int attempt(struct worker *worker, const struct job *job)
+static int attempt(struct worker *worker, const struct job *job, uint64_t left_ns)
 {
 	const struct workers_options *options = &worker->crew->options;
 	const struct job_extra *extra = job->extra;
@@ -125,7 +127,11 @@ static int attempt(struct worker *worker, const struct job *job)
 		req.body_bytes = extra->body_bytes;
 		req.timeout_ns = extra->timeout_ns > 0 ? extra->timeout_ns : req.timeout_ns;
 	}
-	uint64_t until_ns = clock_after(clock_now_ns(), req.timeout_ns);
+	uint64_t now_ns = clock_now_ns(), until_ns = clock_after(now_ns, req.timeout_ns);
+	if (left_ns != NEVER) {
+		req.deadline_ns = clock_after(now_ns, left_ns);
+		until_ns = req.deadline_ns < until_ns ? req.deadline_ns : until_ns;
+	}
 	atomic_store_explicit(&worker->until_ns, until_ns, memory_order_relaxed);
 	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
 	return fetch(options->fetcher, &req, &worker->response);
@@ -209,25 +215,45 @@ static int hop(struct worker *worker, struct job *job)
 static void judge(struct worker *worker, struct job *job, int error, struct judgement *ret_j)
 {
 	refresh_policy(worker);
-	retry_judge(&worker->policy.retry, job, error, &worker->response, &worker->random, ret_j);
+	retry_judge(&worker->policy.retry, job, error, deadline_left_ns(job), &worker->response,
+	            &worker->random, ret_j);
 	count(worker->crew, job, &worker->response, ret_j);
 	leave_lane(worker, lane_outcome(error, &worker->response, ret_j), ret_j->cool_ns);
 }
 
-static void run_job(struct worker *worker, struct job *job)
+/* Returns what is to become of the job, which is fetched as far as it may be. */
+static struct judgement fetch_job(struct worker *worker, struct job *job, uint64_t left_ns)
 {
-	int64_t started_wall_us = clock_wall_us();
-	uint64_t started_ns = clock_now_ns();
 	struct judgement j = { .kind = VERDICT_HOP };
 
-	refresh_policy(worker);
-	set_work(worker, job->number, started_ns);
-	int error = attempt(worker, job);
+	int error = attempt(worker, job, left_ns);
 	pulse_set(&worker->pulse, "handing over", NEVER); /* a log or disk that stalls is not its fault */
 	if (error == -EXDEV)
 		error = hop(worker, job);
 	if (worker->lane)
 		judge(worker, job, error, &j);
+	return j;
+}
+
+/* It stood in the queue for too long. */
+static struct judgement give_up(struct worker *worker, const struct job *job)
+{
+	struct judgement j = { .kind = VERDICT_FINAL, .outcome = OUTCOME_DEAD };
+
+	(void) snprintf(j.reason, sizeof(j.reason), "%s", deadline_reason(job));
+	response_clear(&worker->response);
+	leave_lane(worker, LANE_UNUSED, 0);
+	return j;
+}
+
+static void run_job(struct worker *worker, struct job *job)
+{
+	uint64_t started_ns = clock_now_ns(), left_ns = deadline_left_ns(job);
+	int64_t started_wall_us = left_ns > 0 ? clock_wall_us() : 0;
+
+	refresh_policy(worker);
+	set_work(worker, job->number, started_ns);
+	struct judgement j = left_ns > 0 ? fetch_job(worker, job, left_ns) : give_up(worker, job);
 
 	buf_clear(&worker->line);
 	struct verdict verdict = { .job = job, .kind = j.kind, .why = j.why };

@@ -2,6 +2,8 @@
 /* What is said of a fetch that has failed. */
 #include "fetch/transfer.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,10 +25,21 @@ int transfer_fail_memory(struct transfer *t)
 	return transfer_fail(t, -ENOMEM, CURLE_OUT_OF_MEMORY, "out of memory");
 }
 
-int transfer_fail_redirected(struct transfer *t)
+/* The time was up: the request's deadline has passed, or a timeout. */
+PRINTF_LIKE(2, 3) static int fail_late(struct transfer *t, const char *format, ...)
 {
-	return transfer_fail(t, -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "timeout: redirected");
+	bool is_deadline = t->has_deadline && t->deadline_ns <= clock_now_ns();
+	char phase[sizeof(t->response->reason)];
+	va_list args;
+
+	va_start(args, format);
+	(void) vsnprintf(phase, sizeof(phase), format, args);
+	va_end(args);
+	return transfer_fail(t, is_deadline ? -ETIME : -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "%s: %s",
+	                     is_deadline ? "deadline" : "timeout", phase);
 }
+
+int transfer_fail_redirected(struct transfer *t) { return fail_late(t, "redirected"); }
 
 /* What the fetch was doing when its time was up; 'h' is its handle. */
 static const char *phase(const struct transfer *t, const struct handle *h)
@@ -46,7 +59,7 @@ static const char *phase(const struct transfer *t, const struct handle *h)
 
 int transfer_fail_timeout(struct transfer *t, const struct handle *h)
 {
-	return transfer_fail(t, -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "timeout: %s", phase(t, h));
+	return fail_late(t, "%s", phase(t, h));
 }
 
 /* libcurl says CURLE_RECV_ERROR of broken chunks and of too large headers, too,
@@ -111,6 +124,6 @@ int transfer_fail_lookup(struct transfer *t, int r, const char *why)
 	if (r == -EBUSY && t->has_asked)
 		r = -EIO;
 	if (r == -ETIMEDOUT)
-		return transfer_fail(t, r, CURLE_OPERATION_TIMEDOUT, "timeout: resolving (%s)", why);
+		return fail_late(t, "resolving (%s)", why);
 	return transfer_fail(t, r, CURLE_COULDNT_RESOLVE_HOST, "name: %s", why);
 }

@@ -205,13 +205,16 @@ static void begin(struct transfer *t)
 	}
 	t->start_ns = clock_now_ns();
 	t->deadline_ns = clock_after(t->start_ns, left_ns);
+	t->has_deadline = req->deadline_ns != 0 && req->deadline_ns < t->deadline_ns;
+	if (t->has_deadline)
+		t->deadline_ns = req->deadline_ns;
 }
 
 static int perform(struct transfer *t)
 {
 	bool redirected = false;
 
-	if (t->req->from && t->deadline_ns == t->start_ns)
+	if (t->req->from && t->deadline_ns <= t->start_ns)
 		return transfer_fail_redirected(t);
 	int r = perform_hop(t, &redirected);
 	while (r == 0 && redirected) {

@@ -54,6 +54,7 @@ struct fetch_request {
 	const char *body;                /* NULL for none */
 	size_t body_bytes;
 	uint64_t timeout_ns;             /* for everything: names, hops, body */
+	uint64_t deadline_ns;            /* the same by CLOCK_MONOTONIC, if earlier; 0: none */
 	unsigned max_redirects;          /* 0: a redirect is the response */
 	uint64_t max_body_bytes;         /* a longer body fails with -EFBIG… */
 	bool truncates;                  /* …or is cut off, and the answer counts as whole */
@@ -86,6 +87,7 @@ struct fetch_request {
  *                     response->next
  *   -EBUSY            too many threads wait for names: nothing was attempted by this call
  *   -ETIMEDOUT        the timeout, or the time to connect, has passed
+ *   -ETIME            the deadline has passed before the timeout
  *   -ENOENT           there is no such host
  *   -EPROTONOSUPPORT  redirected to something that is neither http nor https
  *   -EINVAL           a redirect to no URL, or at another origin to a URL of more than

@@ -27,7 +27,8 @@ struct transfer {
 	struct hop hop;
 	struct response *response;
 	uint64_t start_ns;
-	uint64_t deadline_ns;
+	uint64_t deadline_ns;  /* when it ends… */
+	bool has_deadline;     /* …which is the request's, not the timeout's end */
 	uint64_t spent_us;     /* before start_ns, by what 'req' goes on from */
 	uint64_t hop_start_us; /* as transfer_elapsed_us() */
 	bool has_asked;        /* some hop has got as far as a request */

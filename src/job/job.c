@@ -64,6 +64,7 @@ bool job_may_retry(const struct job *job)
 void job_list_append(struct job_list *list, struct job *job)
 {
 	job->next = NULL;
+	job->before = list->last;
 	if (list->last)
 		list->last->next = job;
 	else
@@ -75,9 +76,11 @@ void job_list_append(struct job_list *list, struct job *job)
 void job_list_prepend(struct job_list *list, struct job *job)
 {
 	job->next = list->first;
-	list->first = job;
-	if (!list->last)
+	if (list->first)
+		list->first->before = job;
+	else
 		list->last = job;
+	list->first = job;
 	list->len++;
 }
 
@@ -87,7 +90,7 @@ struct job *job_list_take(struct job_list *list)
 	if (!job)
 		return NULL;
 
-	list->first = job->next;
+	list->first = job->next; /* whose 'before' nobody reads: it need not be fetched for that */
 	if (!list->first)
 		list->last = NULL;
 	list->len--;
@@ -95,21 +98,29 @@ struct job *job_list_take(struct job_list *list)
 	return job;
 }
 
-struct job *job_list_remove(struct job_list *list, uint64_t number)
+void job_list_unlink(struct job_list *list, struct job *job)
 {
-	struct job *before = NULL;
-	struct job *job = list->first;
-
-	for (; job && job->number != number; job = job->next)
-		before = job;
-	if (!job || !before)
-		return job ? job_list_take(list) : NULL;
-
-	before->next = job->next;
-	if (list->last == job)
-		list->last = before;
+	if (job == list->first) {
+		(void) job_list_take(list);
+		return;
+	}
+	job->before->next = job->next;
+	if (job->next)
+		job->next->before = job->before;
+	else
+		list->last = job->before;
 	list->len--;
 	job->next = NULL;
+}
+
+struct job *job_list_remove(struct job_list *list, uint64_t number)
+{
+	struct job *job = list->first;
+
+	while (job && job->number != number)
+		job = job->next;
+	if (job)
+		job_list_unlink(list, job);
 	return job;
 }
 

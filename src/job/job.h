@@ -47,6 +47,7 @@ struct job_extra {
 	signed char retry;       /* 1: though not idempotent; -1: though it is; 0: as usual */
 	enum job_priority priority;
 	int64_t not_before_wall_us; /* never negative; 0: at once */
+	int64_t deadline_wall_us;   /* when it is given up, wherever it is; 0: never */
 	const char *requeued_from;  /* the id of the dead job that this one repeats; NULL without */
 };
 
@@ -65,7 +66,8 @@ struct job_hop {
 enum { JOB_MAX_HOP_URL_BYTES = 8192 };
 
 struct job {
-	struct job *next;        /* link in the holder's list */
+	struct job *next;        /* these two link it in the holder's list */
+	struct job *before;      /* not of the first one */
 
 	/* What was asked for; immutable.  All strings live in the job's own memory. */
 	const char *url;         /* as given */
@@ -84,15 +86,16 @@ struct job {
 	enum wait_reason why;    /* the backlog's own: what it is delayed for */
 	struct job_hop *hop;     /* of the attempt under way, which goes on from there; NULL: at its own
 	                          * URL.  Owned; counted in 'bytes' */
-	uint64_t lane;           /* the backlog's own */
-	size_t held_bytes;       /* the backlog's own: what it counts for there; see 'bytes' */
+	uint64_t lane;           /* the backlog's own, as what follows is */
+	size_t due_at, deadline_at; /* where it stands in a heap */
+	size_t held_bytes;       /* what it counts for there; see 'bytes' */
 };
 
 /*
  * Makes a job of one line: a URL, or a JSON object with "url" and any of "id",
  * "method", "headers", "body", "timeout", "retry", "meta", "priority" ("high", "normal",
- * "low"), "not_before" (RFC 3339), "requeued_from".  Leading and trailing blanks are
- * ignored.
+ * "low"), "not_before" and "deadline" (RFC 3339), "requeued_from".  Leading and trailing
+ * blanks are ignored.
  *
  * Stores the job in '*ret_job'; free it with job_free().  On failure appends the
  * reason for a person to 'why' and returns -EINVAL, -EPROTONOSUPPORT (neither
@@ -149,6 +152,10 @@ NONNULL(1, 2) void job_add_id(const struct job *job, struct buf *b);
 /* JOB_PRIORITY_NORMAL and 0 unless the job says otherwise. */
 NONNULL(1) enum job_priority job_priority(const struct job *job);
 NONNULL(1) int64_t job_not_before(const struct job *job);
+NONNULL(1) static inline int64_t job_deadline(const struct job *job)
+{
+	return job->extra ? job->extra->deadline_wall_us : 0;
+}
 
 /* The request method, upper case. */
 NONNULL(1) const char *job_method(const struct job *job);
@@ -161,7 +168,7 @@ NONNULL(1) bool job_is_idempotent(const char *method);
  * job itself says. */
 NONNULL(1) bool job_may_retry(const struct job *job);
 
-/* A FIFO of jobs, linked through job->next. */
+/* A FIFO of jobs, linked through job->next and job->before. */
 struct job_list {
 	struct job *first;
 	struct job *last;
@@ -173,6 +180,9 @@ NONNULL(1, 2) void job_list_prepend(struct job_list *list, struct job *job);
 
 /* Removes the first job; NULL if there is none. */
 NONNULL(1) struct job *job_list_take(struct job_list *list);
+
+/* Removes a job that is in the list. */
+NONNULL(1, 2) void job_list_unlink(struct job_list *list, struct job *job);
 
 /* Removes the job with this number; NULL if there is none. */
 NONNULL(1) struct job *job_list_remove(struct job_list *list, uint64_t number);

@@ -27,6 +27,7 @@ struct draft {
 	signed char retry;
 	enum job_priority priority;
 	int64_t not_before_wall_us;
+	int64_t deadline_wall_us;
 	const char *requeued_from;
 };
 
@@ -212,16 +213,34 @@ static int read_priority(json_t *value, struct draft *d, struct buf *why)
 	return 0;
 }
 
-static int read_not_before(json_t *value, struct draft *d, struct buf *why)
+static int read_time(json_t *value, const char *key, int64_t *ret_wall_us, struct buf *why)
 {
 	const char *text = NULL;
 
-	if (read_string(value, "not_before", &text, why) < 0)
+	if (read_string(value, key, &text, why) < 0)
 		return -EINVAL;
-	if (clock_parse(text, &d->not_before_wall_us) < 0)
-		return refuse(why, "\"not_before\" must be a date and time such as "
-		                   "\"2026-11-23T15:04:05Z\"");
+	if (clock_parse(text, ret_wall_us) < 0)
+		return refuse(why, "\"%s\" must be a date and time such as "
+		                   "\"2026-11-23T15:04:05Z\"", key);
 	return 0;
+}
+
+static int read_not_before(json_t *value, struct draft *d, struct buf *why)
+{
+	int r = read_time(value, "not_before", &d->not_before_wall_us, why);
+
+	if (r == 0 && d->not_before_wall_us < 0)
+		d->not_before_wall_us = 0; /* before 1970 */
+	return r;
+}
+
+static int read_deadline(json_t *value, struct draft *d, struct buf *why)
+{
+	int r = read_time(value, "deadline", &d->deadline_wall_us, why);
+
+	if (r == 0 && d->deadline_wall_us <= 0)
+		d->deadline_wall_us = 1; /* 1970, or before: passed, but there is one */
+	return r;
 }
 
 static const struct {
@@ -238,6 +257,7 @@ static const struct {
 	{ "meta", read_meta },
 	{ "priority", read_priority },
 	{ "not_before", read_not_before },
+	{ "deadline", read_deadline },
 	{ "requeued_from", read_requeued_from },
 };
 
@@ -265,8 +285,6 @@ static void normalise(struct draft *d)
 		d->method = NULL;
 	if (d->retry == (job_is_idempotent(d->method ? d->method : usual) ? 1 : -1))
 		d->retry = 0;
-	if (d->not_before_wall_us < 0)
-		d->not_before_wall_us = 0; /* before 1970 */
 }
 
 static int read_object(json_t *object, struct draft *d, struct buf *why)
@@ -283,6 +301,8 @@ static int read_object(json_t *object, struct draft *d, struct buf *why)
 		return refuse(why, "\"url\" is missing");
 	if (d->body && d->method && strcasecmp(d->method, "HEAD") == 0)
 		return refuse(why, "a HEAD request has no \"body\"");
+	if (d->deadline_wall_us != 0 && d->deadline_wall_us <= d->not_before_wall_us)
+		return refuse(why, "\"deadline\" must be later than \"not_before\"");
 	normalise(d);
 	return 0;
 }
@@ -312,7 +332,7 @@ static bool has_extra(const struct draft *d)
 {
 	return d->method || d->body || d->headers.len > 0 || d->meta || d->timeout_ns > 0 ||
 	       d->retry != 0 || d->priority != JOB_PRIORITY_NORMAL || d->not_before_wall_us != 0 ||
-	       d->requeued_from;
+	       d->deadline_wall_us != 0 || d->requeued_from;
 }
 
 static const struct job_extra *pack_extra(char **at, const struct draft *d, struct job_extra *extra)
@@ -326,6 +346,7 @@ static const struct job_extra *pack_extra(char **at, const struct draft *d, stru
 		.retry = d->retry,
 		.priority = d->priority,
 		.not_before_wall_us = d->not_before_wall_us,
+		.deadline_wall_us = d->deadline_wall_us,
 		.requeued_from = pack_str(at, d->requeued_from),
 	};
 	char *method = *at;

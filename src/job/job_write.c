@@ -39,16 +39,23 @@ static void add_headers(struct buf *b, const char *headers)
 	buf_add_char(b, '}');
 }
 
-static void add_when(struct buf *b, const struct job_extra *extra)
+/* 0: not at all. */
+static void add_time(struct buf *b, const char *name, int64_t wall_us)
 {
 	char text[CLOCK_TEXT_SIZE];
 
+	if (wall_us != 0) {
+		clock_format(wall_us, text);
+		add_str(b, name, text);
+	}
+}
+
+static void add_when(struct buf *b, const struct job_extra *extra)
+{
 	if (extra->priority != JOB_PRIORITY_NORMAL)
 		add_str(b, ",\"priority\":", extra->priority == JOB_PRIORITY_HIGH ? "high" : "low");
-	if (extra->not_before_wall_us != 0) {
-		clock_format(extra->not_before_wall_us, text);
-		add_str(b, ",\"not_before\":", text);
-	}
+	add_time(b, ",\"not_before\":", extra->not_before_wall_us);
+	add_time(b, ",\"deadline\":", extra->deadline_wall_us);
 }
 
 static void add_extra(struct buf *b, const struct job_extra *extra)

@@ -57,18 +57,18 @@ static void move_to(struct lanes *l, struct lane *lane, enum lane_place place, u
 {
 	if (lane->place == place) {
 		if (place == LANE_TIMED)
-			lane_heap_move(&l->timed, lane, at_ns);
+			heap_move(&l->timed, &lane->heap_at, at_ns);
 		return;
 	}
 
 	if (lane->place == LANE_TIMED)
-		lane_heap_remove(&l->timed, lane);
+		heap_remove(&l->timed, &lane->heap_at);
 	else if (lane->place != LANE_NOWHERE)
 		list_remove(list_of(l, lane->place), lane);
 
 	lane->place = place;
 	if (place == LANE_TIMED)
-		lane_heap_add(&l->timed, lane, at_ns);
+		heap_add(&l->timed, &lane->heap_at, at_ns);
 	else if (place != LANE_NOWHERE)
 		list_append(list_of(l, place), lane);
 }
@@ -122,7 +122,7 @@ static void grow(struct lanes *l)
 
 static struct lane *make(struct lanes *l, const char *origin, size_t len, uint64_t hash)
 {
-	if (lane_heap_reserve(&l->timed, l->len + 1) < 0)
+	if (heap_reserve(&l->timed, l->len + 1) < 0)
 		return NULL;
 	struct lane *lane = malloc(sizeof(*lane) + len + 1);
 	if (!lane)
@@ -210,7 +210,7 @@ void lanes_done(struct lanes *l)
 		assert(lane->queued.len == 0 && lane_running(lane) == 0);
 		drop(l, lane);
 	}
-	lane_heap_done(&l->timed);
+	heap_done(&l->timed);
 	free(l->rules);
 	free(l->buckets);
 	*l = (struct lanes){ 0 };
@@ -334,12 +334,18 @@ void lanes_append(struct lanes *l, struct lane *lane, struct job *job)
 		lanes_settle(l, lane);
 }
 
+/* There must be one. */
+static struct lane *first_timed(const struct lanes *l)
+{
+	return HEAP_MEMBER(heap_first(&l->timed), struct lane, heap_at);
+}
+
 void lanes_promote(struct lanes *l)
 {
 	for (int i = 0; l->timed.len > 0 && (i < PROMOTE_AT_ONCE || l->ready.len == 0); i++) {
 		if (lanes_next_ns(l) > lanes_now_ns(l))
 			break;
-		place(l, l->timed.entries[0].lane);
+		place(l, first_timed(l));
 	}
 }
 
@@ -385,6 +391,7 @@ void lanes_evict(struct lane *lane, struct job_list *to)
 	if (lane->queued.len == 0)
 		return;
 
+	lane->queued.first->before = to->last;
 	*(to->last ? &to->last->next : &to->first) = lane->queued.first;
 	to->last = lane->queued.last;
 	to->len += lane->queued.len;
@@ -395,7 +402,7 @@ struct lane *lanes_any_with_jobs(const struct lanes *l)
 {
 	if (l->ready.first)
 		return l->ready.first;
-	return l->timed.len > 0 ? l->timed.entries[0].lane : l->parked.first;
+	return l->timed.len > 0 ? first_timed(l) : l->parked.first;
 }
 
 /* --- the feeder -------------------------------------------------------------------------- */

@@ -20,9 +20,9 @@
 #define PENSTOCK_QUEUE_LANES_H
 
 #include "base/attr.h"
+#include "base/heap.h"
 #include "job/job.h"
 #include "queue/lane.h"
-#include "queue/lane_heap.h"
 #include "queue/queue.h"
 
 #include <stdatomic.h>
@@ -90,7 +90,7 @@ struct lanes {
 	struct lane_rules *rules; /* NULL: none */
 
 	struct lane_list ready, parked, idle;
-	struct lane_heap timed; /* has room for all lanes: nothing fails on the way */
+	struct heap timed; /* has room for all lanes: nothing fails on the way */
 	struct lane *opened_first, *opened_last;
 	size_t busy;   /* lanes with jobs or workers */
 	size_t paused; /* lanes that are themselves */
@@ -136,7 +136,7 @@ NONNULL(1) void lanes_promote(struct lanes *l);
 /* When the first of the timed lanes may run; NEVER if there is none. */
 NONNULL(1) static inline uint64_t lanes_next_ns(const struct lanes *l)
 {
-	return l->timed.len > 0 ? l->timed.entries[0].at_ns : UINT64_MAX;
+	return heap_key(&l->timed);
 }
 
 /* Takes the job whose turn it is, and starts it in '*ret_lane'; there must be a ready lane. */

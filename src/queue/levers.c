@@ -95,8 +95,10 @@ int queue_pause(struct queue *q, const char *origin, struct job_list *ret_evicte
 	queue_lock(q);
 	if (origin)
 		r = pause_lane(q, origin, ret_evicted);
-	else
+	if (!origin) {
+		q->stops += !q->paused;
 		q->paused = true;
+	}
 	queue_release(q);
 	return r;
 }
@@ -158,7 +160,7 @@ static struct lane *find_stopped(struct queue *q) REQUIRES(q->lock)
 	struct lane *lane = NULL;
 
 	while ((lane = lanes_next(&q->lanes, lane)))
-		if (lane->queued.len > 0 && queue_is_stopped(q, lane))
+		if (lane->queued.len > 0 && (queue_is_paused(q) || queue_is_stopped(q, lane)))
 			return lane;
 	return NULL;
 }
@@ -308,7 +310,8 @@ static void count_reasons(struct queue *q, size_t by_reason[WAIT_REASONS]) REQUI
 		kept += lane->queued.len;
 	}
 	for (size_t i = 0; i < l->timed.len; i++) {
-		const struct lane *lane = l->timed.entries[i].lane;
+		const struct lane *lane =
+			HEAP_MEMBER(l->timed.entries[i].at, const struct lane, heap_at);
 		by_reason[lanes_look(l, lane).why] += lane->queued.len;
 		kept += lane->queued.len;
 	}

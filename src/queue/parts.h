@@ -43,7 +43,7 @@ struct queue {
 	struct wake timer GUARDED_BY(lock); /* at most one consumer; the same || an earlier time */
 	uint64_t timer_ns GUARDED_BY(lock); /* until when it sleeps */
 	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed */
-	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed */
+	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed || nudged */
 
 	struct lanes lanes GUARDED_BY(lock);
 	size_t depth GUARDED_BY(lock);
@@ -53,6 +53,7 @@ struct queue {
 	unsigned dismissals GUARDED_BY(lock); /* consumers that shall leave */
 	bool paused GUARDED_BY(lock);         /* as a whole */
 	bool closed GUARDED_BY(lock);
+	bool nudged GUARDED_BY(lock);         /* whoever is asking, or will be */
 	bool told_opened GUARDED_BY(lock); /* since there were no opened lanes */
 	uint64_t stops GUARDED_BY(lock);   /* of lanes, ever */
 

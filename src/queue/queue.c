@@ -250,15 +250,24 @@ int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret
 	bool in_time = deadline_ns > 0;
 
 	queue_lock(q);
-	while (!q->closed && in_time && (q->paused || room(q) < enough(q, n)))
+	while (!q->closed && in_time && !q->nudged && (q->paused || room(q) < enough(q, n)))
 		in_time = wait_for_room(q, &q->asking, n, deadline_ns);
 	size_t found = q->paused ? 0 : room(q);
-	int r = q->closed ? -EPIPE : found > 0 ? 0 : -ETIMEDOUT;
+	int r = q->closed ? -EPIPE : found > 0 ? 0 : q->nudged ? -EINTR : -ETIMEDOUT;
+	q->nudged = false;
 	queue_release(q); /* the room is still there for another */
 
 	if (r == 0)
 		*ret_room = found;
 	return r;
+}
+
+void queue_nudge(struct queue *q)
+{
+	queue_lock(q);
+	q->nudged = true;
+	wake_all(&q->asking.wake);
+	queue_release(q);
 }
 
 size_t queue_lane_room(struct queue *q, const char *origin, struct lane_obstacle *ret)

@@ -87,14 +87,17 @@ int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t dead
 
 /*
  * Waits until there is room for 'n' jobs, or for a good part of them, and the queue is not
- * paused as a whole, until 'deadline_ns'.
+ * paused as a whole, until 'deadline_ns' or queue_nudge().
  *
  * Returns 0 and in '*ret_room' for how many (>= 1; more than 'n' if there is more),
- * or -ETIMEDOUT or -EPIPE.  Room is not kept: it is a promise only to the queue's
+ * or -ETIMEDOUT, -EINTR (nudged) or -EPIPE.  Room is not kept: it is a promise only to the queue's
  * one producer, and in jobs, not in bytes.
  */
 NODISCARD NONNULL(1, 4)
 int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret_room);
+
+/* Has queue_wait_room() return, though there may be no room; if nobody waits, the next time. */
+NONNULL(1) void queue_nudge(struct queue *q);
 
 /* How many more jobs this lane may have in the queue: lane_room().  If it is 0 until the lane
  * changes (NEVER), queue_take_opened() tells once it has. */
@@ -178,8 +181,8 @@ NONNULL(1) void queue_close(struct queue *q);
 NONNULL(1, 2) void queue_evict(struct queue *q, struct job_list *ret_jobs);
 
 /*
- * Jobs whose lanes were asked for room before a lane was paused, cooled or broken may be pushed
- * after that, and would stand in the queue for as long.  queue_stops() counts such events;
+ * Jobs whose lanes were asked for room before a lane or all was paused, or it cooled or was broken,
+ * may be pushed after that, and would stand in the queue for as long.  queue_stops() counts such events;
  * queue_evict_stopped() takes out the jobs of those lanes, and appends them to 'ret_evicted', each
  * lane's in order.  It looks at every lane that has jobs or workers.
  */

@@ -10,6 +10,7 @@ SYSTEM_TESTS = \
 	tests/system/test_daemon_results.py \
 	tests/system/test_daemon_set.py \
 	tests/system/test_daemon_signals.py \
+	tests/system/test_deadline.py \
 	tests/system/test_disk_trouble.py \
 	tests/system/test_input.py \
 	tests/system/test_jobs.py \

@@ -77,6 +77,8 @@ static inline int stage_fetch(struct stage *s, struct fetch_request *req)
 		req->method = s->usual.method;
 	if (req->timeout_ns == 0)
 		req->timeout_ns = s->usual.timeout_ns;
+	if (req->deadline_ns == 0)
+		req->deadline_ns = s->usual.deadline_ns;
 	if (req->max_body_bytes == 0)
 		req->max_body_bytes = s->usual.max_body_bytes;
 	req->max_redirects = s->usual.max_redirects;

@@ -106,6 +106,11 @@ TESTS += tests/unit/test_crash
 tests_unit_test_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_crash_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_deadlines
+TESTS += tests/unit/test_deadlines
+tests_unit_test_deadlines_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_deadlines_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_directory
 TESTS += tests/unit/test_directory
 tests_unit_test_directory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -115,11 +120,6 @@ check_PROGRAMS += tests/unit/test_directory_restart
 TESTS += tests/unit/test_directory_restart
 tests_unit_test_directory_restart_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_directory_restart_LDADD = $(UNIT_LIBS)
-
-check_PROGRAMS += tests/unit/test_due_heap
-TESTS += tests/unit/test_due_heap
-tests_unit_test_due_heap_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
-tests_unit_test_due_heap_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_engine
 TESTS += tests/unit/test_engine
@@ -155,6 +155,11 @@ check_PROGRAMS += tests/unit/test_follow
 TESTS += tests/unit/test_follow
 tests_unit_test_follow_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_follow_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_heap
+TESTS += tests/unit/test_heap
+tests_unit_test_heap_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_heap_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_hop
 TESTS += tests/unit/test_hop

@@ -24,12 +24,15 @@ struct stage {
 
 	/* What the listener was told. */
 	atomic_uint ready;
+	atomic_uint expiring;
 	atomic_size_t accepted;
 	atomic_int trouble;      /* the last error, or 0 */
 	atomic_uint trouble_calls;
 };
 
 static inline void stage_ready(void *arg) { ((struct stage *) arg)->ready++; }
+
+static inline void stage_expiring(void *arg) { ((struct stage *) arg)->expiring++; }
 
 static inline void stage_accepted(void *arg, size_t n) { ((struct stage *) arg)->accepted += n; }
 
@@ -65,7 +68,8 @@ static inline void stage_init(struct stage *s)
 		.remember_ns = 3600 * NS_PER_S,
 		.ageing_ns = 60 * NS_PER_S,
 		.listener = {
-			.ready = stage_ready, .accepted = stage_accepted,
+			.ready = stage_ready, .expiring = stage_expiring,
+			.accepted = stage_accepted,
 			.trouble = stage_trouble, .arg = s,
 		},
 	};

@@ -133,6 +133,7 @@ static void expect_state(struct query answer, const char *body)
 	q->number = 7;
 	q->accepted_wall_us = 1500000;
 	q->due_wall_us = answer.due_wall_us;
+	q->deadline_wall_us = answer.deadline_wall_us;
 	q->attempts = answer.attempts;
 	q->outcome = answer.outcome;
 	q->line = answer.line;
@@ -166,6 +167,10 @@ static void test_a_job_that_waits_says_so(void)
 	                              .lane = a_lane() },
 	             HEAD("delayed") "2" ACCEPTED LANE WHY
 	             ", \"due_at\": \"1970-01-01T00:00:02.000000Z\"}\n");
+	expect_state((struct query) { .state = JOB_WAITING, .deadline_wall_us = 3000000,
+	                              .lane = a_lane() },
+	             HEAD("waiting") "0" ACCEPTED LANE WHY
+	             ", \"deadline\": \"1970-01-01T00:00:03.000000Z\"}\n");
 	end();
 }
 

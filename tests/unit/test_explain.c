@@ -181,6 +181,24 @@ static void test_a_delayed_job_says_until_when(void)
 	expect(job, "poison", "it has crashed the daemon too often, and is set aside");
 }
 
+static void test_a_deadline_is_said_whatever_a_job_waits_for(void)
+{
+	struct query job = { .state = JOB_DELAYED, .why = WAIT_NOT_BEFORE };
+
+	reset();
+	CU_ASSERT_EQUAL(clock_parse("2999-11-28T12:00:00.5Z", &job.due_wall_us), 0);
+	job.deadline_wall_us = clock_wall_us() + 50000000;
+	expect_span(job, "not_before", "not before 2999-11-28T12:00:00Z; deadline in ", "", 50);
+	job.state = JOB_WAITING;
+	expect_span(job, "queue", "not queued yet, no job ahead in lane " ORIGIN "; deadline in ", "",
+	            50);
+	job.state = JOB_OUT;
+	seen.is_queued = true;
+	expect_span(job, "worker", "queued, no job ahead in lane " ORIGIN "; deadline in ", "", 50);
+	job.deadline_wall_us = 1;
+	expect(job, "worker", "queued, no job ahead in lane " ORIGIN "; its deadline has passed");
+}
+
 /* --- waiting ------------------------------------------------------------------------- */
 
 static void obstruct(enum wait_reason why, uint64_t until_ns)
@@ -382,6 +400,8 @@ int main(void)
 {
 	static CU_TestInfo tests[] = {
 		{ "a delayed job says until when", test_a_delayed_job_says_until_when },
+		{ "a deadline is said whatever a job waits for",
+		  test_a_deadline_is_said_whatever_a_job_waits_for },
 		{ "a waiting job names what is in the way of its lane",
 		  test_a_waiting_job_names_what_is_in_the_way_of_its_lane },
 		{ "a Retry-After has its time of day, or its date",

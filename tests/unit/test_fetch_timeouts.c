@@ -205,6 +205,68 @@ static void test_a_timed_out_connection_is_not_used_again(void)
 	stage_done(&s);
 }
 
+/* --- deadlines --------------------------------------------------------------------- */
+
+static void expect_deadline(struct stage *s, int r, const char *reason)
+{
+	CU_ASSERT_EQUAL(r, -ETIME);
+	CU_ASSERT_STRING_EQUAL(s->response.reason, reason);
+	CU_ASSERT_EQUAL(s->response.curl_code, CURLE_OPERATION_TIMEDOUT);
+	CU_ASSERT_TRUE(s->took_ns < SHORT + SLACK);
+}
+
+static void test_a_deadline_before_the_timeout_ends_a_fetch_by_its_name(void)
+{
+	static const char *const targets[][2] = {
+		{ "/stall", "deadline: waiting for the response" },
+		{ "/slow-headers/5", "deadline: reading the headers" },
+		{ "/stall-body", "deadline: reading the body" },
+		{ "/redirect-to?url=/redirect-to?url=/stall", "deadline: waiting for the response" },
+	};
+	struct stage s;
+
+	begin(&s);
+	s.usual.timeout_ns = PLENTY;
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+		s.usual.deadline_ns = clock_now_ns() + SHORT;
+		expect_deadline(&s, get(&s, targets[i][0]), targets[i][1]);
+		CU_ASSERT_TRUE(clock_now_ns() >= s.usual.deadline_ns);
+	}
+	s.usual.deadline_ns = 1; /* long ago */
+	expect_deadline(&s, get(&s, "/stall"), "deadline: connecting");
+	CU_ASSERT_EQUAL(s.response.status, 0);
+	stage_done(&s);
+}
+
+static void test_a_deadline_while_resolving(void)
+{
+	struct stage s;
+	char servers[32];
+	int dns = open_silent_dns(servers, sizeof(servers));
+
+	stage_init(&s);
+	s.options.resolver.servers = servers;
+	s.usual.timeout_ns = PLENTY;
+	stage_create(&s);
+	s.usual.deadline_ns = clock_now_ns() + SHORT;
+	expect_deadline(&s, stage_get(&s, "http://silent.test/"),
+	                "deadline: resolving (the name was not resolved in time)");
+	stage_done(&s);
+	(void) close(dns);
+}
+
+static void test_a_timeout_before_the_deadline_is_one(void)
+{
+	struct stage s;
+
+	begin(&s);
+	s.usual.deadline_ns = clock_now_ns() + PLENTY;
+	expect_timeout(&s, get(&s, "/stall"), "waiting for the response");
+	s.usual.timeout_ns = PLENTY;
+	CU_ASSERT_EQUAL(get(&s, "/ok"), 0);
+	stage_done(&s);
+}
+
 /* --- cancelling -------------------------------------------------------------------- */
 
 struct victim {
@@ -317,6 +379,10 @@ int main(void)
 		{ "every hop draws on one timeout", test_every_hop_draws_on_one_timeout },
 		{ "a connection that timed out is not used again",
 		  test_a_timed_out_connection_is_not_used_again },
+		{ "a deadline before the timeout ends a fetch by its name",
+		  test_a_deadline_before_the_timeout_ends_a_fetch_by_its_name },
+		{ "a deadline while resolving", test_a_deadline_while_resolving },
+		{ "a timeout before the deadline is one", test_a_timeout_before_the_deadline_is_one },
 		{ "a stalled fetch is cancelled at once",
 		  test_a_stalled_fetch_is_cancelled_at_once },
 		{ "a lookup is cancelled at once", test_a_lookup_is_cancelled_at_once },

@@ -25,6 +25,7 @@ static void test_a_plain_url_is_a_job(void)
 	CU_ASSERT_STRING_EQUAL(job_method(job), "GET");
 	CU_ASSERT_EQUAL(job_priority(job), JOB_PRIORITY_NORMAL);
 	CU_ASSERT_EQUAL(job_not_before(job), 0);
+	CU_ASSERT_EQUAL(job_deadline(job), 0);
 
 	/* Nothing has happened to it yet. */
 	CU_ASSERT_PTR_NULL(job->next);
@@ -64,6 +65,7 @@ static void test_a_json_job_may_say_everything(void)
 	        "\"body\":\"a\\u0000b\",\"timeout\":\"1.5s\",\"retry\":true,"
 	        "\"meta\":{\"z\": [1, 2.5, null, true],  \"a\": \"\\u00e4\\n\"},"
 	        "\"priority\":\"high\",\"not_before\":\"2026-11-23T17:04:05.25+02:00\","
+	        "\"deadline\":\"2026-11-24T15:04:05Z\","
 	        "\"requeued_from\":\"p-7\"}";
 	static const char headers[] = "X-One: 1\0x-two: a, b\0X-Empty;\0";
 	struct job_maker m;
@@ -85,6 +87,7 @@ static void test_a_json_job_may_say_everything(void)
 	CU_ASSERT_EQUAL(job->extra->retry, 1);
 	CU_ASSERT_EQUAL(job_priority(job), JOB_PRIORITY_HIGH);
 	CU_ASSERT_EQUAL(job_not_before(job), INT64_C(1795446245250000));
+	CU_ASSERT_EQUAL(job_deadline(job), INT64_C(1795532645000000));
 	CU_ASSERT_STRING_EQUAL(job->extra->requeued_from, "p-7");
 	job_free(job);
 	job_maker_done(&m);
@@ -177,6 +180,31 @@ static void test_a_time_before_1970_is_as_good_as_none(void)
 		struct job *job = make_job(&m, line);
 		CU_ASSERT_EQUAL(job_not_before(job), 0);
 		CU_ASSERT_PTR_NULL(job->extra);
+		job_free(job);
+	}
+	job_maker_done(&m);
+}
+
+/* Whoever knows it for the same job later shall find it so. */
+static void test_a_deadline_that_has_passed_is_one(void)
+{
+	static const struct {
+		const char *text;
+		int64_t wall_us;
+	} cases[] = {
+		{ "2020-01-01T00:00:00Z", INT64_C(1577836800000000) },
+		{ "1970-01-01T00:00:00Z", 1 },
+		{ "0000-01-01T00:00:00Z", 1 },
+	};
+	struct job_maker m;
+	char line[128];
+
+	job_maker_init(&m);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void) snprintf(line, sizeof(line), "{\"url\":\"http://a/\",\"deadline\":\"%s\"}",
+		                cases[i].text);
+		struct job *job = make_job(&m, line);
+		CU_ASSERT_EQUAL(job_deadline(job), cases[i].wall_us);
 		job_free(job);
 	}
 	job_maker_done(&m);
@@ -406,6 +434,7 @@ int main(void)
 		{ "meta may be any JSON value", test_meta_may_be_any_json_value },
 		{ "the method follows from the body", test_the_method_follows_from_the_body },
 		{ "a job has one of three priorities", test_a_job_has_one_of_three_priorities },
+		{ "a deadline that has passed is one", test_a_deadline_that_has_passed_is_one },
 		{ "a time before 1970 is as good as none",
 		  test_a_time_before_1970_is_as_good_as_none },
 		{ "defaults spelled out are as good as absent",

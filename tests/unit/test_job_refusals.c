@@ -35,7 +35,7 @@ static void test_what_is_no_json_object_is_refused(void)
 		{ "{\"id\":\"x\"}", "\"url\" is missing" },
 		{ "{\"uri\":\"http://a/\"}",
 		  "unknown key \"uri\"; a job has url, id, method, headers, body, timeout, retry, "
-		  "meta, priority, not_before, requeued_from" },
+		  "meta, priority, not_before, deadline, requeued_from" },
 		{ "{\"\":1}", "unknown key \"\"; " },
 		{ "{\"URL\":\"http://a/\"}", "unknown key \"URL\"; " },
 	};
@@ -77,6 +77,15 @@ static void test_values_of_the_wrong_kind_are_refused(void)
 		{ "{" URL ",\"not_before\":\"2026-11-23\"}", "\"not_before\" must be a date and" },
 		{ "{" URL ",\"not_before\":\"9999-12-31T23:59:59-00:01\"}",
 		  "\"not_before\" must be a date and time" },
+		{ "{" URL ",\"deadline\":1795446245}", "\"deadline\" must be a string" },
+		{ "{" URL ",\"deadline\":\"5m\"}",
+		  "\"deadline\" must be a date and time such as \"2026-11-23T15:04:05Z\"" },
+		{ "{" URL ",\"not_before\":\"2026-11-23T15:04:05Z\","
+		  "\"deadline\":\"2026-11-23T17:04:05+02:00\"}",
+		  "\"deadline\" must be later than \"not_before\"" },
+		{ "{" URL ",\"deadline\":\"2026-11-23T15:04:05Z\","
+		  "\"not_before\":\"2026-11-23T15:04:06Z\"}",
+		  "\"deadline\" must be later than \"not_before\"" },
 		{ "{" URL ",\"requeued_from\":17}", "\"requeued_from\" must be a string" },
 		{ "{" URL ",\"requeued_from\":\"a\\u0000\"}",
 		  "\"requeued_from\" must not hold a NUL character" },

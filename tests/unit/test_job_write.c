@@ -46,6 +46,7 @@ static bool same_extra(const struct job_extra *a, const struct job_extra *b)
 	       same_str(a->meta, b->meta) && a->timeout_ns == b->timeout_ns &&
 	       a->retry == b->retry && a->priority == b->priority &&
 	       a->not_before_wall_us == b->not_before_wall_us &&
+	       a->deadline_wall_us == b->deadline_wall_us &&
 	       same_str(a->requeued_from, b->requeued_from);
 }
 
@@ -87,6 +88,7 @@ static void test_a_job_is_written_in_one_form(void)
 	        "\"headers\":{\"B\":\"2\",\"A\":\"\"},\"body\":\"a\\u0000b\xc3\xa4\","
 	        "\"timeout\":\"1500ms\",\"retry\":false,\"meta\":{\"z\":[1,2.5],\"a\":null},"
 	        "\"priority\":\"high\",\"not_before\":\"2026-11-23T15:04:05.500000Z\","
+	        "\"deadline\":\"2026-11-23T15:04:05.500001Z\","
 	        "\"requeued_from\":\"p-7\"}";
 	static const char *const cases[][2] = {
 		{ " http://a/b?c#d \r\n", "http://a/b?c#d" },
@@ -254,6 +256,11 @@ static const char *const aspects[][MAX_VALUES][MAX_SPELLINGS] = {
 		{ "\"not_before\":\"2026-11-23T15:04:05.000001Z\"",
 		  "\"not_before\":\"2026-11-23t12:04:05.0000019-03:00\"" },
 		{ "\"not_before\":\"2027-01-01T00:00:00Z\"" },
+		{ "\"not_before\":\"2027-01-01T00:00:00Z\",\"deadline\":\"2028-01-01T00:00:00Z\"",
+		  "\"deadline\":\"2028-01-01T00:00:00Z\",\"not_before\":\"2027-01-01T00:00:00.0Z\"" },
+		{ "\"deadline\":\"2027-11-23T15:04:05Z\"",
+		  "\"deadline\":\"2027-11-23T17:04:05.000+02:00\"" },
+		{ "\"deadline\":\"2028-01-01T00:00:00Z\"" },
 	},
 	{
 		{ "" },
@@ -370,7 +377,7 @@ static void add_random_headers(struct buf *line, struct random *r)
 		buf_add_char(line, '}');
 }
 
-/* A timeout to the nanosecond, and a time to the microsecond. */
+/* A timeout to the nanosecond, and times to the microsecond. */
 static void add_random_times(struct buf *line, struct random *r)
 {
 	const uint64_t last_us = UINT64_C(253402300799999999);
@@ -382,9 +389,15 @@ static void add_random_times(struct buf *line, struct random *r)
 		buf_printf(line, ",\"timeout\":\"%" PRIu64 ".%09" PRIu64 "s\"", ns / NS_PER_S,
 		           ns % NS_PER_S);
 	}
-	if (below(r, 2)) {
-		clock_format((int64_t) random_up_to(r, last_us), text);
+	uint64_t not_before_us = below(r, 2) ? random_up_to(r, last_us) : 0;
+	if (not_before_us > 0) {
+		clock_format((int64_t) not_before_us, text);
 		buf_printf(line, ",\"not_before\":\"%s\"", text);
+	}
+	if (below(r, 2) && not_before_us < last_us) {
+		uint64_t more_us = 1 + random_up_to(r, last_us - not_before_us - 1);
+		clock_format((int64_t) (not_before_us + more_us), text);
+		buf_printf(line, ",\"deadline\":\"%s\"", text);
 	}
 }
 

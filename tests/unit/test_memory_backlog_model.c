@@ -54,7 +54,9 @@ struct model {
 	uint64_t now_ns;
 	uint64_t last_ns; /* no time after this was given yet: all times differ */
 	uint64_t last_number;
-	unsigned ready; /* calls of the listener that there must have been */
+	int64_t wall_us;
+	int64_t last_deadline_us; /* so that these differ, too */
+	unsigned ready, expiring; /* calls of the listener that there must have been */
 };
 
 static void insert(struct line *l, size_t at, struct job *job)
@@ -208,7 +210,76 @@ static uint64_t new_time(struct model *m, struct random *r)
 	return m->last_ns += 1 + below(r, 100);
 }
 
-static void count_ready(void *arg) { ++*(unsigned *) arg; }
+/* --- deadlines ----------------------------------------------------------------------------- */
+
+struct calls {
+	unsigned ready, expiring;
+};
+
+static void count_ready(void *arg) { ((struct calls *) arg)->ready++; }
+
+static void count_expiring(void *arg) { ((struct calls *) arg)->expiring++; }
+
+static void look_at(struct line *line, struct line **best, size_t *ret_at)
+{
+	for (size_t i = 0; i < line->len; i++) {
+		int64_t deadline_us = job_deadline(line->jobs[i]);
+		if (deadline_us == 0 ||
+		    (*best && job_deadline((*best)->jobs[*ret_at]) < deadline_us))
+			continue;
+		*best = line;
+		*ret_at = i;
+	}
+}
+
+/* Where the job in the backlog stands that has the first deadline; NULL if none has one. */
+static struct line *first_deadline(struct model *m, size_t *ret_at)
+{
+	struct line *best = NULL;
+
+	look_at(&m->delayed, &best, ret_at);
+	for (size_t i = 0; i < ORIGINS; i++)
+		for (size_t k = 0; k < LINES; k++)
+			look_at(&m->lanes[i].waiting[k], &best, ret_at);
+	return best;
+}
+
+static int64_t next_deadline(struct model *m)
+{
+	size_t at = 0;
+	const struct line *line = first_deadline(m, &at);
+
+	return line ? job_deadline(line->jobs[at]) : INT64_MAX;
+}
+
+/* A lane that no job waits in any more is in no list. */
+static void leave_lists(struct model *m, const struct model_lane *lane)
+{
+	for (size_t i = 0; i < m->n_resting; i++)
+		if (m->resting[i] == lane) {
+			end_rest(m, i); /* to the end of the ring… */
+			break;
+		}
+	size_t at = 0;
+	while (m->ring[at] != lane)
+		at++;
+	m->ring_len--; /* …and out of it */
+	memmove(m->ring + at, m->ring + at + 1, (m->ring_len - at) * sizeof(m->ring[0]));
+}
+
+static struct job *model_expire(struct model *m)
+{
+	size_t at = 0;
+	struct line *line = first_deadline(m, &at);
+
+	if (!line || job_deadline(line->jobs[at]) > m->wall_us)
+		return NULL;
+	struct job *job = take_at(line, at);
+	struct model_lane *lane = lane_of(m, job);
+	if (line != &m->delayed && waiting_in(lane) == 0)
+		leave_lists(m, lane);
+	return job;
+}
 
 static size_t room_of(void *arg, const char *origin, struct lane_rest *ret_rest)
 {
@@ -222,12 +293,22 @@ static size_t room_of(void *arg, const char *origin, struct lane_rest *ret_rest)
 
 /* --- steps: each does the same to both and compares --------------------------------------- */
 
-static struct job *new_job(struct random *r)
+/* One that has passed already, or will. */
+static int64_t new_deadline(struct model *m, struct random *r)
+{
+	if (m->last_deadline_us < m->wall_us && below(r, 2))
+		m->last_deadline_us = m->wall_us;
+	return m->last_deadline_us += 1 + (int64_t) below(r, 20);
+}
+
+static struct job *new_job(struct model *m, struct random *r)
 {
 	struct job *job = calloc(1, sizeof(*job) + sizeof(struct job_extra));
 	struct job_extra *extra = (struct job_extra *) (job + 1);
 
 	*extra = (struct job_extra) { .priority = (enum job_priority) below(r, JOB_PRIORITIES) };
+	if (below(r, 2))
+		extra->deadline_wall_us = new_deadline(m, r);
 	*job = (struct job) { .bytes = 1 + below(r, below(r, 200) ? 20 : 2 * MAX_BYTES),
 		              .url = "http://stub/", .origin.text = origins[below(r, ORIGINS)],
 		              .extra = below(r, 3) ? NULL : extra };
@@ -238,9 +319,10 @@ static void step_submit(struct model *m, struct backlog *b, struct random *r)
 {
 	struct job *jobs[BATCH];
 	size_t n = below(r, BATCH), bytes = 0;
+	int64_t deadline_us = next_deadline(m);
 
 	for (size_t i = 0; i < n; i++) {
-		jobs[i] = new_job(r);
+		jobs[i] = new_job(m, r);
 		bytes += jobs[i]->bytes;
 	}
 	if (bytes > MAX_BYTES) {
@@ -254,6 +336,7 @@ static void step_submit(struct model *m, struct backlog *b, struct random *r)
 			CU_ASSERT_EQUAL(jobs[i]->number, ++m->last_number);
 			add_waiting(m, jobs[i], false);
 		}
+		m->expiring += next_deadline(m) < deadline_us;
 		return;
 	}
 	free_jobs(jobs, n);
@@ -311,6 +394,23 @@ static void step_take(struct model *m, struct backlog *b, struct random *r)
 	CU_ASSERT_EQUAL(due, due_job < due_lane ? due_job : due_lane);
 }
 
+static void step_expire(struct model *m, struct backlog *b, struct random *r)
+{
+	struct job *jobs[BATCH], *job = NULL;
+	size_t room = below(r, BATCH), n = 0;
+	int64_t next_us = 0;
+
+	m->wall_us += (int64_t) below(r, 200);
+	size_t taken = backlog_take_expired(b, m->wall_us, room, jobs, &next_us);
+	for (; n < room && (job = model_expire(m)); n++) {
+		CU_ASSERT_FATAL(n < taken && jobs[n] == job);
+		CU_ASSERT_EQUAL(job->due_ns, 0);
+		insert(&m->out, m->out.len, job);
+	}
+	CU_ASSERT_EQUAL_FATAL(taken, n);
+	CU_ASSERT_EQUAL_FATAL(next_us, next_deadline(m));
+}
+
 static void settle_in_model(struct model *m, struct random *r, const struct verdict *v)
 {
 	if (v->kind == VERDICT_FINAL)
@@ -336,6 +436,7 @@ static void settle_hop(struct model *m, struct backlog *b, struct random *r)
 	struct verdict v = { .job = take_at(&m->out, below(r, m->out.len)), .kind = VERDICT_HOP };
 	size_t others = held_bytes(m);
 
+	int64_t deadline_us = next_deadline(m);
 	lead_away(v.job, r);
 	bool fits = others + v.job->bytes <= MAX_BYTES;
 	settle_jobs(b, &v, 1);
@@ -343,6 +444,7 @@ static void settle_hop(struct model *m, struct backlog *b, struct random *r)
 	CU_ASSERT_EQUAL_FATAL(v.job->due_ns > 0, !fits);
 	settle_in_model(m, r, &v);
 	m->ready++;
+	m->expiring += next_deadline(m) < deadline_us;
 }
 
 static void step_settle(struct model *m, struct backlog *b, struct random *r)
@@ -350,6 +452,7 @@ static void step_settle(struct model *m, struct backlog *b, struct random *r)
 	struct verdict verdicts[BATCH];
 	size_t n = 0;
 	bool came_back = false;
+	int64_t deadline_us = next_deadline(m);
 
 	for (size_t most = below(r, BATCH); n < most && m->out.len > 0; n++) {
 		struct job *job = take_at(&m->out, below(r, m->out.len));
@@ -367,6 +470,7 @@ static void step_settle(struct model *m, struct backlog *b, struct random *r)
 	for (size_t i = 0; i < n; i++)
 		settle_in_model(m, r, &verdicts[i]);
 	m->ready += came_back;
+	m->expiring += next_deadline(m) < deadline_us;
 	if (m->out.len > 0 && below(r, 3) > 0)
 		settle_hop(m, b, r);
 }
@@ -414,7 +518,7 @@ static void compare_reasons(const struct model *m, const struct backlog_stats *s
 	CU_ASSERT_EQUAL_FATAL(memcmp(by_reason, s->by_reason, sizeof(by_reason)), 0);
 }
 
-static void compare(const struct model *m, struct backlog *b, unsigned ready)
+static void compare(const struct model *m, struct backlog *b, const struct calls *calls)
 {
 	struct backlog_stats s;
 
@@ -424,7 +528,8 @@ static void compare(const struct model *m, struct backlog *b, unsigned ready)
 	CU_ASSERT_EQUAL_FATAL(s.held_jobs, held(m));
 	CU_ASSERT_EQUAL_FATAL(s.held_bytes, held_bytes(m));
 	CU_ASSERT_EQUAL(s.submitters_blocked_ns, 0);
-	CU_ASSERT_EQUAL_FATAL(ready, m->ready);
+	CU_ASSERT_EQUAL_FATAL(calls->ready, m->ready);
+	CU_ASSERT_EQUAL_FATAL(calls->expiring, m->expiring);
 	compare_reasons(m, &s);
 }
 
@@ -464,7 +569,7 @@ static void step_list(struct model *m, struct backlog *b, struct random *r)
 
 static void step(struct model *m, struct backlog *b, struct random *r)
 {
-	switch (below(r, 10)) {
+	switch (below(r, 11)) {
 	case 0:
 	case 1:
 		step_submit(m, b, r);
@@ -485,6 +590,9 @@ static void step(struct model *m, struct backlog *b, struct random *r)
 	case 8:
 		step_gate(m, b, r);
 		break;
+	case 9:
+		step_expire(m, b, r);
+		break;
 	default:
 		step_list(m, b, r);
 		break;
@@ -499,16 +607,18 @@ static void test_random_histories_go_as_in_the_model(void)
 	struct random r = seeded();
 	static struct model m;
 	struct backlog *b = NULL;
-	unsigned ready = 0;
+	struct calls calls = { 0 };
 
 	m = (struct model) { .now_ns = BEGIN_NS, .last_ns = BEGIN_NS };
 	for (size_t i = 0; i < ORIGINS; i++)
 		m.lanes[i].wanted_rest.until_ns = new_time(&m, &r);
 	CU_ASSERT_EQUAL_FATAL(memory_backlog_create(&options, &b), 0);
-	b->listener = (struct backlog_listener) { .ready = count_ready, .arg = &ready };
+	b->listener = (struct backlog_listener) {
+		.ready = count_ready, .expiring = count_expiring, .arg = &calls
+	};
 	for (int i = 0; i < STEPS; i++) {
 		step(&m, b, &r);
-		compare(&m, b, ready);
+		compare(&m, b, &calls);
 	}
 	while (m.out.len > 0) /* none may be out when it is freed */
 		step_settle(&m, b, &r);

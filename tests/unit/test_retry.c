@@ -3,6 +3,7 @@
 #include "engine/retry.h"
 
 #include "base/clock.h"
+#include "base/sync.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ static struct job *job_of(const char *line)
 }
 
 static struct random dice = { .state = 1 };
+static uint64_t left_ns = NEVER; /* until the jobs' deadline */
 
 /* Judges an attempt of a job made of 'line', with 'before' attempts behind it. */
 static struct judgement judge(const struct retry_policy *p, const char *line, unsigned before,
@@ -47,7 +49,7 @@ static struct judgement judge(const struct retry_policy *p, const char *line, un
 	struct judgement j;
 
 	job->attempts = before;
-	retry_judge(p, job, error, response, &dice, &j);
+	retry_judge(p, job, error, left_ns, response, &dice, &j);
 	*ret_attempts = job->attempts;
 	job = job_free(job);
 	return j;
@@ -416,6 +418,52 @@ static void test_a_pause_is_kept_to_whatever_becomes_of_the_job(void)
 	CU_ASSERT_EQUAL(j.cool_ns, 100 * NS_PER_S);
 }
 
+/* --- deadlines ---------------------------------------------------------------------- */
+
+static void test_no_attempt_begins_after_the_deadline(void)
+{
+	const struct response asked = { .status = 503, .complete = true, .retry_after_s = 20 };
+	const struct response refused = { .reason = "connect failed" };
+	const struct retry_policy p = policy_of(5);
+	unsigned attempts = 0;
+
+	left_ns = 20 * NS_PER_S;
+	struct judgement j = judge(&p, URL, 1, 0, &asked, &attempts);
+	expect_dead(&j, "deadline before the next attempt: http 503");
+	CU_ASSERT_EQUAL(j.cool_ns, 20 * NS_PER_S); /* the others are to know */
+	CU_ASSERT_EQUAL(attempts, 2);
+	left_ns = 20 * NS_PER_S + 1;
+	j = judge(&p, URL, 1, 0, &asked, &attempts);
+	CU_ASSERT_EQUAL(j.kind, VERDICT_RETRY);
+	CU_ASSERT_EQUAL(j.delay_ns, 20 * NS_PER_S);
+
+	left_ns = 0;
+	j = judge(&p, URL, 0, -ECONNREFUSED, &refused, &attempts);
+	expect_dead(&j, "deadline before the next attempt: connect failed");
+	CU_ASSERT_TRUE(j.transport_failed);
+
+	/* What is the end anyway is called so. */
+	j = judge(&p, URL, 4, -ECONNREFUSED, &refused, &attempts);
+	expect_dead(&j, "retries exhausted: connect failed");
+	j = judge(&p, URL, 0, 0, &(struct response) { .status = 200 }, &attempts);
+	CU_ASSERT_EQUAL(j.outcome, OUTCOME_DONE);
+	left_ns = NEVER;
+}
+
+static void test_what_the_deadline_has_ended_is_dead_and_blames_nobody(void)
+{
+	const struct response response = { .reason = "deadline: connecting" };
+	const struct retry_policy p = policy_of(5);
+	unsigned attempts = 0;
+
+	left_ns = 0;
+	struct judgement j = judge(&p, URL, 0, -ETIME, &response, &attempts);
+	expect_dead(&j, "deadline: connecting");
+	CU_ASSERT_FALSE(j.transport_failed);
+	CU_ASSERT_EQUAL(attempts, 1);
+	left_ns = NEVER;
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -438,6 +486,10 @@ int main(void)
 		  test_a_pause_that_an_origin_asks_for_is_known },
 		{ "a pause is kept to whatever becomes of the job",
 		  test_a_pause_is_kept_to_whatever_becomes_of_the_job },
+		{ "no attempt begins after the deadline",
+		  test_no_attempt_begins_after_the_deadline },
+		{ "what the deadline has ended is dead and blames nobody",
+		  test_what_the_deadline_has_ended_is_dead_and_blames_nobody },
 		CU_TEST_INFO_NULL,
 	};
 	return unit_run("retry", tests);

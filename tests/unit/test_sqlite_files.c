@@ -99,11 +99,11 @@ static void test_a_newer_database_is_refused(void)
 
 	stage_init(&s);
 	fill_and_close(&s);
-	stage_sql(&s, "PRAGMA user_version = 3");
+	stage_sql(&s, "PRAGMA user_version = 4");
 	stage_fail_to_open(&s, -EPROTO, "newer penstock");
 	stage_sql(&s, "PRAGMA user_version = 1");
 	stage_fail_to_open(&s, -EPROTO, "before its first release");
-	stage_sql(&s, "PRAGMA user_version = 2");
+	stage_sql(&s, "PRAGMA user_version = 3");
 	stage_open(&s);
 	stage_expect(&s, 500, 0, 500);
 	stage_done(&s);

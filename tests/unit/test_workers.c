@@ -431,6 +431,89 @@ static void test_a_redirect_to_a_lane_that_may_not_run_waits_there(void)
 	stage_done(&c.stage);
 }
 
+/* --- deadlines --------------------------------------------------------------------- */
+
+/* Pushes a job that has so much time. */
+static void push_until(struct crew *c, const char *target, int64_t left_us)
+{
+	char text[CLOCK_TEXT_SIZE], line[256];
+	size_t pushed = 0;
+
+	clock_format(clock_wall_us() + left_us, text);
+	(void) snprintf(line, sizeof(line), "{\"url\":\"http://127.0.0.1:%u%s\",\"deadline\":\"%s\"}",
+	                (unsigned) origin.port, target, text);
+	submit_job(&c->stage, line);
+	struct job *job = take_job(&c->stage, LEDGER_QUEUED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(job);
+	CU_ASSERT_EQUAL_FATAL(queue_push(c->queue, &job, 1, NEVER, &pushed), 0);
+}
+
+static void expect_reason(void *arg, json_t *record)
+{
+	const char *reason = json_string_value(json_object_get(record, "reason"));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(reason);
+	CU_ASSERT_STRING_EQUAL(reason, arg);
+}
+
+static void test_a_job_that_expires_in_the_queue_is_not_fetched(void)
+{
+	char reason[] = "deadline: waiting to be fetched";
+	struct workers_stats stats;
+	struct crew c;
+
+	begin(&c);
+	long long requests = origin_counter(&origin, "requests");
+	push_until(&c, "/ok", -1000000);
+	resize(&c, 1);
+	await_booked(&c, LEDGER_DEAD, 1);
+	CU_ASSERT_EQUAL(origin_counter(&origin, "requests"), requests);
+	workers_stats(c.workers, &stats);
+	CU_ASSERT_EQUAL(stats.attempts, 0);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", origin.port).running, 0);
+	end(&c);
+	CU_ASSERT_EQUAL(read_log(c.stage.path, expect_reason, reason), 1);
+	stage_done(&c.stage);
+}
+
+static void test_a_deadline_ends_an_attempt_and_blames_nobody(void)
+{
+	static const struct lane_rule rules[] = {
+		{ "*", { .burst = 1, .breaker = 1, .breaker_pause_ns = 3600 * NS_PER_S,
+		         .breaker_max_ns = 3600 * NS_PER_S } },
+	};
+	char reason[] = "deadline: waiting for the response";
+	struct crew c;
+
+	begin(&c);
+	CU_ASSERT_EQUAL(queue_set_rules(c.queue, rules, 1), 0);
+	push_until(&c, "/stall", 300000);
+	resize(&c, 1);
+	await_booked(&c, LEDGER_DEAD, 1);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", origin.port).failures, 0);
+	CU_ASSERT_EQUAL(lane_of(&c, "127.0.0.1", origin.port).obstacle.why, WAIT_WORKER);
+	end(&c);
+	CU_ASSERT_EQUAL(read_log(c.stage.path, expect_reason, reason), 1);
+	stage_done(&c.stage);
+}
+
+static void test_a_retry_after_the_deadline_is_not_waited_for(void)
+{
+	char reason[] = "deadline before the next attempt: http 503";
+	struct workers_policy policy = policy_of(60 * NS_PER_S);
+	struct crew c;
+
+	begin(&c);
+	policy.retry.max_retry_after_ns = 7200 * NS_PER_S;
+	workers_set_policy(c.workers, &policy);
+	push_until(&c, "/status/503?retry_after=7000", INT64_C(3600) * 1000000);
+	resize(&c, 1);
+	await_booked(&c, LEDGER_DEAD, 1);
+	end(&c);
+	CU_ASSERT_EQUAL(read_log(c.stage.path, expect_reason, reason), 1);
+	stage_done(&c.stage);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -453,6 +536,12 @@ int main(void)
 		  test_a_redirect_to_a_lane_that_may_run_is_followed_at_once },
 		{ "a redirect to a lane that may not run waits there",
 		  test_a_redirect_to_a_lane_that_may_not_run_waits_there },
+		{ "a job that expires in the queue is not fetched",
+		  test_a_job_that_expires_in_the_queue_is_not_fetched },
+		{ "a deadline ends an attempt and blames nobody",
+		  test_a_deadline_ends_an_attempt_and_blames_nobody },
+		{ "a retry after the deadline is not waited for",
+		  test_a_retry_after_the_deadline_is_not_waited_for },
 		CU_TEST_INFO_NULL,
 	};
 

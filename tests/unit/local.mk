@@ -136,6 +136,11 @@ TESTS += tests/unit/test_fetch
 tests_unit_test_fetch_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_fetch_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_fetch_guard
+TESTS += tests/unit/test_fetch_guard
+tests_unit_test_fetch_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_guard_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_fetch_hops
 TESTS += tests/unit/test_fetch_hops
 tests_unit_test_fetch_hops_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -155,6 +160,11 @@ check_PROGRAMS += tests/unit/test_follow
 TESTS += tests/unit/test_follow
 tests_unit_test_follow_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_follow_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_guard
+TESTS += tests/unit/test_guard
+tests_unit_test_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_guard_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_hop
 TESTS += tests/unit/test_hop

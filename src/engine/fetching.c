@@ -21,9 +21,13 @@ static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
 			.match = origins[i].match,
 			.insecure = origins[i].insecure,
 		};
-	int r = fetch_rules_create(
-		&(struct fetch_rules_options) { .profiles = profiles, .n_profiles = s->origins.n },
-		ret_rules);
+	const struct fetch_rules_options options = {
+		.profiles = profiles,
+		.n_profiles = s->origins.n,
+		.deny = { .entries = s->guard.deny.items, .n = s->guard.deny.n },
+		.allow = { .entries = s->guard.allow.items, .n = s->guard.allow.n },
+	};
+	int r = fetch_rules_create(&options, ret_rules);
 	free(profiles);
 	return r;
 }

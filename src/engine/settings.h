@@ -72,6 +72,9 @@ struct settings {
 		struct config_strings dns_servers; /* none: as in resolv.conf(5) */
 	} fetch;
 	struct {
+		struct config_strings deny, allow; /* entries as of fetch/guard.h */
+	} guard;
+	struct {
 		uint64_t max_attempts;
 		uint64_t base_ns;
 		uint64_t max_ns;

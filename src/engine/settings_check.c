@@ -5,6 +5,7 @@
 #include "engine/retry.h"
 #include "engine/settings_parts.h"
 #include "fetch/dns.h"
+#include "fetch/guard.h"
 #include "job/job.h"
 
 #include <errno.h>
@@ -108,12 +109,25 @@ static void check_origins(const struct config_groups *groups, const struct confi
 	}
 }
 
+static void check_guard(const char *key, const struct config_strings *entries,
+                        const struct config *c, struct buf *errors)
+{
+	for (size_t i = 0; i < entries->n; i++) {
+		const char *trouble = guard_entry_trouble(entries->items[i]);
+		if (trouble)
+			buf_printf(errors, "%s: %s: \"%s\": %s\n", config_origin_of(c, key), key,
+			           entries->items[i], trouble);
+	}
+}
+
 int settings_check(const struct settings *s, const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
 
 	check_sources(&s->sources, errors);
 	check_origins(&s->origins, c, errors);
+	check_guard("guard.deny", &s->guard.deny, c, errors);
+	check_guard("guard.allow", &s->guard.allow, c, errors);
 	for (size_t i = 0; i < s->fetch.success.n; i++) {
 		struct status_set set = { 0 };
 		if (status_set_add(&set, s->fetch.success.items[i]) < 0)

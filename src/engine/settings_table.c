@@ -143,6 +143,13 @@ static const struct config_key keys[] = {
 	{ "fetch.dns_servers", CONFIG_STRINGS, AT(fetch.dns_servers), .preset = "", .unit = "",
 	  .help = "addresses to ask, with :port if not 53; none: those of resolv.conf(5)" },
 
+	{ "guard.deny", CONFIG_STRINGS, AT(guard.deny), .preset = "link-local, metadata", .unit = "",
+	  .reloads = true,
+	  .help = "networks that are not connected to, or \"private\", \"loopback\", \"link-local\", "
+	          "\"metadata\", \"multicast\"" },
+	{ "guard.allow", CONFIG_STRINGS, AT(guard.allow), .preset = "", .unit = "", .reloads = true,
+	  .help = "what is connected to all the same" },
+
 	{ "retry.max_attempts", CONFIG_COUNT, AT(retry.max_attempts), .preset = "5", .min = 1,
 	  .max = 1000, .unit = "attempts", .reloads = true,
 	  .help = "1: no retries" },

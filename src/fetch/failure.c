@@ -83,6 +83,14 @@ static int fail_body(struct transfer *t)
 	                     (unsigned long long) t->req->max_body_bytes);
 }
 
+int transfer_fail_refused(struct transfer *t, const struct guard_refusal *refusal)
+{
+	char text[GUARD_REFUSAL_SIZE];
+
+	guard_refusal_format(refusal, text);
+	return transfer_fail(t, -EACCES, CURLE_COULDNT_CONNECT, "refused: %s", text);
+}
+
 int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 {
 	static const struct {
@@ -110,6 +118,8 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		return transfer_fail_timeout(t, h);
 	if (code == CURLE_WRITE_ERROR && (t->body_too_big || t->response->body_error < 0))
 		return fail_body(t);
+	if (code == CURLE_COULDNT_CONNECT && h->refusal.entry)
+		return transfer_fail_refused(t, &h->refusal);
 	if (is_malformed(t, h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -144,6 +144,23 @@ static int parse_target(struct transfer *t, struct url_parser *parser,
 	return 0;
 }
 
+/* What was answered so far, another origin may have said. */
+static int forget_answer(struct transfer *t)
+{
+	struct response *response = t->response;
+
+	response->status = 0;
+	response->retry_after_s = 0;
+	response->http_version = 0;
+	response->body_bytes = 0;
+	response->connect_us = response->appconnect_us = response->starttransfer_us = 0;
+	response->remote_ip[0] = '\0';
+	buf_clear(&response->content_type);
+	buf_clear(&response->effective);
+	buf_add_str(&response->effective, t->hop.url);
+	return response->effective.failed ? transfer_fail_memory(t) : 0;
+}
+
 /* Makes the redirect's target the next hop. */
 static int follow(struct transfer *t)
 {
@@ -172,9 +189,7 @@ static int follow(struct transfer *t)
 	url_parser_free(t->parser);
 	t->parser = parser;
 	t->response->redirects++;
-	t->response->status = 0; /* what was said so far, another origin may have said */
-	t->response->retry_after_s = 0;
-	return 0;
+	return forget_answer(t);
 }
 
 /* --- the fetch --------------------------------------------------------------------- */

@@ -96,6 +96,7 @@ struct fetch_request {
  *   -EFBIG            more than max_body_bytes
  *   -ENOSPC           take_body() has failed: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
+ *   -EACCES           the guard denies the addresses of the host
  *   -ECONNREFUSED     could not connect
  *   -ECONNRESET       the connection broke
  *   -EPROTO           what came is not valid HTTP

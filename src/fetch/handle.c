@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* A connection is closed after so long, so that a name that has moved is noticed. */
 enum { CONNECTION_LIFETIME_S = 600 };
@@ -50,6 +51,19 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* Called with the address that is connected to next, wherever libcurl has it from. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct handle *h = arg;
+	struct ip ip;
+
+	(void) purpose; /* there is only one, for IP */
+	if (!ip_of_sockaddr(&address->addr, &ip) ||
+	    guard_check(fetch_rules_guard(h->rules), &ip, &h->refusal) < 0)
+		return CURL_SOCKET_BAD;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* --- setting up -------------------------------------------------------------------- */
 
 static int configure(struct handle *h, const struct handle_options *options)
@@ -75,6 +89,8 @@ static int configure(struct handle *h, const struct handle_options *options)
 	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, h);
 	if (h->pins)
 		SET(CURLOPT_RESOLVE, h->pins);
 #undef SET
@@ -258,6 +274,7 @@ int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel
 	int r = 0;
 
 	h->error[0] = '\0';
+	h->refusal.entry = NULL;
 	h->overflow = false;
 	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {

@@ -14,6 +14,7 @@
 #define PENSTOCK_FETCH_HANDLE_H
 
 #include "base/attr.h"
+#include "fetch/guard.h"
 #include "fetch/resolver.h"
 #include "fetch/rules.h"
 #include "job/url.h"
@@ -42,6 +43,8 @@ struct handle {
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */
 
+	struct guard_refusal refusal; /* of an address, by 'rules', in the current request */
+
 	struct fetch_rules *rules; /* that it was made by; a reference */
 	const struct fetch_profile *profile; /* of its origin, in 'rules' */
 
@@ -64,8 +67,8 @@ struct handle_options {
 
 /*
  * Creates a handle for 'origin' that keeps to 'rules', of which it gets a reference, and
- * connects to none but 'addresses' (NULL if the host is an address itself).  Returns 0 or
- * -ENOMEM.
+ * connects to none but 'addresses' (NULL if the host is an address itself), and to none that
+ * the rules deny.  Returns 0 or -ENOMEM.
  */
 NODISCARD NONNULL(1, 2, 3, 5)
 int handle_create(const struct handle_options *options, struct fetch_rules *rules,
@@ -83,7 +86,8 @@ int handle_reset(struct handle *h, const struct handle_options *options);
  * Performs the request that is set up in h->easy, until 'deadline_ns'
  * (CLOCK_MONOTONIC) or until 'cancel_fd' is readable.
  *
- * Returns 0 with libcurl's verdict in '*ret_code', -ETIMEDOUT or -ECANCELED.
+ * Returns 0 with libcurl's verdict in '*ret_code', -ETIMEDOUT or -ECANCELED.  An address that
+ * the rules deny is CURLE_COULDNT_CONNECT, with h->refusal.
  */
 NODISCARD NONNULL(1, 5)
 int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel_fd,

@@ -4,8 +4,11 @@ libpenstock_a_SOURCES += \
 	src/fetch/dns.c src/fetch/dns.h \
 	src/fetch/failure.c \
 	src/fetch/fetch.c src/fetch/fetch.h \
+	src/fetch/guard.c src/fetch/guard.h \
+	src/fetch/guard_names.c src/fetch/guard_names.h \
 	src/fetch/handle.c src/fetch/handle.h \
 	src/fetch/hop.c src/fetch/hop.h \
+	src/fetch/ip.c src/fetch/ip.h \
 	src/fetch/lend.c \
 	src/fetch/names.c src/fetch/names.h \
 	src/fetch/pool.c src/fetch/pool.h \

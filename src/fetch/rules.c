@@ -10,6 +10,7 @@
 
 struct fetch_rules {
 	atomic_uint references;
+	struct guard *guard;
 	size_t n;
 	struct fetch_profile profiles[];
 };
@@ -47,11 +48,11 @@ int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_r
 {
 	size_t size = sizeof(struct fetch_rules) + options->n_profiles * sizeof(struct fetch_profile);
 	struct fetch_rules *rules = calloc(1, size);
-	int r = 0;
 
 	if (!rules)
 		return -ENOMEM;
 	atomic_init(&rules->references, 1);
+	int r = guard_create(&options->deny, &options->allow, &rules->guard);
 	while (r == 0 && rules->n < options->n_profiles) {
 		r = copy(&rules->profiles[rules->n], &options->profiles[rules->n]);
 		rules->n++;
@@ -77,6 +78,7 @@ struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules)
 
 	for (size_t i = 0; i < rules->n; i++)
 		done(&rules->profiles[i]);
+	guard_free(rules->guard);
 	free(rules);
 	return NULL;
 }
@@ -91,3 +93,5 @@ const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
 			return &rules->profiles[i];
 	return &usual;
 }
+
+const struct guard *fetch_rules_guard(const struct fetch_rules *rules) { return rules->guard; }

@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "fetch/guard.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,11 +23,13 @@ struct fetch_profile {
 struct fetch_rules_options {
 	const struct fetch_profile *profiles; /* the first that fits holds; copied */
 	size_t n_profiles;
+	struct guard_list deny, allow; /* of the guard; copied */
 };
 
 struct fetch_rules;
 
-/* Makes rules with one reference.  Returns 0 or -ENOMEM. */
+/* Makes rules with one reference.  Returns 0, -ENOMEM, or -EINVAL if a list is none for
+ * guard_create(). */
 NODISCARD NONNULL(1, 2)
 int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_rules **ret_rules);
 
@@ -41,5 +44,8 @@ struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules);
 NONNULL(1, 2)
 const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
                                                 const char *origin);
+
+/* Which addresses may be connected to; lives as long as the rules. */
+NONNULL(1) const struct guard *fetch_rules_guard(const struct fetch_rules *rules);
 
 #endif

@@ -59,6 +59,10 @@ NONNULL(1) int transfer_fail_redirected(struct transfer *t);
 /* The time was up while 'h' was at it. */
 NONNULL(1, 2) int transfer_fail_timeout(struct transfer *t, const struct handle *h);
 
+/* The guard denies an address. */
+NONNULL(1, 2)
+int transfer_fail_refused(struct transfer *t, const struct guard_refusal *refusal);
+
 /* libcurl's verdict as ours (libcurl-errors(3)). */
 NONNULL(1, 2) int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code);
 
@@ -66,6 +70,16 @@ NONNULL(1, 2) int transfer_fail_curl(struct transfer *t, const struct handle *h,
 NONNULL(1, 3) int transfer_fail_lookup(struct transfer *t, int r, const char *why);
 
 /* --- lend.c ------------------------------------------------------------------------ */
+
+/* Finds the addresses of the hop's host: a reference, or NULL if it is an address itself.
+ * Returns 0 or as fetch() does. */
+NODISCARD NONNULL(1, 2) int transfer_resolve(struct transfer *t, struct addresses **ret_found);
+
+/* Refuses the hop's host, if it is an address, or keeps of the addresses 'found' those that may
+ * be connected to: a reference, or NULL again.  Returns 0 or as fetch() does. */
+NODISCARD NONNULL(1, 2, 4)
+int transfer_admit(struct transfer *t, const struct fetch_rules *rules, struct addresses *found,
+                   struct addresses **ret_allowed);
 
 /* Finds the addresses of the hop's host, and a handle that connects to them: an idle one, or a
  * new one.  Returns 0 or as fetch() does. */

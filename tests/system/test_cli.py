@@ -128,7 +128,11 @@ class Settings(harness.Case):
                 (("--set", "retry.base=2s", "--set", "retry.max=1s"),
                  "retry.base: must not be longer than retry.max"),
                 (("--set", "fetch.dns_servers=localhost"),
-                 'fetch.dns_servers: "localhost" is no address')):
+                 'fetch.dns_servers: "localhost" is no address'),
+                (("--set", "guard.deny=private,10.0.0.0/33"),
+                 '--set: guard.deny: "10.0.0.0/33": an IPv4 prefix has at most 32 bits'),
+                (("--set", "guard.allow=localhost"),
+                 '--set: guard.allow: "localhost": must be a network such as 10.0.0.0/8, ')):
             self.assertIn(message, self.refuse(*args))
 
     def test_a_syntax_error_is_given_with_its_line(self):

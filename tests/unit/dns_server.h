@@ -38,6 +38,7 @@ struct record {
 	bool held;      /* answered after server_release() */
 	bool truncated; /* answered in full over TCP only */
 	const char *a[12], *aaaa[12];
+	const char *then_a[12]; /* in place of 'a' after server_rebind() */
 };
 
 #define KEPT 3600 /* a TTL that no test outlives */
@@ -65,6 +66,18 @@ static const struct record records[] = {
 	  .a = { "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6",
 	         "192.0.2.7", "192.0.2.8", "192.0.2.9" },
 	  .aaaa = { "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8::5" } },
+	{ .name = "there.test", .ttl = KEPT, .a = { "127.0.0.2" } },
+	{ .name = "local.test", .ttl = KEPT, .a = { "127.0.0.1" }, .aaaa = { "::1" } },
+	{ .name = "mapped.test", .ttl = KEPT, .aaaa = { "::ffff:127.0.0.1" } },
+	{ .name = "nat64.test", .ttl = KEPT, .aaaa = { "64:ff9b::7f00:1" } },
+	{ .name = "mixed.test",
+	  .ttl = 0,
+	  .a = { "127.0.0.1", "127.0.0.2", "127.0.0.3" },
+	  .aaaa = { "::1", "::ffff:127.0.0.1" },
+	  .then_a = { "127.0.0.1", "127.0.0.3" } },
+	{ .name = "rebind.test", .ttl = 0, .a = { "127.0.0.2" }, .then_a = { "127.0.0.1" } },
+	{ .name = "127.1", .ttl = KEPT, .a = { "127.0.0.2" } }, /* as if it were a name */
+	{ .name = "metadata.test", .ttl = KEPT, .a = { "169.254.169.254" } },
 };
 
 struct packet {
@@ -77,7 +90,7 @@ struct server {
 	int udp, tcp, wake; /* on the same port; an eventfd */
 	char list[32];      /* for resolver_options.servers */
 	pthread_t thread;
-	_Atomic bool released, failing, stopping;
+	_Atomic bool released, failing, rebound, stopping;
 	_Atomic unsigned packets; /* that came */
 	struct packet held[MAX_HELD]; /* the thread's */
 	size_t n_held;
@@ -117,7 +130,17 @@ static size_t put_record(unsigned char *out, size_t at, size_t owner, unsigned t
 	return at + 12 + size;
 }
 
-static size_t put_answers(const struct record *record, unsigned type, unsigned char *out, size_t at)
+/* The addresses of a type that the server gives now. */
+static const char *const *addresses_for(const struct server *s, const struct record *record,
+                                        unsigned type)
+{
+	if (type != TYPE_A)
+		return record->aaaa;
+	return record->then_a[0] && atomic_load(&s->rebound) ? record->then_a : record->a;
+}
+
+static size_t put_answers(const struct server *s, const struct record *record, unsigned type,
+                          unsigned char *out, size_t at)
 {
 	unsigned n = 0;
 	size_t owner = 12; /* the name of the question */
@@ -127,7 +150,7 @@ static size_t put_answers(const struct record *record, unsigned type, unsigned c
 		at = put_record(out, at, 12, TYPE_CNAME, record->ttl, real, sizeof(real));
 		n++;
 	}
-	const char *const *texts = type == TYPE_A ? record->a : record->aaaa;
+	const char *const *texts = addresses_for(s, record, type);
 	for (; *texts != NULL; texts++, n++) {
 		unsigned char address[16];
 		(void) inet_pton(type == TYPE_A ? AF_INET : AF_INET6, *texts, address);
@@ -139,7 +162,8 @@ static size_t put_answers(const struct record *record, unsigned type, unsigned c
 }
 
 /* Writes the answer to a question; returns its size. */
-static size_t answer(const struct record *record, const unsigned char *bytes, size_t end, bool tcp,
+static size_t answer(const struct server *s, const struct record *record,
+                     const unsigned char *bytes, size_t end, bool tcp,
                      unsigned char out[static TCP_SIZE])
 {
 	unsigned type = bytes[end + 1];
@@ -158,7 +182,7 @@ static size_t answer(const struct record *record, const unsigned char *bytes, si
 		out[2] |= 2;
 		return end + 4;
 	}
-	return put_answers(record, type, out, end + 4);
+	return put_answers(s, record, type, out, end + 4);
 }
 
 static const struct record *find_record(const char *name)
@@ -183,12 +207,12 @@ static void serve_packet(struct server *s, const struct packet *p)
 		return;
 	}
 	unsigned char out[TCP_SIZE];
-	size_t size = answer(record, p->bytes, end, false, out);
+	size_t size = answer(s, record, p->bytes, end, false, out);
 	(void) !sendto(s->udp, out, size, 0, (const struct sockaddr *) &p->from, sizeof(p->from));
 }
 
 /* Answers each question of one connection. */
-static void serve_connection(int fd)
+static void serve_connection(const struct server *s, int fd)
 {
 	unsigned char length[2], bytes[PACKET_SIZE], out[2 + TCP_SIZE];
 	char name[256];
@@ -197,7 +221,7 @@ static void serve_connection(int fd)
 		if (size > sizeof(bytes) || recv(fd, bytes, size, MSG_WAITALL) != (ssize_t) size)
 			break;
 		size_t end = read_question(bytes, size, name);
-		size = answer(find_record(name), bytes, end, true, out + 2);
+		size = answer(s, find_record(name), bytes, end, true, out + 2);
 		put16(out, (unsigned) size);
 		(void) !send(fd, out, size + 2, MSG_NOSIGNAL);
 	}
@@ -232,7 +256,7 @@ static void *serve(void *arg)
 		}
 		int fd = (fds[2].revents & POLLIN) != 0 ? accept(s->tcp, NULL, NULL) : -1;
 		if (fd >= 0)
-			serve_connection(fd);
+			serve_connection(s, fd);
 	}
 	return NULL;
 }
@@ -242,11 +266,13 @@ static void poke(struct server *s)
 	(void) !write(s->wake, &(uint64_t) { 1 }, sizeof(uint64_t));
 }
 
-static void server_release(struct server *s)
+static inline void server_release(struct server *s)
 {
 	atomic_store(&s->released, true);
 	poke(s);
 }
+
+static inline void server_rebind(struct server *s) { atomic_store(&s->rebound, true); }
 
 /* Binds both sockets to one free port of loopback. */
 static bool bind_port(struct server *s)

@@ -136,6 +136,11 @@ TESTS += tests/unit/test_fetch
 tests_unit_test_fetch_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_fetch_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_fetch_guard
+TESTS += tests/unit/test_fetch_guard
+tests_unit_test_fetch_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_guard_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_fetch_hops
 TESTS += tests/unit/test_fetch_hops
 tests_unit_test_fetch_hops_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -160,6 +165,10 @@ check_PROGRAMS += tests/unit/test_heap
 TESTS += tests/unit/test_heap
 tests_unit_test_heap_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_heap_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_guard
+TESTS += tests/unit/test_guard
+tests_unit_test_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_guard_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_hop
 TESTS += tests/unit/test_hop

@@ -168,6 +168,7 @@ static void test_every_error_has_its_meaning(void)
 		{ -ENOENT, VERDICT_FINAL, true, false },
 		{ -EPROTONOSUPPORT, VERDICT_FINAL, true, false },
 		{ -EINVAL, VERDICT_FINAL, true, false },
+		{ -EACCES, VERDICT_FINAL, true, false },
 		{ -ELOOP, VERDICT_FINAL, true, false },
 		{ -EFBIG, VERDICT_FINAL, true, false },
 		{ -EKEYREJECTED, VERDICT_FINAL, true, false },

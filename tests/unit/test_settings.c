@@ -218,6 +218,10 @@ static void test_the_defaults_are_those_of_the_manual(void)
 	CU_ASSERT_EQUAL(s.fetch.max_redirects, 5);
 	CU_ASSERT_EQUAL(s.fetch.success.n, 1);
 	CU_ASSERT_EQUAL(s.fetch.dns_servers.n, 0);
+	CU_ASSERT_EQUAL_FATAL(s.guard.deny.n, 2);
+	CU_ASSERT_STRING_EQUAL(s.guard.deny.items[0], "link-local");
+	CU_ASSERT_STRING_EQUAL(s.guard.deny.items[1], "metadata");
+	CU_ASSERT_EQUAL(s.guard.allow.n, 0);
 	CU_ASSERT_EQUAL(s.retry.max_attempts, 5);
 	CU_ASSERT_EQUAL(s.sources.n, 0);
 	CU_ASSERT_EQUAL_FATAL(s.origins.n, 1);
@@ -349,6 +353,17 @@ static void test_success_is_a_list_of_statuses(void)
 	CU_ASSERT_FALSE(takes("fetch.success=200-299,99"));
 	expect_complaint("fetch: { success = ( \"200\", \"300-200\" ); };",
 	                 "\"300-200\" is no status");
+}
+
+static void test_the_guard_takes_networks_and_names(void)
+{
+	expect_complaint("guard: { deny = \"private\"; allow = ( \"10.1.2.3\", \"fd00::/8\" ); };",
+	                 NULL);
+	expect_complaint("guard: { deny = ( ); };", NULL);
+	expect_complaint("guard: {\n deny = ( \"private\", \"10.1.2.3/8\" ); };",
+	                 ":2: guard.deny: \"10.1.2.3/8\": there are bits set behind the prefix");
+	expect_complaint("guard: {\n allow = \"example.com\"; };",
+	                 ":2: guard.allow: \"example.com\": no IPv4 or IPv6 address");
 }
 
 static void test_the_back_off_has_its_order(void)
@@ -576,6 +591,7 @@ int main(void)
 		{ "amendments are checked against what is in force",
 		  test_amendments_are_checked_against_what_is_in_force },
 		{ "success is a list of statuses", test_success_is_a_list_of_statuses },
+		{ "the guard takes networks and names", test_the_guard_takes_networks_and_names },
 		{ "the back-off has its order", test_the_back_off_has_its_order },
 		{ "the socket's mode is octal", test_the_socket_s_mode_is_octal },
 		{ "all problems are named at once", test_all_problems_are_named_at_once },

@@ -114,14 +114,13 @@ static inline void *wire_run(void *arg)
 	return NULL;
 }
 
-/* A socket that listens on a free port of loopback. */
-static inline int wire_listen(int backlog, uint16_t *ret_port)
+/* A socket that listens on a free port of an IPv4 address. */
+static inline int wire_listen_at(const char *address, int backlog, uint16_t *ret_port)
 {
-	struct sockaddr_in at = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
+	struct sockaddr_in at = { .sin_family = AF_INET };
 	socklen_t len = sizeof(at);
+
+	CU_ASSERT_EQUAL_FATAL(inet_pton(AF_INET, address, &at.sin_addr), 1);
 
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CU_ASSERT_TRUE_FATAL(fd >= 0);
@@ -132,12 +131,23 @@ static inline int wire_listen(int backlog, uint16_t *ret_port)
 	return fd;
 }
 
-static inline void wire_start(struct wire_server *s)
+/* A socket that listens on a free port of loopback. */
+static inline int wire_listen(int backlog, uint16_t *ret_port)
+{
+	return wire_listen_at("127.0.0.1", backlog, ret_port);
+}
+
+static inline void wire_start_at(struct wire_server *s, const char *address)
 {
 	memset(s, 0, sizeof(*s));
-	s->listener = wire_listen(64, &s->port);
+	s->listener = wire_listen_at(address, 64, &s->port);
 	CU_ASSERT_EQUAL_FATAL(mutex_init(&s->lock), 0);
 	CU_ASSERT_EQUAL_FATAL(thread_start(&s->thread, "wire", THREAD_STACK_SMALL, wire_run, s), 0);
+}
+
+static inline void wire_start(struct wire_server *s)
+{
+	wire_start_at(s, "127.0.0.1");
 }
 
 static inline void wire_stop(struct wire_server *s)

@@ -20,9 +20,15 @@ static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
 		profiles[i] = (struct fetch_profile) {
 			.match = origins[i].match,
 			.insecure = origins[i].insecure,
+			.compressed = s->fetch.compressed,
 		};
 	int r = fetch_rules_create(
-		&(struct fetch_rules_options) { .profiles = profiles, .n_profiles = s->origins.n },
+		&(struct fetch_rules_options) {
+			.profiles = profiles,
+			.n_profiles = s->origins.n,
+			.headers = s->results.headers.items,
+			.n_headers = s->results.headers.n,
+		},
 		ret_rules);
 	free(profiles);
 	return r;

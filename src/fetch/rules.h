@@ -16,12 +16,15 @@
 /* How the origins that 'match' fits, as url_match_origin() has it, are spoken to. */
 struct fetch_profile {
 	const char *match;
-	bool insecure; /* certificates are not checked */
+	bool insecure;   /* certificates are not checked */
+	bool compressed; /* bodies may come encoded, and are decoded */
 };
 
 struct fetch_rules_options {
 	const struct fetch_profile *profiles; /* the first that fits holds; copied */
 	size_t n_profiles;
+	const char *const *headers; /* names of the fields that a response keeps; "*": all; copied */
+	size_t n_headers;
 };
 
 struct fetch_rules;
@@ -41,5 +44,9 @@ struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules);
 NONNULL(1, 2)
 const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
                                                 const char *origin);
+
+/* Whether a response keeps any header fields, and whether that of this name. */
+NONNULL(1) bool fetch_rules_keep_headers(const struct fetch_rules *rules);
+NONNULL(1, 2) bool fetch_rules_keep_header(const struct fetch_rules *rules, const char *name);
 
 #endif

@@ -106,6 +106,11 @@ TESTS += tests/unit/test_crash
 tests_unit_test_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_crash_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_decode
+TESTS += tests/unit/test_decode
+tests_unit_test_decode_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_decode_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_directory
 TESTS += tests/unit/test_directory
 tests_unit_test_directory_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -310,6 +315,11 @@ check_PROGRAMS += tests/unit/test_settings
 TESTS += tests/unit/test_settings
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_speed
+TESTS += tests/unit/test_speed
+tests_unit_test_speed_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_speed_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_sqlite_backlog
 TESTS += tests/unit/test_sqlite_backlog

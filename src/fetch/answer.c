@@ -19,6 +19,7 @@ void transfer_forget(struct transfer *t)
 	r->namelookup_us = r->connect_us = r->appconnect_us = 0;
 	r->pretransfer_us = r->starttransfer_us = 0;
 	r->tls = (struct response_tls) { 0 };
+	r->n_headers = 0;
 	r->headers_truncated = false;
 	buf_clear(&r->headers);
 	buf_clear(&r->content_type);
@@ -35,7 +36,9 @@ static void add_lower(struct buf *b, const char *text)
 /* Adds a field if there is room for it. */
 static void keep_header(struct response *r, const struct curl_header *h)
 {
-	size_t size = strlen(h->name) + strlen(h->value) + 2;
+	/* To libcurl 7.88 the value of an empty header is its line's end. */
+	size_t n = *h->value == '\r' || *h->value == '\n' ? 0 : strlen(h->value);
+	size_t size = strlen(h->name) + 1 + n + 1;
 
 	if (r->n_headers >= RESPONSE_MAX_HEADERS || r->headers.len + size > RESPONSE_MAX_HEADER_BYTES) {
 		r->headers_truncated = true;
@@ -43,7 +46,8 @@ static void keep_header(struct response *r, const struct curl_header *h)
 	}
 	add_lower(&r->headers, h->name);
 	buf_add_char(&r->headers, '\0');
-	buf_add(&r->headers, h->value, strlen(h->value) + 1);
+	buf_add(&r->headers, h->value, n);
+	buf_add_char(&r->headers, '\0');
 	r->n_headers++;
 }
 

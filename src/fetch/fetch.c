@@ -49,13 +49,11 @@ static void begin_hop(struct transfer *t, struct handle *h)
 /* Whether the answer is whole but for the end of its body, which nobody wants. */
 static bool is_cut_off(struct transfer *t, CURLcode code)
 {
-	bool cut = code == CURLE_WRITE_ERROR && t->refusal == -EFBIG &&
-	           (t->redirects || t->req->truncates);
-
-	t->response->truncated = cut && !t->redirects;
-	if (cut)
+	t->response->truncated = code == CURLE_WRITE_ERROR && t->refusal == -EFBIG &&
+	                         t->req->truncates && !t->redirects;
+	if (t->response->truncated)
 		buf_clear(&t->response->error); /* libcurl complains of our own callback */
-	return cut;
+	return t->response->truncated;
 }
 
 /* Performs one hop.  The handle is given back before the next one begins, which

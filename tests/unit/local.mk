@@ -26,6 +26,11 @@ EXTRA_DIST += \
 	tests/unit/wire_server.h \
 	tests/unit/wire_stage.h
 
+check_PROGRAMS += tests/unit/test_answer
+TESTS += tests/unit/test_answer
+tests_unit_test_answer_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_answer_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_arrivals
 TESTS += tests/unit/test_arrivals
 tests_unit_test_arrivals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

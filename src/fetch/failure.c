@@ -61,6 +61,15 @@ static bool is_malformed(const struct transfer *t, const struct handle *h, CURLc
 	return code == CURLE_RECV_ERROR && os_errno == 0 && !t->hop.origin.tls;
 }
 
+/* libcurl 7.88 says CURLE_OUT_OF_MEMORY of a line of the header that is longer than it takes. */
+static bool is_long_header(const struct transfer *t, const struct handle *h, CURLcode code)
+{
+	curl_off_t answered = 0;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+	return code == CURLE_OUT_OF_MEMORY && answered > 0 && !t->has_body;
+}
+
 int transfer_fail_slow(struct transfer *t)
 {
 	struct buf text = { 0 };
@@ -122,6 +131,8 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		return transfer_fail_timeout(t, h);
 	if (t->refusal < 0)
 		return transfer_fail_body(t, h);
+	if (is_long_header(t, h, code))
+		return transfer_fail(t, -EPROTO, code, "bad response: header too large");
 	if (is_malformed(t, h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -1,5 +1,6 @@
 # Tests of the built programs, in Python.
 SYSTEM_TESTS = \
+	tests/system/test_answer.py \
 	tests/system/test_audit.py \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \

@@ -12,6 +12,7 @@ SYSTEM_TESTS = \
 	tests/system/test_daemon_set.py \
 	tests/system/test_daemon_signals.py \
 	tests/system/test_disk_trouble.py \
+	tests/system/test_http2.py \
 	tests/system/test_input.py \
 	tests/system/test_jobs.py \
 	tests/system/test_lanes.py \

@@ -102,7 +102,12 @@ same "options in penstock.1" "$dir/options" "$dir/options.page"
 printf '%s\n' '{"url": "http://127.0.0.1:1/", "meta": 0, "requeued_from": "p-1"}' '{"unknown": 0}' |
 	"$penstock" fetch --max-attempts 1 >"$dir/result" 2>"$dir/messages"
 grep -o '"[a-z_]*":' "$dir/result" | tr -d '":' >"$dir/members"
-sed -n 's/^\([a-z_]*\)	[a-z]*	T{$/\1/p' "$page1" >"$dir/members.page"
+# Only some answers have these.
+sed -n 's/^\([a-z_]*\)	[a-z]*	T{$/\1/p' "$page1" >"$dir/members.all"
+for member in tls headers headers_truncated; do
+	grep -qx $member "$dir/members.all" || fail "penstock.1: $member is not described"
+done
+grep -vx 'tls\|headers\|headers_truncated' "$dir/members.all" >"$dir/members.page"
 same "members of a result in penstock.1" "$dir/members" "$dir/members.page"
 
 sed -n 's/.*a job has //p' "$dir/messages" | tr -d ' ' | tr ',' '\n' >"$dir/job"

@@ -20,10 +20,13 @@ static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
 		profiles[i] = (struct fetch_profile) {
 			.match = origins[i].match,
 			.insecure = origins[i].insecure,
+			.compressed = s->fetch.compressed,
 		};
 	const struct fetch_rules_options options = {
 		.profiles = profiles,
 		.n_profiles = s->origins.n,
+		.headers = s->results.headers.items,
+		.n_headers = s->results.headers.n,
 		.deny = { .entries = s->guard.deny.items, .n = s->guard.deny.n },
 		.allow = { .entries = s->guard.allow.items, .n = s->guard.allow.n },
 	};

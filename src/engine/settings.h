@@ -66,6 +66,9 @@ struct settings {
 		uint64_t max_redirects;
 		uint64_t max_body;
 		int oversize; /* OVERSIZE_… */
+		bool compressed;
+		uint64_t low_speed; /* in bytes a second; 0: any will do */
+		uint64_t low_speed_time_ns;
 		const char *user_agent;
 		struct config_strings success; /* "200", "200-399" */
 		uint64_t idle_connections;
@@ -82,6 +85,7 @@ struct settings {
 	} retry;
 	struct {
 		const char *path; /* "": the program's own default */
+		struct config_strings headers; /* names of fields, or "*" */
 		uint64_t remember_ns;
 	} results;
 	struct {

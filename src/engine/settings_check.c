@@ -120,6 +120,17 @@ static void check_guard(const char *key, const struct config_strings *entries,
 	}
 }
 
+static void check_headers(const struct config_strings *names, const struct config *c,
+                          struct buf *errors)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (!job_is_token(names->items[i]))
+			buf_printf(errors,
+			           "%s: results.headers: \"%s\" is no name of a header field; write "
+			           "\"etag\", or \"*\" for all\n",
+			           config_origin_of(c, "results.headers"), names->items[i]);
+}
+
 int settings_check(const struct settings *s, const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
@@ -143,6 +154,7 @@ int settings_check(const struct settings *s, const struct config *c, struct buf 
 			           "127.0.0.1:5353 or [::1]:5353\n",
 			           config_origin_of(c, "fetch.dns_servers"),
 			           s->fetch.dns_servers.items[i]);
+	check_headers(&s->results.headers, c, errors);
 	if (!settings_control_mode(s, &(unsigned) { 0 }))
 		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
 		           config_origin_of(c, "control.mode"));

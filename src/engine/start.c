@@ -210,6 +210,8 @@ struct workers_policy engine_policy(const struct settings *s)
 		.max_redirects = (unsigned) s->fetch.max_redirects,
 		.max_body_bytes = s->fetch.max_body,
 		.truncates = s->fetch.oversize == OVERSIZE_TRUNCATE,
+		.least_speed = s->fetch.low_speed,
+		.speed_span_ns = s->fetch.low_speed_time_ns,
 	};
 
 	for (size_t i = 0; i < s->fetch.success.n; i++)

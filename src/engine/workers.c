@@ -116,6 +116,8 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t left_n
 		.max_redirects = worker->policy.max_redirects,
 		.max_body_bytes = worker->policy.max_body_bytes,
 		.truncates = worker->policy.truncates,
+		.least_speed = worker->policy.least_speed,
+		.speed_span_ns = worker->policy.speed_span_ns,
 		.from = job->hop,
 		.enter = enter_lane,
 		.arg = worker,
@@ -145,7 +147,7 @@ static void count(struct workers *w, const struct job *job, const struct respons
 	if (j->kind == VERDICT_RETURN)
 		return; /* not an attempt */
 	(void) atomic_fetch_add_explicit(&w->attempts, 1, memory_order_relaxed);
-	(void) atomic_fetch_add_explicit(&w->body_bytes, response->body_bytes, memory_order_relaxed);
+	(void) atomic_fetch_add_explicit(&w->body_bytes, response->download_bytes, memory_order_relaxed);
 	if (job->attempts > 1)
 		(void) atomic_fetch_add_explicit(&w->retries, 1, memory_order_relaxed);
 	if (!success)

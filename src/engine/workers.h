@@ -29,6 +29,8 @@ struct workers_policy {
 	unsigned max_redirects;
 	uint64_t max_body_bytes;
 	bool truncates;
+	uint64_t least_speed; /* in bytes a second, within… */
+	uint64_t speed_span_ns; /* …so long; 0: any will do */
 };
 
 /* What workers work with; all borrowed for the workers' life. */
@@ -95,7 +97,7 @@ struct workers_stats {
 	uint64_t retries;      /* attempts that were not the first of their jobs */
 	uint64_t hops;         /* redirects that had to wait for another origin's lane */
 	uint64_t failed;       /* attempts without an HTTP response or with one that is no success */
-	uint64_t body_bytes;   /* received */
+	uint64_t body_bytes;   /* received, as they came over the wire */
 };
 NONNULL(1, 2) void workers_stats(struct workers *w, struct workers_stats *ret_stats);
 

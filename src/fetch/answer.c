@@ -1,53 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What comes back for a hop. */
+/* What comes back for a hop, its body apart. */
 #include "fetch/transfer.h"
 
 #include <stdio.h>
 #include <string.h>
 
-bool transfer_is_redirect(long status)
+void transfer_forget(struct transfer *t)
 {
-	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+	struct response *r = t->response;
+
+	r->status = 0;
+	r->retry_after_s = 0;
+	r->http_version = 0;
+	r->remote_ip[0] = '\0';
+	r->truncated = false;
+	r->body_bytes = r->download_bytes = r->upload_bytes = 0;
+	r->header_bytes = r->request_bytes = 0;
+	r->namelookup_us = r->connect_us = r->appconnect_us = 0;
+	r->pretransfer_us = r->starttransfer_us = 0;
+	r->tls = (struct response_tls) { 0 };
+	r->n_headers = 0;
+	r->headers_truncated = false;
+	buf_clear(&r->headers);
+	buf_clear(&r->content_type);
 }
 
-/* Whether the answer, whose headers are complete, leads to another hop. */
-static bool leads_on(const struct transfer *t)
-{
-	struct curl_header *location = NULL;
-	long status = 0;
+/* --- headers ----------------------------------------------------------------------- */
 
-	if (t->req->max_redirects == 0)
-		return false;
-	(void) curl_easy_getinfo(t->handle->easy, CURLINFO_RESPONSE_CODE, &status);
-	return transfer_is_redirect(status) &&
-	       curl_easy_header(t->handle->easy, "Location", 0, CURLH_HEADER, -1, &location) == CURLHE_OK;
+static void add_lower(struct buf *b, const char *text)
+{
+	for (; *text != '\0'; text++)
+		buf_add_char(b, (char) (*text >= 'A' && *text <= 'Z' ? *text | 0x20 : *text));
 }
 
-static bool keep(struct transfer *t, const char *data, size_t n)
+/* Adds a field if there is room for it. */
+static void keep_header(struct response *r, const struct curl_header *h)
 {
-	if (t->req->take_body && !t->redirects)
-		t->response->body_error = t->req->take_body(t->req->body_arg, data, n);
-	if (t->response->body_error < 0)
-		return false;
-	t->response->body_bytes += n;
-	return true;
+	/* To libcurl 7.88 the value of an empty header is its line's end. */
+	size_t n = *h->value == '\r' || *h->value == '\n' ? 0 : strlen(h->value);
+	size_t size = strlen(h->name) + 1 + n + 1;
+
+	if (r->n_headers >= RESPONSE_MAX_HEADERS || r->headers.len + size > RESPONSE_MAX_HEADER_BYTES) {
+		r->headers_truncated = true;
+		return;
+	}
+	add_lower(&r->headers, h->name);
+	buf_add_char(&r->headers, '\0');
+	buf_add(&r->headers, h->value, n);
+	buf_add_char(&r->headers, '\0');
+	r->n_headers++;
 }
 
-size_t transfer_on_body(char *data, size_t size, size_t count, void *arg)
+/* Those of the final response: 1xx ones and trailers are of other kinds. */
+static void keep_headers(struct response *r, const struct handle *h)
 {
-	struct transfer *t = arg;
-	size_t n = size * count; /* 'size' is always 1: CURLOPT_WRITEFUNCTION(3) */
-	uint64_t left = t->req->max_body_bytes - t->response->body_bytes;
+	struct curl_header *header = NULL;
 
-	if (t->response->body_bytes == 0)
-		t->redirects = leads_on(t);
-	t->body_too_big = n > left;
-	if (!t->body_too_big)
-		return keep(t, data, n) ? n : CURL_WRITEFUNC_ERROR;
-	if (t->req->truncates && left > 0)
-		(void) keep(t, data, (size_t) left);
-	return CURL_WRITEFUNC_ERROR;
+	r->n_headers = 0;
+	r->headers_truncated = false;
+	buf_clear(&r->headers);
+	while ((header = curl_easy_nextheader(h->easy, CURLH_HEADER, -1, header)))
+		if (fetch_rules_keep_header(h->rules, header->name) && job_is_token(header->name))
+			keep_header(r, header);
 }
+
+/* --- the rest ---------------------------------------------------------------------- */
 
 static uint64_t since_start(const struct transfer *t, const struct handle *h, CURLINFO info)
 {
@@ -55,6 +72,14 @@ static uint64_t since_start(const struct transfer *t, const struct handle *h, CU
 
 	(void) curl_easy_getinfo(h->easy, info, &us);
 	return us > 0 ? t->hop_start_us + (uint64_t) us : 0;
+}
+
+static uint64_t size_of(const struct handle *h, CURLINFO info)
+{
+	long size = 0;
+
+	(void) curl_easy_getinfo(h->easy, info, &size);
+	return size > 0 ? (uint64_t) size : 0;
 }
 
 static void keep_str(struct buf *b, const struct handle *h, CURLINFO info)
@@ -78,6 +103,21 @@ static long http_version(const struct handle *h)
 	                                          : 0;
 }
 
+static void collect_figures(struct transfer *t, const struct handle *h)
+{
+	struct response *response = t->response;
+	curl_off_t uploaded = 0;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	response->upload_bytes = uploaded > 0 ? (uint64_t) uploaded : 0;
+	response->header_bytes = size_of(h, CURLINFO_HEADER_SIZE);
+	response->request_bytes = size_of(h, CURLINFO_REQUEST_SIZE);
+	response->connect_us = since_start(t, h, CURLINFO_CONNECT_TIME_T);
+	response->appconnect_us = since_start(t, h, CURLINFO_APPCONNECT_TIME_T);
+	response->pretransfer_us = since_start(t, h, CURLINFO_PRETRANSFER_TIME_T);
+	response->starttransfer_us = since_start(t, h, CURLINFO_STARTTRANSFER_TIME_T);
+}
+
 void transfer_collect(struct transfer *t, struct handle *h)
 {
 	struct response *response = t->response;
@@ -93,9 +133,11 @@ void transfer_collect(struct transfer *t, struct handle *h)
 	/* libcurl 7.88 counts backwards to a date that has passed. */
 	response->retry_after_s = retry_after > 0 ? retry_after : 0;
 	response->http_version = http_version(h);
-	response->connect_us = since_start(t, h, CURLINFO_CONNECT_TIME_T);
-	response->appconnect_us = since_start(t, h, CURLINFO_APPCONNECT_TIME_T);
-	response->starttransfer_us = since_start(t, h, CURLINFO_STARTTRANSFER_TIME_T);
+	if (h->has_asked && h->tls.version[0] != '\0')
+		response->tls = h->tls;
+	if (fetch_rules_keep_headers(h->rules))
+		keep_headers(response, h);
+	collect_figures(t, h);
 	keep_str(&response->effective, h, CURLINFO_EFFECTIVE_URL);
 	keep_str(&response->content_type, h, CURLINFO_CONTENT_TYPE);
 	buf_clear(&response->error);

@@ -3,6 +3,7 @@
 #include "fetch/transfer.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -54,7 +55,7 @@ static const char *phase(const struct transfer *t, const struct handle *h)
 		return *t->response->remote_ip == '\0' ? "connecting" : "tls handshake";
 	if (answered == 0)
 		return "waiting for the response";
-	return t->response->body_bytes == 0 ? "reading the headers" : "reading the body";
+	return t->has_body ? "reading the body" : "reading the headers";
 }
 
 int transfer_fail_timeout(struct transfer *t, const struct handle *h)
@@ -72,15 +73,47 @@ static bool is_malformed(const struct transfer *t, const struct handle *h, CURLc
 	return code == CURLE_RECV_ERROR && os_errno == 0 && !t->hop.origin.tls;
 }
 
-/* The body was refused by our own callback, of which libcurl complains. */
-static int fail_body(struct transfer *t)
+/* libcurl 7.88 says CURLE_OUT_OF_MEMORY of a line of the header that is longer than it takes. */
+static bool is_long_header(const struct transfer *t, const struct handle *h, CURLcode code)
 {
-	buf_clear(&t->response->error);
-	if (t->response->body_error < 0)
+	curl_off_t answered = 0;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+	return code == CURLE_OUT_OF_MEMORY && answered > 0 && !t->has_body;
+}
+
+int transfer_fail_slow(struct transfer *t)
+{
+	struct buf text = { 0 };
+
+	buf_printf(&text, "too slow: less than %llu bytes/s for ",
+	           (unsigned long long) t->req->least_speed);
+	units_add_duration(&text, t->req->speed_span_ns);
+	int r = text.failed ? transfer_fail_memory(t)
+	                    : transfer_fail(t, -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "%.*s",
+	                                    (int) text.len, text.data);
+	buf_done(&text);
+	return r;
+}
+
+int transfer_fail_body(struct transfer *t, const struct handle *h)
+{
+	buf_clear(&t->response->error); /* libcurl complains of our own callback */
+	switch (t->refusal) {
+	case -ENOSPC:
 		return transfer_fail(t, -ENOSPC, CURLE_WRITE_ERROR, "the body cannot be kept: %s",
 		                     strerror(-t->response->body_error));
-	return transfer_fail(t, -EFBIG, CURLE_FILESIZE_EXCEEDED, "body larger than %llu bytes",
-	                     (unsigned long long) t->req->max_body_bytes);
+	case -EFBIG:
+		return transfer_fail(t, -EFBIG, CURLE_FILESIZE_EXCEEDED, "body larger than %llu bytes",
+		                     (unsigned long long) t->req->max_body_bytes);
+	case -EPROTO:
+		return transfer_fail(t, -EPROTO, CURLE_BAD_CONTENT_ENCODING, "bad response: %s",
+		                     t->fault);
+	case -ETIMEDOUT:
+		return transfer_fail_timeout(t, h);
+	default:
+		return transfer_fail_memory(t);
+	}
 }
 
 int transfer_fail_refused(struct transfer *t, const struct guard_refusal *refusal)
@@ -116,10 +149,12 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return transfer_fail_timeout(t, h);
-	if (code == CURLE_WRITE_ERROR && (t->body_too_big || t->response->body_error < 0))
-		return fail_body(t);
 	if (code == CURLE_COULDNT_CONNECT && h->refusal.entry)
 		return transfer_fail_refused(t, &h->refusal);
+	if (t->refusal < 0)
+		return transfer_fail_body(t, h);
+	if (is_long_header(t, h, code))
+		return transfer_fail(t, -EPROTO, code, "bad response: header too large");
 	if (is_malformed(t, h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -41,16 +41,16 @@ static void begin_hop(struct transfer *t, struct handle *h)
 	t->handle = h;
 	t->hop_start_us = transfer_elapsed_us(t);
 	t->has_asked = true;
-	t->redirects = false;
-	t->body_too_big = false;
-	t->response->body_bytes = 0;
+	t->has_body = t->redirects = false;
+	t->refusal = 0;
+	t->fault = NULL;
 }
 
 /* Whether the answer is whole but for the end of its body, which nobody wants. */
 static bool is_cut_off(struct transfer *t, CURLcode code)
 {
-	t->response->truncated = code == CURLE_WRITE_ERROR && t->body_too_big &&
-	                         t->req->truncates && t->response->body_error == 0;
+	t->response->truncated = code == CURLE_WRITE_ERROR && t->refusal == -EFBIG &&
+	                         t->req->truncates && !t->redirects;
 	if (t->response->truncated)
 		buf_clear(&t->response->error); /* libcurl complains of our own callback */
 	return t->response->truncated;
@@ -73,16 +73,28 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		return transfer_fail_memory(t);
 	}
 
-	r = handle_perform(h, t, t->deadline_ns, t->f->cancel_fd, &code);
+	r = handle_perform(h, t,
+	                   &(struct handle_limits) {
+				   .deadline_ns = t->deadline_ns,
+				   .cancel_fd = t->f->cancel_fd,
+				   .least_speed = t->req->least_speed,
+				   .speed_span_ns = t->req->speed_span_ns,
+			   },
+	                   &code);
 	transfer_collect(t, h);
 	if (r == -ECANCELED)
 		r = transfer_fail(t, r, CURLE_ABORTED_BY_CALLBACK, "aborted");
 	else if (r == -ETIMEDOUT)
 		r = transfer_fail_timeout(t, h);
+	else if (r == -ETIME)
+		r = transfer_fail_slow(t);
 	else if (code != CURLE_OK && !is_cut_off(t, code))
 		r = transfer_fail_curl(t, h, code);
 	else
+		r = transfer_finish_body(t);
+	if (r == 0)
 		r = keep_target(t, h, ret_redirected);
+	t->decoder = decoder_free(t->decoder);
 	transfer_give_back(t, h, r == 0 && code == CURLE_OK);
 	return r;
 }
@@ -147,18 +159,12 @@ static int parse_target(struct transfer *t, struct url_parser *parser,
 /* What was answered so far, another origin may have said. */
 static int forget_answer(struct transfer *t)
 {
-	struct response *response = t->response;
+	struct buf *effective = &t->response->effective;
 
-	response->status = 0;
-	response->retry_after_s = 0;
-	response->http_version = 0;
-	response->body_bytes = 0;
-	response->connect_us = response->appconnect_us = response->starttransfer_us = 0;
-	response->remote_ip[0] = '\0';
-	buf_clear(&response->content_type);
-	buf_clear(&response->effective);
-	buf_add_str(&response->effective, t->hop.url);
-	return response->effective.failed ? transfer_fail_memory(t) : 0;
+	transfer_forget(t);
+	buf_clear(effective);
+	buf_add_str(effective, t->hop.url);
+	return effective->failed ? transfer_fail_memory(t) : 0;
 }
 
 /* Makes the redirect's target the next hop. */
@@ -189,6 +195,7 @@ static int follow(struct transfer *t)
 	url_parser_free(t->parser);
 	t->parser = parser;
 	t->response->redirects++;
+	t->response->redirect_us = transfer_elapsed_us(t);
 	return forget_answer(t);
 }
 

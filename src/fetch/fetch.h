@@ -56,10 +56,15 @@ struct fetch_request {
 	uint64_t timeout_ns;             /* for everything: names, hops, body */
 	uint64_t deadline_ns;            /* the same by CLOCK_MONOTONIC, if earlier; 0: none */
 	unsigned max_redirects;          /* 0: a redirect is the response */
-	uint64_t max_body_bytes;         /* a longer body fails with -EFBIG… */
+	uint64_t max_body_bytes;         /* decoded; a longer body fails with -EFBIG… */
 	bool truncates;                  /* …or is cut off, and the answer counts as whole */
 
-	/* Takes the body of the answer that the fetch ends with, piece by piece; bodies of
+	/* Bytes a second, of each hop once it is connected: if fewer go and come within
+	 * 'speed_span_ns', the fetch ends with -ETIMEDOUT.  0: any speed will do. */
+	uint64_t least_speed;
+	uint64_t speed_span_ns;
+
+	/* Takes the body of the answer that the fetch ends with, decoded, piece by piece; bodies of
 	 * answers that redirect are dropped.  Returns 0, or -Exxx, which ends the fetch with
 	 * -ENOSPC.  NULL: the body is only counted. */
 	int (*take_body)(void *body_arg, const char *data, size_t n);
@@ -86,20 +91,20 @@ struct fetch_request {
  *   -EXDEV            redirected to an origin that 'enter' said -EAGAIN of: go on at
  *                     response->next
  *   -EBUSY            too many threads wait for names: nothing was attempted by this call
- *   -ETIMEDOUT        the timeout, or the time to connect, has passed
+ *   -ETIMEDOUT        the timeout, or the time to connect, has passed; or it was too slow
  *   -ETIME            the deadline has passed before the timeout
  *   -ENOENT           there is no such host
  *   -EPROTONOSUPPORT  redirected to something that is neither http nor https
  *   -EINVAL           a redirect to no URL, or at another origin to a URL of more than
  *                     JOB_MAX_HOP_URL_BYTES; or a request libcurl refuses
  *   -ELOOP            more than max_redirects redirects
- *   -EFBIG            more than max_body_bytes
+ *   -EFBIG            more than max_body_bytes, or hardly less than that as it was encoded
  *   -ENOSPC           take_body() has failed: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
  *   -EACCES           the guard denies the addresses of the host
  *   -ECONNREFUSED     could not connect
  *   -ECONNRESET       the connection broke
- *   -EPROTO           what came is not valid HTTP
+ *   -EPROTO           what came is not valid HTTP, or not of the encoding that it is said to be
  *   -EIO              anything else, a failing name server included
  *   -ENOMEM
  * Safe from any thread.

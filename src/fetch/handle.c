@@ -4,6 +4,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/sync.h"
+#include "fetch/decode.h"
+#include "fetch/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,6 +66,19 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* The request goes out on a connection that is there: CURLOPT_PREREQFUNCTION(3). */
+static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	struct handle *h = arg;
+	long connects = 0;
+
+	(void) remote, (void) local, (void) remote_port, (void) local_port;
+	h->has_asked = true;
+	if (curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects > 0)
+		tls_read(h->easy, !h->profile->insecure, &h->tls);
+	return CURL_PREREQFUNC_OK;
+}
+
 /* --- setting up -------------------------------------------------------------------- */
 
 static int configure(struct handle *h, const struct handle_options *options)
@@ -82,6 +97,14 @@ static int configure(struct handle *h, const struct handle_options *options)
 	if (options->ca_path) {
 		SET(CURLOPT_CAINFO, NULL);
 		SET(CURLOPT_CAPATH, options->ca_path);
+	}
+	/* We do the decoding (decode.h). */
+	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	if (h->profile->compressed)
+		SET(CURLOPT_ACCEPT_ENCODING, DECODER_CODINGS);
+	if (h->is_tls) {
+		SET(CURLOPT_PREREQFUNCTION, on_request);
+		SET(CURLOPT_PREREQDATA, h);
 	}
 	if (h->profile->insecure) {
 		SET(CURLOPT_SSL_VERIFYPEER, 0L);
@@ -140,6 +163,7 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 	h->quiet_socket = CURL_SOCKET_BAD;
 	h->rules = fetch_rules_ref(rules);
 	h->profile = fetch_rules_profile(rules, origin->text);
+	h->is_tls = origin->tls;
 	h->origin = strdup(origin->text);
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
@@ -203,20 +227,21 @@ static bool timer_is_due(const struct handle *h)
 
 /* Waits for a socket, libcurl's timer, the deadline or the cancellation, and
  * copies the sockets that are ready, because handling one can change the set. */
-static int wait_ready(struct handle *h, uint64_t deadline_ns, int cancel_fd, struct pollfd *ready,
+static int wait_ready(struct handle *h, const struct handle_limits *limits, struct pollfd *ready,
                       nfds_t *ret_n)
 {
 	struct pollfd set[HANDLE_MAX_SOCKETS + 1];
-	uint64_t until_ns = h->timer_ns < deadline_ns ? h->timer_ns : deadline_ns;
+	uint64_t until_ns = h->timer_ns < limits->deadline_ns ? h->timer_ns : limits->deadline_ns;
 
 	memcpy(set, h->sockets, h->n_sockets * sizeof(set[0]));
-	set[h->n_sockets] = (struct pollfd) { .fd = cancel_fd, .events = POLLIN };
+	set[h->n_sockets] = (struct pollfd) { .fd = limits->cancel_fd, .events = POLLIN };
 
+	until_ns = h->speed.next_ns < until_ns ? h->speed.next_ns : until_ns;
 	int n = poll(set, h->n_sockets + 1, clock_poll_ms(until_ns));
 	*ret_n = 0;
 	if (n > 0 && set[h->n_sockets].revents != 0)
 		return -ECANCELED;
-	if (deadline_ns <= clock_now_ns())
+	if (limits->deadline_ns <= clock_now_ns())
 		return -ETIMEDOUT; /* also if a peer keeps its socket ready all the time */
 	if (n <= 0)
 		return 0;
@@ -266,7 +291,27 @@ bool handle_is_quiet(const struct handle *h)
 	return poll(&set, 1, 0) == 0; /* which also holds for a negative descriptor */
 }
 
-int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel_fd,
+/* Whether it is time to look, and too few bytes have gone and come. */
+static bool is_too_slow(struct handle *h, const struct handle_limits *limits)
+{
+	curl_off_t connected = 0, down = 0, up = 0;
+	long headers = 0;
+
+	uint64_t now_ns = h->speed.next_ns == NEVER ? 0 : clock_now_ns();
+	if (now_ns < h->speed.next_ns)
+		return false;
+	(void) curl_easy_getinfo(h->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+	if (connected == 0) {
+		speed_start(&h->speed, limits->least_speed, limits->speed_span_ns, now_ns);
+		return false;
+	}
+	(void) curl_easy_getinfo(h->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+	(void) curl_easy_getinfo(h->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+	(void) curl_easy_getinfo(h->easy, CURLINFO_HEADER_SIZE, &headers);
+	return speed_is_low(&h->speed, (uint64_t) (down + up + headers), now_ns);
+}
+
+int handle_perform(struct handle *h, void *arg, const struct handle_limits *limits,
                    CURLcode *ret_code)
 {
 	struct pollfd ready[HANDLE_MAX_SOCKETS];
@@ -276,6 +321,9 @@ int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel
 	h->error[0] = '\0';
 	h->refusal.entry = NULL;
 	h->overflow = false;
+	h->has_asked = false;
+	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns,
+	            limits->least_speed > 0 ? clock_now_ns() : 0);
 	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {
 		*ret_code = CURLE_OUT_OF_MEMORY;
@@ -288,9 +336,11 @@ int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel
 			*ret_code = CURLE_BAD_FUNCTION_ARGUMENT;
 			break;
 		}
-		r = wait_ready(h, deadline_ns, cancel_fd, ready, &n_ready);
+		r = wait_ready(h, limits, ready, &n_ready);
 		if (r == 0)
 			act(h, ready, n_ready);
+		if (r == 0 && is_too_slow(h, limits))
+			r = is_done(h, ret_code) ? 0 : -ETIME;
 	}
 	keep_socket(h);
 	(void) curl_multi_remove_handle(h->multi, h->easy);

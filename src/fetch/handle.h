@@ -17,6 +17,8 @@
 #include "fetch/guard.h"
 #include "fetch/resolver.h"
 #include "fetch/rules.h"
+#include "fetch/speed.h"
+#include "job/result.h"
 #include "job/url.h"
 
 #include <curl/curl.h>
@@ -39,7 +41,13 @@ struct handle {
 	nfds_t n_sockets;
 	bool overflow; /* libcurl asked for more sockets than there is room for */
 
+	struct speed speed; /* of the current transfer */
+
+	bool is_tls;
 	bool modified; /* options of more than a plain GET are set */
+	bool decodes;  /* the current request says which encodings of the body it takes */
+	bool has_asked; /* the current transfer has got a connection */
+	struct response_tls tls; /* of the live connection; all zero without TLS */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */
 
@@ -82,15 +90,20 @@ struct handle *handle_free(struct handle *h);
 NODISCARD NONNULL(1, 2)
 int handle_reset(struct handle *h, const struct handle_options *options);
 
+struct handle_limits {
+	uint64_t deadline_ns;   /* CLOCK_MONOTONIC */
+	int cancel_fd;          /* ends it once it is readable */
+	uint64_t least_speed;   /* in bytes a second, within... */
+	uint64_t speed_span_ns; /* ...so long; 0: any will do */
+};
+
 /*
- * Performs the request that is set up in h->easy, until 'deadline_ns'
- * (CLOCK_MONOTONIC) or until 'cancel_fd' is readable.
- *
- * Returns 0 with libcurl's verdict in '*ret_code', -ETIMEDOUT or -ECANCELED.  An address that
- * the rules deny is CURLE_COULDNT_CONNECT, with h->refusal.
+ * Performs the request that is set up in h->easy.  Returns 0 with libcurl's verdict in
+ * '*ret_code', -ETIMEDOUT at the deadline, -ECANCELED, or -ETIME if it is too slow.  An address
+ * that the rules deny is CURLE_COULDNT_CONNECT, with h->refusal.
  */
-NODISCARD NONNULL(1, 5)
-int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel_fd,
+NODISCARD NONNULL(1, 3, 4)
+int handle_perform(struct handle *h, void *arg, const struct handle_limits *limits,
                    CURLcode *ret_code);
 
 /* Whether the idle connection is still good.  It is not if there is something to

@@ -17,6 +17,18 @@ static bool is_one_of(const char *header, const char *const *names, size_t n)
 	return false;
 }
 
+/* A request that has one of these deals with encodings itself; a range of an encoded body can
+ * not be decoded (as in the Fetch standard, section 4.6). */
+static bool has_coding_of_its_own(const struct hop *hop)
+{
+	static const char *const names[] = { "Accept-Encoding", "Range" };
+
+	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
+		if (is_one_of(at, names, ARRAY_LEN(names)))
+			return true;
+	return false;
+}
+
 static bool is_left_out(const struct hop *hop, const char *header)
 {
 	static const char *const content[] = { "Content-Type", "Content-Encoding",
@@ -62,6 +74,8 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 #define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
 	if (h->headers)
 		SET(CURLOPT_HTTPHEADER, h->headers);
+	if (h->profile->compressed && !h->decodes)
+		SET(CURLOPT_ACCEPT_ENCODING, NULL);
 	if (hop->body || takes_content(hop->method)) {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) hop->body_bytes);
 		SET(CURLOPT_POSTFIELDS, hop->body ? hop->body : "");
@@ -79,6 +93,7 @@ int hop_prepare(const struct hop *hop, struct handle *h)
 {
 	if (curl_easy_setopt(h->easy, CURLOPT_URL, hop->url) != CURLE_OK)
 		return -ENOMEM;
+	h->decodes = h->profile->compressed && !has_coding_of_its_own(hop);
 	if (is_plain(hop))
 		return 0;
 	if (add_headers(hop, h) < 0 || modify(hop, h) != CURLE_OK)

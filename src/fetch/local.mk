@@ -1,6 +1,8 @@
 libpenstock_a_SOURCES += \
 	src/fetch/addresses.c src/fetch/addresses.h \
 	src/fetch/answer.c \
+	src/fetch/content.c \
+	src/fetch/decode.c src/fetch/decode.h \
 	src/fetch/dns.c src/fetch/dns.h \
 	src/fetch/failure.c \
 	src/fetch/fetch.c src/fetch/fetch.h \
@@ -14,4 +16,6 @@ libpenstock_a_SOURCES += \
 	src/fetch/pool.c src/fetch/pool.h \
 	src/fetch/resolver.c src/fetch/resolver.h \
 	src/fetch/rules.c src/fetch/rules.h \
+	src/fetch/speed.c src/fetch/speed.h \
+	src/fetch/tls.c src/fetch/tls.h \
 	src/fetch/transfer.h

@@ -7,10 +7,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct fetch_rules {
 	atomic_uint references;
 	struct guard *guard;
+	char **headers; /* n_headers, owned */
+	size_t n_headers;
 	size_t n;
 	struct fetch_profile profiles[];
 };
@@ -44,6 +47,21 @@ static void done(struct fetch_profile *p)
 		free(*string_of(p, i));
 }
 
+static int copy_headers(struct fetch_rules *rules, const struct fetch_rules_options *options)
+{
+	if (options->n_headers == 0)
+		return 0;
+	rules->headers = calloc(options->n_headers, sizeof(*rules->headers));
+	if (!rules->headers)
+		return -ENOMEM;
+	for (; rules->n_headers < options->n_headers; rules->n_headers++) {
+		rules->headers[rules->n_headers] = strdup(options->headers[rules->n_headers]);
+		if (!rules->headers[rules->n_headers])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_rules **ret_rules)
 {
 	size_t size = sizeof(struct fetch_rules) + options->n_profiles * sizeof(struct fetch_profile);
@@ -53,6 +71,8 @@ int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_r
 		return -ENOMEM;
 	atomic_init(&rules->references, 1);
 	int r = guard_create(&options->deny, &options->allow, &rules->guard);
+	if (r == 0)
+		r = copy_headers(rules, options);
 	while (r == 0 && rules->n < options->n_profiles) {
 		r = copy(&rules->profiles[rules->n], &options->profiles[rules->n]);
 		rules->n++;
@@ -79,6 +99,9 @@ struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules)
 	for (size_t i = 0; i < rules->n; i++)
 		done(&rules->profiles[i]);
 	guard_free(rules->guard);
+	for (size_t i = 0; i < rules->n_headers; i++)
+		free(rules->headers[i]);
+	free(rules->headers);
 	free(rules);
 	return NULL;
 }
@@ -95,3 +118,13 @@ const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
 }
 
 const struct guard *fetch_rules_guard(const struct fetch_rules *rules) { return rules->guard; }
+
+bool fetch_rules_keep_headers(const struct fetch_rules *rules) { return rules->n_headers > 0; }
+
+bool fetch_rules_keep_header(const struct fetch_rules *rules, const char *name)
+{
+	for (size_t i = 0; i < rules->n_headers; i++)
+		if (strcmp(rules->headers[i], "*") == 0 || strcasecmp(rules->headers[i], name) == 0)
+			return true;
+	return false;
+}

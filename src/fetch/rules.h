@@ -17,13 +17,16 @@
 /* How the origins that 'match' fits, as url_match_origin() has it, are spoken to. */
 struct fetch_profile {
 	const char *match;
-	bool insecure; /* certificates are not checked */
+	bool insecure;   /* certificates are not checked */
+	bool compressed; /* bodies may come encoded, and are decoded */
 };
 
 struct fetch_rules_options {
 	const struct fetch_profile *profiles; /* the first that fits holds; copied */
 	size_t n_profiles;
 	struct guard_list deny, allow; /* of the guard; copied */
+	const char *const *headers; /* names of the fields that a response keeps; "*": all; copied */
+	size_t n_headers;
 };
 
 struct fetch_rules;
@@ -47,5 +50,9 @@ const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
 
 /* Which addresses may be connected to; lives as long as the rules. */
 NONNULL(1) const struct guard *fetch_rules_guard(const struct fetch_rules *rules);
+
+/* Whether a response keeps any header fields, and whether that of this name. */
+NONNULL(1) bool fetch_rules_keep_headers(const struct fetch_rules *rules);
+NONNULL(1, 2) bool fetch_rules_keep_header(const struct fetch_rules *rules, const char *name);
 
 #endif

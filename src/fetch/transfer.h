@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "base/sync.h"
+#include "fetch/decode.h"
 #include "fetch/fetch.h"
 #include "fetch/handle.h"
 #include "fetch/hop.h"
@@ -35,8 +36,12 @@ struct transfer {
 
 	/* Of the hop. */
 	struct handle *handle;
+	bool has_body;         /* a piece of it has come */
 	bool redirects;        /* its answer leads on, so its body is dropped */
-	bool body_too_big;
+	struct decoder *decoder; /* of its body; NULL: it needs none */
+	int refusal;           /* why transfer_on_body() has ended it: -EFBIG, -ENOSPC, -EPROTO,
+	                        * -ETIMEDOUT or -ENOMEM */
+	const char *fault;     /* after -EPROTO: what is wrong */
 
 	/* The target of the last redirect, which 'hop' points into. */
 	struct url_parser *parser; /* of its origin; NULL on the first hop */
@@ -55,6 +60,12 @@ NONNULL(1) int transfer_fail_memory(struct transfer *t);
 
 /* The time was up before the redirect's target could be asked. */
 NONNULL(1) int transfer_fail_redirected(struct transfer *t);
+
+/* The body was refused by transfer_on_body(). */
+NONNULL(1, 2) int transfer_fail_body(struct transfer *t, const struct handle *h);
+
+/* It was slower than the request allows. */
+NONNULL(1) int transfer_fail_slow(struct transfer *t);
 
 /* The time was up while 'h' was at it. */
 NONNULL(1, 2) int transfer_fail_timeout(struct transfer *t, const struct handle *h);
@@ -95,6 +106,13 @@ bool transfer_is_redirect(long status);
 
 /* Takes a piece of a body: a CURLOPT_WRITEFUNCTION(3). */
 size_t transfer_on_body(char *data, size_t size, size_t count, void *arg);
+
+/* Looks at what libcurl takes for whole: an encoding must have come to its end, too.  Returns
+ * 0 or as fetch() does. */
+NODISCARD NONNULL(1) int transfer_finish_body(struct transfer *t);
+
+/* Forgets what the last hop's answer was. */
+NONNULL(1) void transfer_forget(struct transfer *t);
 
 /* Copies what is known of the hop's exchange, whole or not. */
 NONNULL(1, 2) void transfer_collect(struct transfer *t, struct handle *h);

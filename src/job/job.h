@@ -105,6 +105,9 @@ NODISCARD NONNULL(1, 2, 4, 5)
 int job_parse(struct url_parser *parser, const char *line, size_t len, struct job **ret_job,
               struct buf *why);
 
+/* Whether it is a token, as methods and names of header fields are (RFC 9110, section 5.6.2). */
+NONNULL(1) bool job_is_token(const char *text);
+
 /*
  * Makes the job again that job_write() was given.  Text of one's own only: it may be longer
  * than a line and hold more values, above all once "requeued_from" was added.

@@ -51,8 +51,7 @@ PRINTF_LIKE(2, 3) static int refuse(struct buf *why, const char *format, ...)
 	return -EINVAL;
 }
 
-/* RFC 9110, section 5.6.2. */
-static bool is_token(const char *text)
+bool job_is_token(const char *text)
 {
 	if (*text == '\0')
 		return false;
@@ -114,7 +113,7 @@ static int read_method(json_t *value, struct draft *d, struct buf *why)
 	int r = read_string(value, "method", &d->method, why);
 	if (r < 0)
 		return r;
-	if (!is_token(d->method) || strlen(d->method) > 32)
+	if (!job_is_token(d->method) || strlen(d->method) > 32)
 		return refuse(why, "\"method\" is no HTTP method");
 	if (strcasecmp(d->method, "CONNECT") == 0)
 		return refuse(why, "\"method\" CONNECT makes a tunnel, not a fetch");
@@ -142,7 +141,7 @@ static int read_headers(json_t *value, struct draft *d, struct buf *why)
 		return refuse(why, "\"headers\" must be an object of names and strings");
 	json_object_foreach(value, name, content) {
 		const char *text = NULL;
-		if (!is_token(name))
+		if (!job_is_token(name))
 			return refuse(why, "\"headers\": \"%.64s\" is no header name", name);
 		if (is_framing_header(name))
 			return refuse(why, "\"headers\": %s is set by penstock", name);

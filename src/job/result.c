@@ -11,6 +11,7 @@ void response_clear(struct response *response)
 		.error = response->error,
 		.effective = response->effective,
 		.content_type = response->content_type,
+		.headers = response->headers,
 		.next_text = response->next_text,
 	};
 
@@ -18,6 +19,7 @@ void response_clear(struct response *response)
 	buf_clear(&response->error);
 	buf_clear(&response->effective);
 	buf_clear(&response->content_type);
+	buf_clear(&response->headers);
 	buf_clear(&response->next_text);
 }
 
@@ -26,6 +28,7 @@ void response_done(struct response *response)
 	buf_done(&response->error);
 	buf_done(&response->effective);
 	buf_done(&response->content_type);
+	buf_done(&response->headers);
 	buf_done(&response->next_text);
 	*response = (struct response) { 0 };
 }
@@ -101,6 +104,88 @@ static void add_id(struct buf *b, const struct job *job)
 	buf_add_char(b, '"');
 }
 
+static void add_tls(struct buf *b, const struct response_tls *tls)
+{
+	add_str(b, ",\"tls\":{\"version\":", tls->version);
+	add_str(b, ",\"cipher\":", tls->cipher);
+	buf_add_str(b, tls->verified ? ",\"verified\":true" : ",\"verified\":false");
+	add_time(b, ",\"expires_at\":", tls->expires_wall_us);
+	buf_add_char(b, '}');
+}
+
+static bool is_utf8(const char *text)
+{
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		size_t n = (unsigned char) *text < 0x80 ? 1 : buf_utf8_length(text, left);
+		if (n == 0)
+			return false;
+		text += n;
+		left -= n;
+	}
+	return true;
+}
+
+/* What is not UTF-8 is taken for ISO-8859-1, as it once was (RFC 9110, section 5.5), so that
+ * no byte is lost. */
+static void add_field_value(struct buf *b, const char *value)
+{
+	struct buf text = { 0 };
+
+	if (is_utf8(value)) {
+		buf_add_json(b, value, strlen(value));
+		return;
+	}
+	for (const unsigned char *p = (const unsigned char *) value; *p != '\0'; p++) {
+		if (*p < 0x80)
+			buf_add_char(&text, (char) *p);
+		else
+			buf_add(&text, (char[]) { (char) (0xc0 | *p >> 6), (char) (0x80 | (*p & 0x3f)) }, 2);
+	}
+	buf_add_json(b, text.data, text.len);
+	b->failed = b->failed || text.failed;
+	buf_done(&text);
+}
+
+/* Where the first, or the next, of the headers stands; its value is behind its name. */
+static const char *value_of(const char *name) { return name + strlen(name) + 1; }
+static const char *behind(const char *name) { return value_of(name) + strlen(value_of(name)) + 1; }
+
+static bool has_been(const struct response *r, const char *name)
+{
+	const char *at = r->headers.data;
+
+	while (at < name && strcmp(at, name) != 0)
+		at = behind(at);
+	return at < name;
+}
+
+/* All values of a name together, where it stands first, as in curl's %{header_json}. */
+static void add_headers(struct buf *b, const struct response *r)
+{
+	const char *end = r->n_headers > 0 ? r->headers.data + r->headers.len : NULL;
+
+	buf_add_str(b, ",\"headers\":{");
+	for (const char *name = r->headers.data; end && name < end; name = behind(name)) {
+		if (has_been(r, name))
+			continue;
+		if (name > r->headers.data)
+			buf_add_char(b, ',');
+		buf_add_json_str(b, name);
+		buf_add_str(b, ":[");
+		add_field_value(b, value_of(name));
+		for (const char *at = behind(name); at < end; at = behind(at)) {
+			if (strcmp(at, name) == 0) {
+				buf_add_char(b, ',');
+				add_field_value(b, value_of(at));
+			}
+		}
+		buf_add_char(b, ']');
+	}
+	buf_add_str(b, r->headers_truncated ? "},\"headers_truncated\":true" : "}");
+}
+
 static void add_response(struct buf *b, const struct response *r)
 {
 	add_buf(b, ",\"url_effective\":", &r->effective);
@@ -109,11 +194,16 @@ static void add_response(struct buf *b, const struct response *r)
 	add_buf(b, ",\"content_type\":", &r->content_type);
 	add_str(b, ",\"remote_ip\":", r->remote_ip);
 	add_number(b, ",\"num_redirects\":", r->redirects);
-	add_number(b, ",\"size_download\":", r->body_bytes);
+	add_number(b, ",\"size_download\":", r->download_bytes);
+	add_number(b, ",\"size_upload\":", r->upload_bytes);
+	add_number(b, ",\"size_header\":", r->header_bytes);
+	add_number(b, ",\"size_request\":", r->request_bytes);
 	add_seconds(b, ",\"time_namelookup\":", r->namelookup_us);
 	add_seconds(b, ",\"time_connect\":", r->connect_us);
 	add_seconds(b, ",\"time_appconnect\":", r->appconnect_us);
+	add_seconds(b, ",\"time_pretransfer\":", r->pretransfer_us);
 	add_seconds(b, ",\"time_starttransfer\":", r->starttransfer_us);
+	add_seconds(b, ",\"time_redirect\":", r->redirect_us);
 	add_seconds(b, ",\"time_total\":", r->total_us);
 	add_number(b, ",\"exitcode\":", (uint64_t) r->curl_code);
 	add_buf(b, ",\"errormsg\":", &r->error);
@@ -145,6 +235,10 @@ void result_add_members(const struct result *result, struct buf *b)
 	add_time(b, ",\"started_at\":", result->started_wall_us);
 	add_time(b, ",\"finished_at\":", result->finished_wall_us);
 	add_str(b, ",\"source\":", job->source);
+	if (result->response->tls.version[0] != '\0')
+		add_tls(b, &result->response->tls);
+	if (result->response->n_headers > 0 || result->response->headers_truncated)
+		add_headers(b, result->response);
 	if (job->extra && job->extra->requeued_from)
 		add_str(b, ",\"requeued_from\":", job->extra->requeued_from);
 	if (job->extra && job->extra->meta) {

@@ -12,6 +12,17 @@
 
 enum { RESPONSE_ADDRESS_SIZE = 46 }; /* INET6_ADDRSTRLEN */
 
+/* What is kept of a response's header fields, at most: of their text and in number. */
+enum { RESPONSE_MAX_HEADER_BYTES = 16 * 1024, RESPONSE_MAX_HEADERS = 256 };
+
+/* Of the connection that the last hop was asked on. */
+struct response_tls {
+	char version[16]; /* "TLSv1.3"; "": there was no TLS */
+	char cipher[48];  /* as OpenSSL calls it: "TLS_AES_256_GCM_SHA384" */
+	bool verified;    /* the certificate was checked, and is good */
+	int64_t expires_wall_us; /* the certificate; 0: unknown */
+};
+
 /*
  * One attempt's answer, whole or not.  Reused by its owner from attempt to
  * attempt; zero-initialised is empty.  Times are microseconds since the attempt
@@ -29,11 +40,23 @@ struct response {
 	long http_version;     /* 10, 11, 20, 30; 0: unknown */
 	char remote_ip[RESPONSE_ADDRESS_SIZE];
 	unsigned redirects;
-	uint64_t body_bytes;   /* of the last hop, as far as it was taken */
+	uint64_t body_bytes;   /* of the last hop, decoded, as far as it was taken */
 	bool truncated;        /* there was more of it */
+	uint64_t download_bytes; /* of that body, as they came over the wire */
+	uint64_t upload_bytes;   /* of the last hop's body */
+	uint64_t header_bytes, request_bytes; /* of the last hop, as curl counts them */
+	struct response_tls tls;
+
+	/* Header fields of the last hop's final answer that were asked for: each a name in
+	 * lower case and a value, NUL-terminated. */
+	struct buf headers;
+	size_t n_headers;
+	bool headers_truncated; /* there were more, or longer ones, than are kept */
 	int body_error;        /* why it could not be kept, after fetch()'s -ENOSPC */
 	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without, or if past */
-	uint64_t namelookup_us, connect_us, appconnect_us, starttransfer_us, total_us;
+	uint64_t namelookup_us, connect_us, appconnect_us, pretransfer_us, starttransfer_us;
+	uint64_t redirect_us; /* when the last redirect was followed; 0: there was none */
+	uint64_t total_us;
 
 	/* Where it goes on after fetch()'s -EXDEV, for job_set_hop(); all zero otherwise. */
 	struct job_hop next;

@@ -1,5 +1,6 @@
 # Tests of the built programs, in Python.
 SYSTEM_TESTS = \
+	tests/system/test_answer.py \
 	tests/system/test_audit.py \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \
@@ -13,6 +14,7 @@ SYSTEM_TESTS = \
 	tests/system/test_deadline.py \
 	tests/system/test_disk_trouble.py \
 	tests/system/test_guard.py \
+	tests/system/test_http2.py \
 	tests/system/test_input.py \
 	tests/system/test_jobs.py \
 	tests/system/test_lanes.py \
@@ -30,6 +32,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
+	tests/system/nginx_harness.py \
 	tests/system/stub_daemon.py
 EXTRA_DIST += tests/system/systemd-lab/boot.sh
 

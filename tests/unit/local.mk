@@ -26,6 +26,11 @@ EXTRA_DIST += \
 	tests/unit/wire_server.h \
 	tests/unit/wire_stage.h
 
+check_PROGRAMS += tests/unit/test_answer
+TESTS += tests/unit/test_answer
+tests_unit_test_answer_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_answer_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_arrivals
 TESTS += tests/unit/test_arrivals
 tests_unit_test_arrivals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -110,6 +115,10 @@ check_PROGRAMS += tests/unit/test_deadlines
 TESTS += tests/unit/test_deadlines
 tests_unit_test_deadlines_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_deadlines_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_decode
+TESTS += tests/unit/test_decode
+tests_unit_test_decode_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_decode_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_directory
 TESTS += tests/unit/test_directory
@@ -324,6 +333,11 @@ check_PROGRAMS += tests/unit/test_settings
 TESTS += tests/unit/test_settings
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_speed
+TESTS += tests/unit/test_speed
+tests_unit_test_speed_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_speed_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_sqlite_backlog
 TESTS += tests/unit/test_sqlite_backlog

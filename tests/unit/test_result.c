@@ -26,10 +26,15 @@ static const char *const members[] = {
 	"remote_ip",
 	"num_redirects",
 	"size_download",
+	"size_upload",
+	"size_header",
+	"size_request",
 	"time_namelookup",
 	"time_connect",
 	"time_appconnect",
+	"time_pretransfer",
 	"time_starttransfer",
+	"time_redirect",
 	"time_total",
 	"exitcode",
 	"errormsg",
@@ -42,7 +47,9 @@ static const char *const members[] = {
 };
 
 /* And those that only some lines have, behind them. */
-static const char *const more_members[] = { "requeued_from", "meta" };
+static const char *const more_members[] = {
+	"tls", "headers", "headers_truncated", "requeued_from", "meta",
+};
 
 static const char *const outcomes[OUTCOMES] = { "done", "dead", "cancelled" };
 
@@ -103,6 +110,49 @@ static json_t *as_id(const struct job *job)
 	               : json_sprintf("p-%llu", (unsigned long long) job->number);
 }
 
+static json_t *as_tls(const struct response_tls *tls)
+{
+	return json_pack("{s:s, s:o, s:b, s:o}", "version", tls->version, "cipher",
+	                 as_string(*tls->cipher != '\0' ? tls->cipher : NULL), "verified",
+	                 (int) tls->verified, "expires_at", as_time(tls->expires_wall_us));
+}
+
+/* As it is, or as if all of it were ISO-8859-1. */
+static json_t *as_field_value(const char *value)
+{
+	char text[4096];
+	size_t len = 0;
+	json_t *whole = json_string(value);
+
+	if (whole)
+		return whole;
+	for (; *value != '\0'; value++) {
+		unsigned c = (unsigned char) *value;
+		if (c >= 0x80)
+			text[len++] = (char) (c < 0xc0 ? 0xc2 : 0xc3);
+		text[len++] = (char) (c < 0xc0 ? c : c - 0x40);
+	}
+	return json_stringn(text, len);
+}
+
+static json_t *as_headers(const struct response *r)
+{
+	json_t *o = json_object();
+	const char *at = r->headers.data;
+
+	for (size_t i = 0; i < r->n_headers; i++) {
+		const char *name = at, *value = name + strlen(name) + 1;
+		json_t *values = json_object_get(o, name);
+		if (!values) {
+			values = json_array();
+			(void) json_object_set_new(o, name, values);
+		}
+		(void) json_array_append_new(values, as_field_value(value));
+		at = value + strlen(value) + 1;
+	}
+	return o;
+}
+
 static json_t *expected_object(const struct result *result)
 {
 	const struct job *job = result->job;
@@ -122,11 +172,16 @@ static json_t *expected_object(const struct result *result)
 	(void) json_object_set_new(o, "content_type", as_buf(&r->content_type));
 	(void) json_object_set_new(o, "remote_ip", as_string(r->remote_ip));
 	(void) json_object_set_new(o, "num_redirects", as_number(r->redirects));
-	(void) json_object_set_new(o, "size_download", as_number(r->body_bytes));
+	(void) json_object_set_new(o, "size_download", as_number(r->download_bytes));
+	(void) json_object_set_new(o, "size_upload", as_number(r->upload_bytes));
+	(void) json_object_set_new(o, "size_header", as_number(r->header_bytes));
+	(void) json_object_set_new(o, "size_request", as_number(r->request_bytes));
 	(void) json_object_set_new(o, "time_namelookup", as_seconds(r->namelookup_us));
 	(void) json_object_set_new(o, "time_connect", as_seconds(r->connect_us));
 	(void) json_object_set_new(o, "time_appconnect", as_seconds(r->appconnect_us));
+	(void) json_object_set_new(o, "time_pretransfer", as_seconds(r->pretransfer_us));
 	(void) json_object_set_new(o, "time_starttransfer", as_seconds(r->starttransfer_us));
+	(void) json_object_set_new(o, "time_redirect", as_seconds(r->redirect_us));
 	(void) json_object_set_new(o, "time_total", as_seconds(r->total_us));
 	(void) json_object_set_new(o, "exitcode", json_integer(r->curl_code));
 	(void) json_object_set_new(o, "errormsg", as_buf(&r->error));
@@ -136,6 +191,12 @@ static json_t *expected_object(const struct result *result)
 	(void) json_object_set_new(o, "started_at", as_time(result->started_wall_us));
 	(void) json_object_set_new(o, "finished_at", as_time(result->finished_wall_us));
 	(void) json_object_set_new(o, "source", as_string(job->source));
+	if (*r->tls.version != '\0')
+		(void) json_object_set_new(o, "tls", as_tls(&r->tls));
+	if (r->n_headers > 0 || r->headers_truncated)
+		(void) json_object_set_new(o, "headers", as_headers(r));
+	if (r->headers_truncated)
+		(void) json_object_set_new(o, "headers_truncated", json_true());
 	if (job->extra && job->extra->requeued_from)
 		(void) json_object_set_new(o, "requeued_from",
 		                           as_string(job->extra->requeued_from));
@@ -203,6 +264,13 @@ static void expect_equal(const struct result *result)
 	json_decref(expected);
 }
 
+static void add_header(struct response *r, const char *name, const char *value)
+{
+	buf_add(&r->headers, name, strlen(name) + 1);
+	buf_add(&r->headers, value, strlen(value) + 1);
+	r->n_headers++;
+}
+
 /* --- the tests ------------------------------------------------------------------------- */
 
 static void test_a_full_result_has_every_member(void)
@@ -212,13 +280,19 @@ static void test_a_full_result_has_every_member(void)
 	        "\"url\":\"http://a/\",\"method\":\"PUT\",\"url_effective\":\"http://a/b\","
 	        "\"response_code\":503,\"http_version\":\"1.1\",\"content_type\":\"text/plain\","
 	        "\"remote_ip\":\"127.0.0.1\",\"num_redirects\":2,\"size_download\":1234,"
+	        "\"size_upload\":77,\"size_header\":300,\"size_request\":88,"
 	        "\"time_namelookup\":0.000001,\"time_connect\":0.000020,"
 	        "\"time_appconnect\":0.000300,"
-	        "\"time_starttransfer\":0.004000,\"time_total\":12.345678,\"exitcode\":0,"
+	        "\"time_pretransfer\":0.003000,\"time_starttransfer\":0.004000,"
+	        "\"time_redirect\":0.000002,\"time_total\":12.345678,\"exitcode\":0,"
 	        "\"errormsg\":\"none\",\"attempts\":5,\"time_queued\":1.500000,"
 	        "\"accepted_at\":\"1970-01-01T00:00:01.000001Z\","
 	        "\"started_at\":\"1970-01-01T00:00:02.000002Z\","
 	        "\"finished_at\":\"1970-01-01T00:00:03.000003Z\",\"source\":\"urls.txt\","
+	        "\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"X\","
+	        "\"verified\":true,\"expires_at\":\"1970-01-01T00:00:04.000000Z\"},"
+	        "\"headers\":{\"etag\":[\"\\\"1\\\"\"],\"set-cookie\":[\"a=1\",\"b=\xc2\xa7\"]},"
+	        "\"headers_truncated\":true,"
 	        "\"requeued_from\":\"p-\\\"3\",\"meta\":{\"a\":[1,2]}}\n";
 	const struct job_extra extra = { .method = "PUT",
 		                         .meta = "{\"a\":[1,2]}",
@@ -234,11 +308,22 @@ static void test_a_full_result_has_every_member(void)
 		              .http_version = 11,
 		              .remote_ip = "127.0.0.1",
 		              .redirects = 2,
-		              .body_bytes = 1234,
+		              .body_bytes = 9999,
+		              .download_bytes = 1234,
+		              .upload_bytes = 77,
+		              .header_bytes = 300,
+		              .request_bytes = 88,
+		              .tls = { .version = "TLSv1.3",
+		                       .cipher = "X",
+		                       .verified = true,
+		                       .expires_wall_us = 4000000 },
+		              .headers_truncated = true,
 		              .namelookup_us = 1,
 		              .connect_us = 20,
 		              .appconnect_us = 300,
+		              .pretransfer_us = 3000,
 		              .starttransfer_us = 4000,
+		              .redirect_us = 2,
 		              .total_us = 12345678 };
 	const struct result result = { .job = &job,
 		                       .outcome = OUTCOME_DEAD,
@@ -252,6 +337,9 @@ static void test_a_full_result_has_every_member(void)
 	buf_add_str(&r.effective, "http://a/b");
 	buf_add_str(&r.content_type, "text/plain");
 	buf_add_str(&r.error, "none");
+	add_header(&r, "etag", "\"1\"");
+	add_header(&r, "set-cookie", "a=1");
+	add_header(&r, "set-cookie", "b=\xa7");
 	result_add_members(&result, &b);
 	CU_ASSERT_EQUAL(b.len, strlen(line));
 	CU_ASSERT_EQUAL(strncmp(b.data, line, b.len), 0);
@@ -344,6 +432,29 @@ static void random_buf(struct random *r, struct buf *b)
 		buf_add_str(b, "end");
 }
 
+static void random_tls(struct random *r, struct response_tls *tls)
+{
+	static const char *const versions[] = { "", "TLSv1.2", "TLSv1.3" };
+	static const char *const ciphers[] = { "", "TLS_AES_256_GCM_SHA384" };
+
+	(void) snprintf(tls->version, sizeof(tls->version), "%s", versions[below(r, 3)]);
+	(void) snprintf(tls->cipher, sizeof(tls->cipher), "%s", ciphers[below(r, 2)]);
+	tls->verified = below(r, 2);
+	tls->expires_wall_us = below(r, 4) ? (int64_t) random_up_to(r, UINT64_C(1) << 50) : 0;
+}
+
+static void random_headers(struct random *r, struct response *response)
+{
+	static const char *const names[] = { "etag", "set-cookie", "x-a", "x-b" };
+	char value[64];
+
+	for (size_t n = below(r, 2) * below(r, 8); n > 0; n--) {
+		random_text(r, value, sizeof(value));
+		add_header(response, names[below(r, ARRAY_LEN(names))], value);
+	}
+	response->headers_truncated = below(r, 4) == 0;
+}
+
 static void random_response(struct random *r, struct response *response)
 {
 	static const long versions[] = { 0, 10, 11, 20, 30, 99 };
@@ -354,6 +465,14 @@ static void random_response(struct random *r, struct response *response)
 	response->http_version = versions[below(r, ARRAY_LEN(versions))];
 	response->redirects = (unsigned) below(r, UINT32_MAX);
 	response->body_bytes = random_number(r);
+	response->download_bytes = random_number(r);
+	response->upload_bytes = random_number(r);
+	response->header_bytes = random_number(r);
+	response->request_bytes = random_number(r);
+	response->pretransfer_us = random_us(r);
+	response->redirect_us = random_us(r);
+	random_tls(r, &response->tls);
+	random_headers(r, response);
 	response->namelookup_us = random_us(r);
 	response->connect_us = random_us(r);
 	response->appconnect_us = random_us(r);

@@ -34,6 +34,7 @@ struct wire_server {
 	struct mutex lock;
 	struct buf wire GUARDED_BY(lock); /* since wire_take() */
 	char answers[WIRE_ANSWERS][WIRE_ANSWER_SIZE] GUARDED_BY(lock);
+	size_t sizes[WIRE_ANSWERS] GUARDED_BY(lock);
 	size_t first GUARDED_BY(lock), n GUARDED_BY(lock);
 };
 
@@ -69,16 +70,18 @@ static inline bool wire_read(int fd, struct buf *request)
 static inline void wire_serve(struct wire_server *s, int fd, const struct buf *request)
 {
 	char answer[WIRE_ANSWER_SIZE] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	size_t size = strlen(answer);
 
 	mutex_lock(&s->lock);
 	buf_add(&s->wire, request->data, request->len);
 	if (s->n > 0) {
-		memcpy(answer, s->answers[s->first], sizeof(answer));
+		size = s->sizes[s->first];
+		memcpy(answer, s->answers[s->first], size);
 		s->first = (s->first + 1) % WIRE_ANSWERS;
 		s->n--;
 	}
 	mutex_unlock(&s->lock);
-	(void) !send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+	(void) !send(fd, answer, size, MSG_NOSIGNAL);
 }
 
 static inline void *wire_run(void *arg)
@@ -160,17 +163,25 @@ static inline void wire_stop(struct wire_server *s)
 	mutex_destroy(&s->lock);
 }
 
-/* Puts an answer in line. */
-static inline void wire_answer_next(struct wire_server *s, const char *answer)
+/* Puts an answer of 'n' bytes in line. */
+static inline void wire_answer_bytes(struct wire_server *s, const char *answer, size_t n)
 {
-	CU_ASSERT_TRUE_FATAL(strlen(answer) < WIRE_ANSWER_SIZE);
+	CU_ASSERT_TRUE_FATAL(n <= WIRE_ANSWER_SIZE);
 
 	mutex_lock(&s->lock);
 	bool fits = s->n < WIRE_ANSWERS;
-	if (fits)
-		memcpy(s->answers[(s->first + s->n++) % WIRE_ANSWERS], answer, strlen(answer) + 1);
+	if (fits) {
+		size_t at = (s->first + s->n++) % WIRE_ANSWERS;
+		memcpy(s->answers[at], answer, n);
+		s->sizes[at] = n;
+	}
 	mutex_unlock(&s->lock);
 	CU_ASSERT_TRUE_FATAL(fits);
+}
+
+static inline void wire_answer_next(struct wire_server *s, const char *answer)
+{
+	wire_answer_bytes(s, answer, strlen(answer));
 }
 
 /* Moves what has come so far into 'ret_wire', NUL-terminated. */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known of a TLS connection, from OpenSSL, which libcurl must have been built with. */
+#ifndef PENSTOCK_FETCH_TLS_H
+#define PENSTOCK_FETCH_TLS_H
+
+#include "base/attr.h"
+#include "job/result.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+/* Reads the facts of the connection that 'easy' has at the moment, which is so in libcurl's
+ * callbacks only; all zero if it has none or libcurl uses another library. */
+NONNULL(1, 3) void tls_read(CURL *easy, bool verified, struct response_tls *ret_tls);
+
+#endif

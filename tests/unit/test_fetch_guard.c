@@ -577,6 +577,10 @@ static void test_libcurl_is_stopped_at_the_socket(void)
 			.response = &s.fetch.response,
 			.deadline_ns = clock_after(clock_now_ns(), 10 * NS_PER_S),
 		};
+		const struct handle_limits limits = {
+			.deadline_ns = t.deadline_ns,
+			.cancel_fd = t.f->cancel_fd,
+		};
 		struct addresses *unchecked = NULL;
 		struct handle *h = NULL;
 		CURLcode code = CURLE_OK;
@@ -589,7 +593,7 @@ static void test_libcurl_is_stopped_at_the_socket(void)
 		CU_ASSERT_EQUAL_FATAL(handle_create(&options, s.fetch.options.rules, &t.hop.origin,
 		                                    unchecked, &h), 0);
 		CU_ASSERT_EQUAL(curl_easy_setopt(h->easy, CURLOPT_URL, url), CURLE_OK);
-		CU_ASSERT_EQUAL(handle_perform(h, &t, t.deadline_ns, t.f->cancel_fd, &code), 0);
+		CU_ASSERT_EQUAL(handle_perform(h, &t, &limits, &code), 0);
 		CU_ASSERT_EQUAL(code, CURLE_COULDNT_CONNECT);
 		CU_ASSERT_EQUAL(transfer_fail_curl(&t, h, code), -EACCES);
 		CU_ASSERT_PTR_NOT_NULL(strstr(s.fetch.response.reason, "is denied by \"loopback\""));

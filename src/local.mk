@@ -15,6 +15,6 @@ include src/control/local.mk
 include src/daemon/local.mk
 include src/cli/local.mk
 
-PENSTOCK_LIBS = libpenstock.a $(CURL_LIBS) $(CARES_LIBS) $(CONFIG_LIBS) $(JANSSON_LIBS) \
+PENSTOCK_LIBS = libpenstock.a $(CURL_LIBS) $(CARES_LIBS) $(CRYPTO_LIBS) $(CONFIG_LIBS) $(JANSSON_LIBS) \
 	$(MICROHTTPD_LIBS) $(SQLITE_LIBS)
 EXTRA_DIST += src/README.md

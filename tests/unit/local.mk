@@ -31,6 +31,11 @@ TESTS += tests/unit/test_arrivals
 tests_unit_test_arrivals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_arrivals_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_base64
+TESTS += tests/unit/test_base64
+tests_unit_test_base64_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_base64_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_buf
 TESTS += tests/unit/test_buf
 tests_unit_test_buf_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

@@ -11,4 +11,5 @@ libpenstock_a_SOURCES += \
 	src/fetch/pool.c src/fetch/pool.h \
 	src/fetch/resolver.c src/fetch/resolver.h \
 	src/fetch/rules.c src/fetch/rules.h \
-	src/fetch/transfer.h
+	src/fetch/transfer.h \
+	src/fetch/upload.c src/fetch/upload.h

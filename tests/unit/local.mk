@@ -151,6 +151,16 @@ TESTS += tests/unit/test_fetch_timeouts
 tests_unit_test_fetch_timeouts_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_fetch_timeouts_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_fetch_redirects
+TESTS += tests/unit/test_fetch_redirects
+tests_unit_test_fetch_redirects_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_redirects_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch_upload
+TESTS += tests/unit/test_fetch_upload
+tests_unit_test_fetch_upload_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_upload_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_fetch_wire
 TESTS += tests/unit/test_fetch_wire
 tests_unit_test_fetch_wire_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -375,6 +385,11 @@ check_PROGRAMS += tests/unit/test_url
 TESTS += tests/unit/test_url
 tests_unit_test_url_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_url_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_url_corpus
+TESTS += tests/unit/test_url_corpus
+tests_unit_test_url_corpus_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_url_corpus_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_urlfile
 TESTS += tests/unit/test_urlfile

@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	tests/unit/fetch_stage.h \
 	tests/unit/job_maker.h \
 	tests/unit/no_sync.h \
+	tests/unit/odd_urls.h \
 	tests/unit/origin_process.h \
 	tests/unit/queue_calls.h \
 	tests/unit/results_stage.h \

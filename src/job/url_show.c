@@ -10,13 +10,20 @@
 enum { SHOWN = 200 };
 static const char hidden[] = "***";
 
-static bool has_part(CURLU *parts, CURLUPart part)
+/* 'absent' is what libcurl says if it is not there; without memory to tell, it is. */
+static bool has_part(CURLU *parts, CURLUPart part, CURLUcode absent)
 {
 	char *text = NULL;
-	bool has = curl_url_get(parts, part, &text, 0) == CURLUE_OK;
+	bool has = curl_url_get(parts, part, &text, 0) != absent;
 
 	curl_free(text);
 	return has;
+}
+
+static bool has_user(CURLU *parts)
+{
+	return has_part(parts, CURLUPART_USER, CURLUE_NO_USER) ||
+	       has_part(parts, CURLUPART_PASSWORD, CURLUE_NO_PASSWORD);
 }
 
 /* Hides the user and the password, and what follows the path.  Tokens are given as users, too. */
@@ -24,28 +31,41 @@ static CURLUcode hide(CURLU *parts, bool with_query)
 {
 	CURLUcode c = CURLUE_OK;
 
-	if (has_part(parts, CURLUPART_USER) || has_part(parts, CURLUPART_PASSWORD)) {
+	if (has_user(parts)) {
 		c = curl_url_set(parts, CURLUPART_PASSWORD, NULL, 0);
 		c = c ? c : curl_url_set(parts, CURLUPART_USER, hidden, 0);
 	}
-	if (c == CURLUE_OK && !with_query && has_part(parts, CURLUPART_QUERY))
+	if (c == CURLUE_OK && !with_query && has_part(parts, CURLUPART_QUERY, CURLUE_NO_QUERY))
 		c = curl_url_set(parts, CURLUPART_QUERY, hidden, 0);
 	if (c == CURLUE_OK && !with_query)
 		c = curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0);
 	return c;
 }
 
-/* The URL without its secrets, for curl_free(); NULL if it is none. */
-static char *redact(const char *url, bool with_query)
+/* For curl_url_cleanup(); NULL if it is no URL. */
+static CURLU *parse(const char *url)
 {
 	CURLU *parts = curl_url();
+
+	if (parts && curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
+		curl_url_cleanup(parts);
+		parts = NULL;
+	}
+	return parts;
+}
+
+/* Appends the beginning of a URL without its secrets; returns whether that could be done. */
+static bool add_hidden(struct buf *b, CURLU *parts, bool with_query, size_t max)
+{
 	char *text = NULL;
 
-	if (parts && curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
-	    hide(parts, with_query) == CURLUE_OK)
+	if (parts && hide(parts, with_query) == CURLUE_OK)
 		(void) curl_url_get(parts, CURLUPART_URL, &text, 0);
-	curl_url_cleanup(parts);
-	return text;
+	if (!text)
+		return false;
+	buf_add(b, text, strnlen(text, max));
+	curl_free(text);
+	return true;
 }
 
 /* The length of "http://", however many slashes of either kind there are; else 0. */
@@ -78,20 +98,30 @@ static void add_no_url(struct buf *b, const char *text)
 
 void url_add_redacted(struct buf *b, const char *url, bool with_query)
 {
-	char *text = redact(url, with_query);
+	CURLU *parts = parse(url);
 
-	if (text)
-		buf_add(b, text, strnlen(text, SHOWN));
-	else
+	if (!add_hidden(b, parts, with_query, SHOWN))
 		add_no_url(b, url);
-	curl_free(text);
+	curl_url_cleanup(parts);
 }
 
 /* --- as JSON ----------------------------------------------------------------------- */
 
+/* The same of a whole URL, as it was given if it has no user. */
+static void add_without_user(struct buf *b, const char *url)
+{
+	CURLU *parts = parse(url);
+
+	if (parts && !has_user(parts))
+		buf_add_str(b, url);
+	else if (!add_hidden(b, parts, true, SIZE_MAX))
+		add_no_url(b, url);
+	curl_url_cleanup(parts);
+}
+
 void url_add_json_redacted(struct buf *b, const char *url, size_t n)
 {
-	struct buf copy = { 0 };
+	struct buf copy = { 0 }, shown = { 0 };
 
 	if (!memchr(url, '@', n)) {
 		buf_add_json(b, url, n);
@@ -99,18 +129,12 @@ void url_add_json_redacted(struct buf *b, const char *url, size_t n)
 	}
 	buf_add(&copy, url, n);
 	buf_add_char(&copy, '\0');
-	if (!copy.failed) {
-		char *text = redact(copy.data, true);
-		struct buf shown = { 0 };
-		if (!text)
-			add_no_url(&shown, copy.data);
-		buf_add_json(b, text ? text : shown.data, text ? strlen(text) : shown.len);
-		b->failed = b->failed || shown.failed;
-		curl_free(text);
-		buf_done(&shown);
-	}
-	b->failed = b->failed || copy.failed;
+	if (!copy.failed)
+		add_without_user(&shown, copy.data);
+	buf_add_json(b, shown.data, shown.len);
+	b->failed = b->failed || copy.failed || shown.failed;
 	buf_done(&copy);
+	buf_done(&shown);
 }
 
 /* The length of the character that 'text' begins with; 0 for a byte that is not UTF-8. */

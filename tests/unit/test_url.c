@@ -296,6 +296,7 @@ static void test_records_keep_all_but_user_and_password(void)
 {
 	static const char *const cases[][2] = {
 		{ "http://a/b?c=d@e#f", "\"http://a/b?c=d@e#f\"" },
+		{ "HTTP://A?b@c", "\"HTTP://A?b@c\"" }, /* as it was given */
 		{ "HTTP://user:pw@A/b?c=d#f", "\"http://***@A/b?c=d#f\"" },
 		{ "http://user@a", "\"http://***@a/\"" },
 		{ "http://user:p%40w@a/", "\"http://***@a/\"" },

@@ -108,6 +108,16 @@ size_t buf_utf8_length(const char *text, size_t n)
 	return len;
 }
 
+bool buf_is_utf8(const char *text, size_t n)
+{
+	for (size_t len = 0; n > 0; text += len, n -= len) {
+		len = (unsigned char) *text < 0x80 ? 1 : buf_utf8_length(text, n);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
 static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
 
 /* Appends the ASCII character 'c', which has to be escaped. */

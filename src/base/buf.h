@@ -58,6 +58,9 @@ void buf_add_seconds(struct buf *b, uint64_t us);
  * 'text' begin with; 0 if they begin with none.  'n' must not be 0. */
 size_t buf_utf8_length(const char *text, size_t n);
 
+/* Whether all of the 'n' bytes are UTF-8. */
+bool buf_is_utf8(const char *text, size_t n);
+
 /* Appends 'n' bytes as a JSON string (RFC 8259, section 7).  Bytes that are not
  * UTF-8 (RFC 3629) become U+FFFD, so that the result is always valid JSON. */
 void buf_add_json(struct buf *b, const char *text, size_t n);

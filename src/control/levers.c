@@ -20,7 +20,7 @@ static void refuse_bare(struct lever *l, const char *text)
 	struct reply *reply = &l->base.base.task.reply;
 	struct buf name = { 0 };
 
-	url_add_redacted(&name, text);
+	url_add_redacted(&name, text, false);
 	if (name.failed)
 		reply->body.failed = true;
 	else

@@ -134,6 +134,11 @@ static bool parse(struct upload_job *u)
 		buf_add_str(&why, "the body is empty; send a URL, or a JSON object with a url");
 	else
 		r = job_parse(u->base.task.desk->parser, body->data, body->len, &u->job, &why);
+	const char *refusal = r == 0 ? engine_refuses(u->base.task.desk->engine, u->job) : NULL;
+	if (refusal) {
+		buf_add_str(&why, refusal);
+		r = -EINVAL;
+	}
 	if (r == 0 && u->job->id && !(u->id = strdup(u->job->id)))
 		r = -ENOMEM;
 	if (r < 0)

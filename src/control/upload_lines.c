@@ -149,7 +149,16 @@ static int parse(struct upload *u, const char *text, size_t len, struct job **re
 		buf_add_str(&u->why, "line holds a NUL byte");
 		return -EINVAL;
 	}
-	int r = job_parse(u->base.task.desk->parser, text, len, ret_job, &u->why);
+	struct job *job = NULL;
+	int r = job_parse(u->base.task.desk->parser, text, len, &job, &u->why);
+	const char *refusal = r == 0 ? engine_refuses(u->base.task.desk->engine, job) : NULL;
+	if (refusal) {
+		buf_add_str(&u->why, refusal);
+		job = job_free(job);
+		r = -EINVAL;
+	}
+	if (r == 0)
+		*ret_job = job;
 	return r < 0 && u->why.failed ? -ENOMEM : r;
 }
 

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,8 @@ struct daemon {
 	struct mutex dead_lock;
 	struct log_limit dead_limit GUARDED_BY(dead_lock); /* of messages about dead jobs */
 
+	atomic_bool log_queries; /* fetch.log_queries, for the workers' threads */
+
 	bool draining;
 	bool drained;
 	bool stopping;
@@ -70,11 +73,18 @@ static int show_settings(const struct daemon *d)
 	               ? DAEMON_IO : DAEMON_OK;
 }
 
+/* For the workers' threads, which may not look at what this one changes. */
+static void publish(struct daemon *d)
+{
+	atomic_store(&d->log_queries, d->live.settings.fetch.log_queries);
+}
+
 /* Returns what live_reload() does. */
 static unsigned reload(struct daemon *d, struct buf *answer)
 {
 	service_reloading(&d->service);
 	unsigned status = live_reload(&d->live, d->engine, answer);
+	publish(d);
 	service_ready(&d->service);
 	return status;
 }
@@ -105,6 +115,7 @@ static void carry_out(struct daemon *d, struct control_order *order)
 	                                     order->n_settings, &order->answer)
 	                          : reload(d, &order->answer);
 
+	publish(d);
 	orders_answer(order, status);
 }
 
@@ -218,10 +229,11 @@ static bool may_tell_dead(struct daemon *d, uint64_t *ret_held_back)
 /* A dead job is worth a line, but not a flood of them.  Called by any worker. */
 static void on_dead(void *arg, const struct job *job, const char *reason)
 {
-	struct buf id = { 0 };
+	struct daemon *d = arg;
+	struct buf id = { 0 }, url = { 0 };
 	uint64_t held_back = 0;
 
-	if (!may_tell_dead(arg, &held_back))
+	if (!may_tell_dead(d, &held_back))
 		return;
 	if (held_back > 0)
 		log_info("%llu more jobs are dead, not shown", (unsigned long long) held_back);
@@ -232,7 +244,11 @@ static void on_dead(void *arg, const struct job *job, const char *reason)
 		.origin = job->origin.text,
 		.source = job->source,
 	};
-	log_about(LOG_LEVEL_INFO, &about, "job %s is dead: %s", about.job, reason);
+	url_add_redacted(&url, job->url, atomic_load(&d->log_queries));
+	buf_add_char(&url, '\0');
+	log_about(LOG_LEVEL_INFO, &about, "job %s is dead: %s (%s)", about.job, reason,
+	          url.failed ? "?" : url.data);
+	buf_done(&url);
 	buf_done(&id);
 }
 
@@ -500,6 +516,7 @@ int daemon_run(const struct daemon_options *options)
 		return DAEMON_INTERNAL;
 	}
 	d.exit_code = live_init(&d.live, options) ? DAEMON_OK : DAEMON_CONFIG;
+	publish(&d);
 	if (d.exit_code == DAEMON_OK && options->check) {
 		d.exit_code = show_settings(&d);
 	} else if (d.exit_code == DAEMON_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

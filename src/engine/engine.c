@@ -196,6 +196,13 @@ void engine_drain(struct engine *e)
 	event_raise(e->event_fd); /* there may be nothing to wait for */
 }
 
+const char *engine_refuses(const struct engine *e, const struct job *job)
+{
+	if (job->extra && job->extra->body_file && *e->options.settings->fetch.body_dir == '\0')
+		return "\"body_file\" is not allowed here: fetch.body_dir is not set";
+	return NULL;
+}
+
 bool engine_is_draining(const struct engine *e) { return atomic_load(&e->draining); }
 
 /* --- stopping ---------------------------------------------------------------------- */

@@ -142,6 +142,10 @@ NONNULL(1) void engine_resume(struct engine *e, const char *origin);
 NONNULL(1) void engine_drain(struct engine *e);
 NODISCARD NONNULL(1) bool engine_is_draining(const struct engine *e);
 
+/* Why such a job could never be fetched, as the settings are: a text with static lifetime.  NULL
+ * if it may be.  Safe from any thread. */
+NODISCARD NONNULL(1, 2) const char *engine_refuses(const struct engine *e, const struct job *job);
+
 /* --- lanes and reasons (lanes.c, explain.c); safe from any thread, none of these blocks -- */
 
 /* The queue's own, see queue.h. */

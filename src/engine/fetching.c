@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
 {
@@ -53,6 +54,7 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 		.user_agent = s->fetch.user_agent,
 		.max_idle = s->fetch.idle_connections,
 		.rules = rules,
+		.body_dir = *s->fetch.body_dir != '\0' ? s->fetch.body_dir : NULL,
 		.resolver = {
 			.servers = servers.data,
 			.max_waiters = (unsigned) (s->workers > 1 ? s->workers / 2 : 1),
@@ -65,6 +67,8 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 	r = servers.failed ? -ENOMEM : fetcher_create(&options, &e->fetcher);
 	if (r == -EINVAL)
 		buf_printf(errors, "fetch.dns_servers: %s: not a list of addresses\n", servers.data);
+	else if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP)
+		buf_printf(errors, "fetch.body_dir: %s: %s\n", s->fetch.body_dir, strerror(-r));
 	buf_done(&servers);
 	fetch_rules_unref(rules);
 	return r;

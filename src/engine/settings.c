@@ -133,7 +133,9 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 {
 	const uint64_t program = 40, resolver = 32, source = 6;
 
-	return program + resolver + s->workers * 4 + s->fetch.idle_connections * 3 +
+	const uint64_t worker = *s->fetch.body_dir != '\0' ? 5 : 4; /* and its body_file */
+
+	return program + resolver + s->workers * worker + s->fetch.idle_connections * 3 +
 	       n_sources * source;
 }
 

@@ -63,6 +63,8 @@ struct settings {
 	struct {
 		uint64_t timeout_ns;
 		uint64_t connect_timeout_ns;
+		const char *body_dir; /* "": none */
+		bool log_queries;
 		uint64_t max_redirects;
 		uint64_t max_body;
 		int oversize; /* OVERSIZE_… */

@@ -6,12 +6,14 @@
 #include "engine/settings_parts.h"
 #include "fetch/dns.h"
 #include "fetch/guard.h"
+#include "fetch/upload.h"
 #include "job/job.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool settings_control_mode(const struct settings *s, unsigned *ret_mode)
 {
@@ -131,6 +133,19 @@ static void check_headers(const struct config_strings *names, const struct confi
 			           config_origin_of(c, "results.headers"), names->items[i]);
 }
 
+/* It is opened for good at the start; that it can be is told before. */
+static void check_body_dir(const struct settings *s, const struct config *c, struct buf *errors)
+{
+	if (*s->fetch.body_dir == '\0')
+		return;
+	int fd = upload_open_directory(s->fetch.body_dir);
+	if (fd < 0)
+		buf_printf(errors, "%s: fetch.body_dir: %s: %s\n", config_origin_of(c, "fetch.body_dir"),
+		           s->fetch.body_dir, strerror(-fd));
+	else
+		(void) close(fd);
+}
+
 int settings_check(const struct settings *s, const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
@@ -155,6 +170,7 @@ int settings_check(const struct settings *s, const struct config *c, struct buf 
 			           config_origin_of(c, "fetch.dns_servers"),
 			           s->fetch.dns_servers.items[i]);
 	check_headers(&s->results.headers, c, errors);
+	check_body_dir(s, c, errors);
 	if (!settings_control_mode(s, &(unsigned) { 0 }))
 		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
 		           config_origin_of(c, "control.mode"));

@@ -104,6 +104,22 @@ static enum lane_outcome lane_outcome(int error, const struct response *response
 
 /* --- one job ----------------------------------------------------------------------- */
 
+/* What the job says itself.  It can lower the bound of the answer's body, which is there for the
+ * sake of all, and not raise it. */
+static void apply(const struct job_extra *extra, struct fetch_request *req)
+{
+	req->headers = extra->headers;
+	req->body = extra->body;
+	req->body_bytes = extra->body_bytes;
+	req->body_file = extra->body_file;
+	if (extra->timeout_ns > 0)
+		req->timeout_ns = extra->timeout_ns;
+	if (extra->has_max_redirects)
+		req->max_redirects = extra->max_redirects;
+	if (extra->max_body_bytes > 0 && extra->max_body_bytes < req->max_body_bytes)
+		req->max_body_bytes = extra->max_body_bytes;
+}
+
 static int attempt(struct worker *worker, const struct job *job, uint64_t left_ns)
 {
 	const struct workers_options *options = &worker->crew->options;
@@ -123,12 +139,8 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t left_n
 		.arg = worker,
 	};
 
-	if (extra) {
-		req.headers = extra->headers;
-		req.body = extra->body;
-		req.body_bytes = extra->body_bytes;
-		req.timeout_ns = extra->timeout_ns > 0 ? extra->timeout_ns : req.timeout_ns;
-	}
+	if (extra)
+		apply(extra, &req);
 	uint64_t now_ns = clock_now_ns(), until_ns = clock_after(now_ns, req.timeout_ns);
 	if (left_ns != NEVER) {
 		req.deadline_ns = clock_after(now_ns, left_ns);

@@ -91,6 +91,19 @@ static void keep_str(struct buf *b, const struct handle *h, CURLINFO info)
 		buf_add_str(b, text);
 }
 
+/* The hop's URL in libcurl's form, and with the fragment that libcurl is not told. */
+static void keep_effective(struct transfer *t, const struct handle *h)
+{
+	struct buf *b = &t->response->effective;
+
+	keep_str(b, h, CURLINFO_EFFECTIVE_URL);
+	if (b->len > 0 && strchr(t->hop.url, '#')) {
+		buf_add_char(b, '\0');
+		url_inherit(b, t->hop.url, true);
+		b->len -= !b->failed;
+	}
+}
+
 static long http_version(const struct handle *h)
 {
 	long version = 0;
@@ -138,7 +151,7 @@ void transfer_collect(struct transfer *t, struct handle *h)
 	if (fetch_rules_keep_headers(h->rules))
 		keep_headers(response, h);
 	collect_figures(t, h);
-	keep_str(&response->effective, h, CURLINFO_EFFECTIVE_URL);
+	keep_effective(t, h);
 	keep_str(&response->content_type, h, CURLINFO_CONTENT_TYPE);
 	buf_clear(&response->error);
 	buf_add_str(&response->error, h->error);

@@ -73,6 +73,13 @@ static bool is_malformed(const struct transfer *t, const struct handle *h, CURLc
 	return code == CURLE_RECV_ERROR && os_errno == 0 && !t->hop.origin.tls;
 }
 
+/* Reading what shall be sent was given up by our own callback, of which libcurl complains. */
+static int fail_upload(struct transfer *t)
+{
+	buf_clear(&t->response->error);
+	return transfer_fail(t, -ENODATA, CURLE_READ_ERROR, "body_file: %s", t->upload.trouble);
+}
+
 /* libcurl 7.88 says CURLE_OUT_OF_MEMORY of a line of the header that is longer than it takes. */
 static bool is_long_header(const struct transfer *t, const struct handle *h, CURLcode code)
 {
@@ -147,6 +154,8 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		{ CURLE_HTTP2_STREAM, EPROTO, "bad response: http/2 stream" },
 	};
 
+	if (*t->upload.trouble != '\0')
+		return fail_upload(t);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return transfer_fail_timeout(t, h);
 	if (code == CURLE_COULDNT_CONNECT && h->refusal.entry)

@@ -26,13 +26,13 @@ static int keep_target(struct transfer *t, const struct handle *h, bool *ret_red
 	if (t->req->max_redirects == 0 || !transfer_is_redirect(t->response->status))
 		return 0;
 
-	buf_clear(&t->url);
+	buf_clear(&t->target);
 	if (curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_URL, &url) == CURLE_OK && url)
-		buf_add_str(&t->url, url);
-	buf_add_char(&t->url, '\0');
-	if (t->url.failed)
+		buf_add_str(&t->target, url);
+	buf_add_char(&t->target, '\0');
+	if (t->target.failed)
 		return transfer_fail_memory(t);
-	*ret_redirected = t->url.len > 1; /* without a Location it is a response as any other */
+	*ret_redirected = t->target.len > 1; /* without a Location it is a response as any other */
 	return 0;
 }
 
@@ -142,18 +142,34 @@ static int enter(struct transfer *t, const struct hop *next)
 	return r < 0 ? transfer_fail_memory(t) : 0;
 }
 
+/* Finds the target's origin, and completes the target by what the hop has and it lacks. */
 static int parse_target(struct transfer *t, struct url_parser *parser,
                         struct url_origin *ret_origin)
 {
 	const char *why = NULL;
 
-	int r = url_parse(parser, t->url.data, ret_origin, &why);
+	int r = url_parse(parser, t->target.data, ret_origin, &why);
 	if (r == -ENOMEM)
 		return transfer_fail_memory(t);
 	if (r < 0)
 		return transfer_fail(t, r, r == -EINVAL ? CURLE_URL_MALFORMAT : CURLE_UNSUPPORTED_PROTOCOL,
 		            "redirect refused: %s", why);
-	return 0;
+	url_inherit(&t->target, t->hop.url, strcmp(t->hop.origin.text, ret_origin->text) == 0);
+	return t->target.failed ? transfer_fail_memory(t) : 0;
+}
+
+/* Makes 'next', which points into the target and 'parser', the hop. */
+static void go_on(struct transfer *t, const struct hop *next, struct url_parser *parser)
+{
+	struct buf old = t->url;
+
+	t->hop = *next;
+	t->url = t->target;
+	t->target = old;
+	url_parser_free(t->parser);
+	t->parser = parser;
+	t->response->redirects++;
+	t->response->redirect_us = transfer_elapsed_us(t);
 }
 
 /* What was answered so far, another origin may have said. */
@@ -183,7 +199,7 @@ static int follow(struct transfer *t)
 
 	int r = parse_target(t, parser, &origin);
 	if (r == 0) {
-		hop_redirect(&next, t->response->status, t->url.data, &origin);
+		hop_redirect(&next, t->response->status, t->target.data, &origin);
 		if (strcmp(t->hop.origin.text, origin.text) != 0)
 			r = enter(t, &next);
 	}
@@ -191,11 +207,7 @@ static int follow(struct transfer *t)
 		url_parser_free(parser);
 		return r;
 	}
-	t->hop = next;
-	url_parser_free(t->parser);
-	t->parser = parser;
-	t->response->redirects++;
-	t->response->redirect_us = transfer_elapsed_us(t);
+	go_on(t, &next, parser);
 	return forget_answer(t);
 }
 
@@ -215,6 +227,7 @@ static void begin(struct transfer *t)
 		.headers = req->headers,
 		.body = req->body,
 		.body_bytes = req->body_bytes,
+		.upload = req->body_file ? &t->upload : NULL,
 	};
 	response_clear(t->response);
 	if (from) {
@@ -232,13 +245,23 @@ static void begin(struct transfer *t)
 		t->deadline_ns = req->deadline_ns;
 }
 
+/* Opens the file that is the request's body, unless a redirect has lost it. */
+static int open_body(struct transfer *t)
+{
+	if (!t->hop.upload || upload_open(&t->upload, t->f->body_dir, t->req->body_file))
+		return 0;
+	return transfer_fail(t, -ENODATA, CURLE_READ_ERROR, "body_file: %s", t->upload.trouble);
+}
+
 static int perform(struct transfer *t)
 {
 	bool redirected = false;
 
 	if (t->req->from && t->deadline_ns <= t->start_ns)
 		return transfer_fail_redirected(t);
-	int r = perform_hop(t, &redirected);
+	int r = open_body(t);
+	if (r == 0)
+		r = perform_hop(t, &redirected);
 	while (r == 0 && redirected) {
 		r = follow(t);
 		if (r == 0)
@@ -249,14 +272,16 @@ static int perform(struct transfer *t)
 
 int fetch(struct fetcher *f, const struct fetch_request *req, struct response *response)
 {
-	struct transfer t = { .f = f, .req = req, .response = response };
+	struct transfer t = { .f = f, .req = req, .response = response, .upload.fd = -1 };
 
 	begin(&t);
 	int r = perform(&t);
 	response->complete = r == 0;
 	response->total_us = transfer_elapsed_us(&t);
+	upload_close(&t.upload);
 	url_parser_free(t.parser);
 	buf_done(&t.url);
+	buf_done(&t.target);
 	return r;
 }
 
@@ -276,8 +301,11 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 		.ca_path = curl_version_info(CURLVERSION_NOW)->capath,
 		.on_body = transfer_on_body,
 	};
+	f->body_dir = options->body_dir ? upload_open_directory(options->body_dir) : -1;
 	f->cancel_fd = event_create();
 	r = f->cancel_fd < 0 ? f->cancel_fd : 0;
+	if (options->body_dir && f->body_dir < 0)
+		r = f->body_dir;
 	mutex_lock(&f->lock);
 	f->rules = fetch_rules_ref(options->rules);
 	mutex_unlock(&f->lock);
@@ -302,6 +330,8 @@ struct fetcher *fetcher_free(struct fetcher *f)
 	pool_free(f->pool);
 	if (f->cancel_fd >= 0)
 		(void) close(f->cancel_fd);
+	if (f->body_dir >= 0)
+		(void) close(f->body_dir);
 	mutex_lock(&f->lock);
 	f->rules = fetch_rules_unref(f->rules);
 	mutex_unlock(&f->lock);

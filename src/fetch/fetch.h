@@ -26,13 +26,15 @@ struct fetch_options {
 	const char *user_agent;      /* borrowed for the fetcher's life */
 	size_t max_idle;             /* connections kept for later, all origins together */
 	struct fetch_rules *rules;   /* gets a reference */
+	const char *body_dir;        /* where bodies may be read from; NULL: nowhere */
 	struct resolver_options resolver;
 };
 
 /* The resolver, the idle connections, and the way to stop: shared by all workers. */
 struct fetcher;
 
-/* Returns 0, -ENOMEM, -EMFILE, or what resolver_create() returns.  Free with fetcher_free(). */
+/* Returns 0, -ENOMEM, -EMFILE, what resolver_create() returns, or, if 'body_dir' is no directory
+ * that can be opened, -ENOENT, -ENOTDIR, -EACCES or -ELOOP.  Free with fetcher_free(). */
 NODISCARD NONNULL(1, 2)
 int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fetcher);
 
@@ -53,6 +55,7 @@ struct fetch_request {
 	const char *headers;             /* as in struct job_extra; NULL for none */
 	const char *body;                /* NULL for none */
 	size_t body_bytes;
+	const char *body_file;           /* a file in 'body_dir', in place of 'body'; NULL for none */
 	uint64_t timeout_ns;             /* for everything: names, hops, body */
 	uint64_t deadline_ns;            /* the same by CLOCK_MONOTONIC, if earlier; 0: none */
 	unsigned max_redirects;          /* 0: a redirect is the response */
@@ -99,6 +102,7 @@ struct fetch_request {
  *                     JOB_MAX_HOP_URL_BYTES; or a request libcurl refuses
  *   -ELOOP            more than max_redirects redirects
  *   -EFBIG            more than max_body_bytes, or hardly less than that as it was encoded
+ *   -ENODATA          the request's body_file cannot be read: the origin has no part in it
  *   -ENOSPC           take_body() has failed: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
  *   -EACCES           the guard denies the addresses of the host

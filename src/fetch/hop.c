@@ -39,30 +39,72 @@ static bool is_left_out(const struct hop *hop, const char *header)
 	       (hop->without_secrets && is_one_of(header, secret, ARRAY_LEN(secret)));
 }
 
+static int add_header(struct handle *h, const char *header)
+{
+	struct curl_slist *grown = curl_slist_append(h->headers, header);
+
+	if (!grown)
+		return -ENOMEM;
+	h->headers = grown;
+	return 0;
+}
+
 static int add_headers(const struct hop *hop, struct handle *h)
 {
-	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1) {
-		if (is_left_out(hop, at))
-			continue;
-		struct curl_slist *grown = curl_slist_append(h->headers, at);
-		if (!grown)
+	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
+		if (!is_left_out(hop, at) && add_header(h, at) < 0)
 			return -ENOMEM;
-		h->headers = grown;
-	}
 	return 0;
+}
+
+static bool has_content_type(const struct hop *hop)
+{
+	static const char *const names[] = { "Content-Type" };
+
+	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
+		if (is_one_of(at, names, 1) && !is_left_out(hop, at))
+			return true;
+	return false;
+}
+
+/* Whether the request has content, if only of no length (RFC 9110, section 8.6). */
+static bool has_content(const struct hop *hop)
+{
+	return hop->body || hop->upload || strcmp(hop->method, "POST") == 0 ||
+	       strcmp(hop->method, "PUT") == 0 || strcmp(hop->method, "PATCH") == 0;
+}
+
+/* libcurl would take what it posts for a form, and would ask whether it may send much, which
+ * costs a second with a server that does not answer that. */
+static int add_silence(const struct hop *hop, struct handle *h)
+{
+	if (!has_content(hop))
+		return 0;
+	if (!has_content_type(hop) && add_header(h, "Content-Type:") < 0)
+		return -ENOMEM;
+	return add_header(h, "Expect:");
 }
 
 /* --- setting up -------------------------------------------------------------------- */
 
-static bool takes_content(const char *method)
-{
-	return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
-	       strcmp(method, "PATCH") == 0;
-}
-
 static bool is_plain(const struct hop *hop)
 {
-	return !hop->headers && !hop->body && strcmp(hop->method, "GET") == 0;
+	return !hop->headers && !hop->body && !hop->upload && strcmp(hop->method, "GET") == 0;
+}
+
+#define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
+static CURLcode set_upload(struct upload *upload, struct handle *h)
+{
+	CURLcode c = CURLE_OK;
+
+	upload->at = 0;
+	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) upload->bytes);
+	SET(CURLOPT_POST, 1L);
+	SET(CURLOPT_READFUNCTION, upload_read);
+	SET(CURLOPT_READDATA, upload);
+	SET(CURLOPT_SEEKFUNCTION, upload_seek);
+	SET(CURLOPT_SEEKDATA, upload);
+	return c;
 }
 
 /* Sets what a plain GET does not have; the handle is reset before its next loan. */
@@ -71,12 +113,14 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	CURLcode c = CURLE_OK;
 
 	h->modified = true;
-#define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
 	if (h->headers)
 		SET(CURLOPT_HTTPHEADER, h->headers);
 	if (h->profile->compressed && !h->decodes)
 		SET(CURLOPT_ACCEPT_ENCODING, NULL);
-	if (hop->body || takes_content(hop->method)) {
+	if (hop->upload && hop->upload->bytes > 0) {
+		c = c ? c : set_upload(hop->upload, h);
+		SET(CURLOPT_CUSTOMREQUEST, hop->method);
+	} else if (has_content(hop)) {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) hop->body_bytes);
 		SET(CURLOPT_POSTFIELDS, hop->body ? hop->body : "");
 		SET(CURLOPT_CUSTOMREQUEST, hop->method);
@@ -85,18 +129,36 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	} else if (strcmp(hop->method, "GET") != 0) {
 		SET(CURLOPT_CUSTOMREQUEST, hop->method);
 	}
+	return c;
+}
 #undef SET
+
+/* Without its fragment, behind which libcurl 7.88 puts a redirect to "?query". */
+static CURLcode set_url(const char *url, struct handle *h)
+{
+	char *text = NULL;
+
+	if (!strchr(url, '#'))
+		return curl_easy_setopt(h->easy, CURLOPT_URL, url);
+	CURLU *parts = curl_url();
+	CURLcode c = CURLE_OUT_OF_MEMORY;
+	if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+	    curl_url_get(parts, CURLUPART_URL, &text, 0) == CURLUE_OK)
+		c = curl_easy_setopt(h->easy, CURLOPT_URL, text);
+	curl_free(text);
+	curl_url_cleanup(parts);
 	return c;
 }
 
 int hop_prepare(const struct hop *hop, struct handle *h)
 {
-	if (curl_easy_setopt(h->easy, CURLOPT_URL, hop->url) != CURLE_OK)
+	if (set_url(hop->url, h) != CURLE_OK)
 		return -ENOMEM;
 	h->decodes = h->profile->compressed && !has_coding_of_its_own(hop);
 	if (is_plain(hop))
 		return 0;
-	if (add_headers(hop, h) < 0 || modify(hop, h) != CURLE_OK)
+	if (add_headers(hop, h) < 0 || add_silence(hop, h) < 0 || modify(hop, h) != CURLE_OK)
 		return -ENOMEM;
 	return 0;
 }
@@ -115,6 +177,7 @@ static void become_get(struct hop *hop)
 	hop->method = "GET";
 	hop->body = NULL;
 	hop->body_bytes = 0;
+	hop->upload = NULL;
 	hop->without_content = true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "fetch/handle.h"
+#include "fetch/upload.h"
 #include "job/job.h"
 #include "job/url.h"
 
@@ -18,6 +19,7 @@ struct hop {
 	const char *headers;  /* as in struct job_extra; NULL for none */
 	const char *body;
 	size_t body_bytes;
+	struct upload *upload; /* in place of 'body'; NULL for none */
 	bool without_content; /* the request lost its body: leave out the headers about it */
 	bool without_secrets; /* it left its first origin: leave out credentials */
 };

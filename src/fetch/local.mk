@@ -18,4 +18,5 @@ libpenstock_a_SOURCES += \
 	src/fetch/rules.c src/fetch/rules.h \
 	src/fetch/speed.c src/fetch/speed.h \
 	src/fetch/tls.c src/fetch/tls.h \
-	src/fetch/transfer.h
+	src/fetch/transfer.h \
+	src/fetch/upload.c src/fetch/upload.h

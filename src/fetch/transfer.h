@@ -10,11 +10,13 @@
 #include "fetch/handle.h"
 #include "fetch/hop.h"
 #include "fetch/pool.h"
+#include "fetch/upload.h"
 
 struct fetcher {
 	struct handle_options handle_options;
 	struct resolver *resolver;
 	struct pool *pool;
+	int body_dir;  /* -1: none */
 	int cancel_fd; /* an eventfd; readable for ever once fetcher_cancel() was called */
 
 	struct mutex lock;
@@ -33,6 +35,7 @@ struct transfer {
 	uint64_t spent_us;     /* before start_ns, by what 'req' goes on from */
 	uint64_t hop_start_us; /* as transfer_elapsed_us() */
 	bool has_asked;        /* some hop has got as far as a request */
+	struct upload upload;  /* the request's body_file */
 
 	/* Of the hop. */
 	struct handle *handle;
@@ -43,9 +46,11 @@ struct transfer {
 	                        * -ETIMEDOUT or -ENOMEM */
 	const char *fault;     /* after -EPROTO: what is wrong */
 
-	/* The target of the last redirect, which 'hop' points into. */
+	/* What 'hop' points into after a redirect. */
 	struct url_parser *parser; /* of its origin; NULL on the first hop */
 	struct buf url;
+
+	struct buf target; /* where its answer leads on to; NUL-terminated */
 };
 
 /* Microseconds since the attempt began. */

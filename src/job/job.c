@@ -33,11 +33,16 @@ int64_t job_not_before(const struct job *job)
 	return job->extra ? job->extra->not_before_wall_us : 0;
 }
 
+bool job_has_body(const struct job *job)
+{
+	return job->extra && (job->extra->body || job->extra->body_file);
+}
+
 const char *job_method(const struct job *job)
 {
 	if (job->extra && job->extra->method)
 		return job->extra->method;
-	return job->extra && job->extra->body ? "POST" : "GET";
+	return job_has_body(job) ? "POST" : "GET";
 }
 
 bool job_is_idempotent(const char *method)

@@ -39,11 +39,15 @@ enum job_priority {
 /* What goes beyond a plain GET; absent in most jobs. */
 struct job_extra {
 	const char *method;      /* upper case; NULL: GET, or POST with a body */
-	const char *body;        /* NULL without; may hold NUL bytes */
+	const char *body;        /* NULL without; any bytes */
 	size_t body_bytes;
+	const char *body_file;   /* a path below fetch.body_dir, in place of 'body'; NULL without */
 	const char *headers;     /* "Name: value\0Name: value\0\0"; NULL without */
 	const char *meta;        /* compact JSON, carried into the result; NULL without */
 	uint64_t timeout_ns;     /* of one attempt; 0: as configured */
+	uint64_t max_body_bytes; /* of the answer; 0: as configured, which it can only lower */
+	bool has_max_redirects;
+	unsigned max_redirects;  /* if it has; otherwise as configured */
 	signed char retry;       /* 1: though not idempotent; -1: though it is; 0: as usual */
 	enum job_priority priority;
 	int64_t not_before_wall_us; /* never negative; 0: at once */
@@ -61,6 +65,9 @@ struct job_hop {
 	bool becomes_get;        /* method and body were lost on the way (RFC 9110, section 15.4) */
 	bool without_secrets;    /* it has left its first origin: credentials stay out */
 };
+
+/* What "max_redirects" and fetch.max_redirects may be at most. */
+enum { JOB_MAX_REDIRECTS = 50 };
 
 /* A hop to a longer URL is refused. */
 enum { JOB_MAX_HOP_URL_BYTES = 8192 };
@@ -93,9 +100,10 @@ struct job {
 
 /*
  * Makes a job of one line: a URL, or a JSON object with "url" and any of "id",
- * "method", "headers", "body", "timeout", "retry", "meta", "priority" ("high", "normal",
- * "low"), "not_before" and "deadline" (RFC 3339), "requeued_from".  Leading and trailing
- * blanks are ignored.
+ * "method", "headers", one of "body", "body_base64" and "body_file", "timeout",
+ * "max_redirects", "max_body", "retry", "meta", "priority" ("high", "normal", "low"),
+ * "not_before" and "deadline" (RFC 3339), "requeued_from".  Leading and trailing blanks are
+ * ignored.
  *
  * Stores the job in '*ret_job'; free it with job_free().  On failure appends the
  * reason for a person to 'why' and returns -EINVAL, -EPROTONOSUPPORT (neither
@@ -120,7 +128,7 @@ int job_read(struct url_parser *parser, const char *text, size_t len, struct job
  * Appends the line, without a line end, that job_parse() makes the same job of: the URL
  * alone where that says it all, otherwise JSON.  Equal for two jobs if and only if they
  * ask for the same under the same id; headers and the members of "meta" in another
- * order are not the same.
+ * order are not the same.  A body is written as text if it is UTF-8, else as base64.
  *
  * Bytes of a URL that are not UTF-8 cannot stand in JSON, and are percent-encoded there:
  * that concerns only jobs that were not parsed, but copied and given an id or an extra.
@@ -159,6 +167,9 @@ NONNULL(1) static inline int64_t job_deadline(const struct job *job)
 {
 	return job->extra ? job->extra->deadline_wall_us : 0;
 }
+
+/* Whether its request has a body, which may be empty. */
+NONNULL(1) bool job_has_body(const struct job *job);
 
 /* The request method, upper case. */
 NONNULL(1) const char *job_method(const struct job *job);

@@ -2,14 +2,15 @@
 /* Lines to jobs. */
 #include "job/job.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "job/job_parts.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,9 +22,15 @@ struct draft {
 	const char *method;
 	const char *body;
 	size_t body_bytes;
+	struct buf decoded; /* what 'body' is in, if it was base64 */
+	const char *body_file;
+	unsigned bodies;    /* how many were given */
 	struct buf headers; /* as in struct job_extra */
 	char *meta;         /* from json_dumps() */
 	uint64_t timeout_ns;
+	uint64_t max_body_bytes;
+	bool has_max_redirects;
+	unsigned max_redirects;
 	signed char retry;
 	enum job_priority priority;
 	int64_t not_before_wall_us;
@@ -34,42 +41,11 @@ struct draft {
 static void draft_done(struct draft *d)
 {
 	buf_done(&d->headers);
+	buf_done(&d->decoded);
 	free(d->meta);
 }
 
 /* --- checking the parts of a JSON job --------------------------------------------- */
-
-PRINTF_LIKE(2, 3) static int refuse(struct buf *why, const char *format, ...)
-{
-	va_list args;
-	char text[256];
-
-	va_start(args, format);
-	(void) vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	buf_add_str(why, text);
-	return -EINVAL;
-}
-
-bool job_is_token(const char *text)
-{
-	if (*text == '\0')
-		return false;
-	for (; *text != '\0'; text++)
-		if (!isalnum((unsigned char) *text) && !strchr("!#$%&'*+-.^_`|~", *text))
-			return false;
-	return true;
-}
-
-static int read_string(const json_t *value, const char *key, const char **ret_text, struct buf *why)
-{
-	if (!json_is_string(value))
-		return refuse(why, "\"%s\" must be a string", key);
-	if (strlen(json_string_value(value)) != json_string_length(value))
-		return refuse(why, "\"%s\" must not hold a NUL character", key);
-	*ret_text = json_string_value(value);
-	return 0;
-}
 
 static int read_url(json_t *value, struct draft *d, struct buf *why)
 {
@@ -120,44 +96,9 @@ static int read_method(json_t *value, struct draft *d, struct buf *why)
 	return 0;
 }
 
-/* Header fields that libcurl sets from the connection; a second one would desync the framing. */
-static bool is_framing_header(const char *name)
-{
-	static const char *const names[] = { "Content-Length", "Transfer-Encoding", "Connection",
-		                             "Host", "Expect", "Upgrade", "TE", "Trailer" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
-
 static int read_headers(json_t *value, struct draft *d, struct buf *why)
 {
-	const char *name = NULL;
-	json_t *content = NULL;
-
-	if (!json_is_object(value))
-		return refuse(why, "\"headers\" must be an object of names and strings");
-	json_object_foreach(value, name, content) {
-		const char *text = NULL;
-		if (!job_is_token(name))
-			return refuse(why, "\"headers\": \"%.64s\" is no header name", name);
-		if (is_framing_header(name))
-			return refuse(why, "\"headers\": %s is set by penstock", name);
-		if (read_string(content, "headers", &text, why) < 0)
-			return -EINVAL;
-		if (strpbrk(text, "\r\n"))
-			return refuse(why, "\"headers\": %s has a line break", name);
-
-		/* curl(1) and libcurl: "Name;" sends a header without a value. */
-		buf_add_str(&d->headers, name);
-		buf_add_str(&d->headers, *text != '\0' ? ": " : ";");
-		buf_add(&d->headers, text, strlen(text) + 1);
-	}
-	if (d->headers.len > 0)
-		buf_add_char(&d->headers, '\0');
-	return d->headers.failed ? -ENOMEM : 0;
+	return job_read_headers(value, &d->headers, why);
 }
 
 static int read_body(json_t *value, struct draft *d, struct buf *why)
@@ -166,6 +107,56 @@ static int read_body(json_t *value, struct draft *d, struct buf *why)
 		return refuse(why, "\"body\" must be a string");
 	d->body = json_string_value(value);
 	d->body_bytes = json_string_length(value);
+	d->bodies++;
+	return 0;
+}
+
+static int read_body_base64(json_t *value, struct draft *d, struct buf *why)
+{
+	if (!json_is_string(value))
+		return refuse(why, "\"body_base64\" must be a string");
+	int r = base64_decode(json_string_value(value), json_string_length(value), &d->decoded);
+	if (r == -EINVAL)
+		return refuse(why, "\"body_base64\" is no base64 (RFC 4648, section 4): it has padding "
+		                   "and no line breaks");
+	d->body = d->decoded.data ? d->decoded.data : "";
+	d->body_bytes = d->decoded.len;
+	d->bodies++;
+	return r;
+}
+
+static int read_body_file(json_t *value, struct draft *d, struct buf *why)
+{
+	int r = read_string(value, "body_file", &d->body_file, why);
+
+	if (r == 0 && (*d->body_file == '\0' || strlen(d->body_file) >= PATH_MAX))
+		return refuse(why, "\"body_file\" must have 1 to %d bytes", PATH_MAX - 1);
+	d->bodies++;
+	return r;
+}
+
+static int read_max_redirects(json_t *value, struct draft *d, struct buf *why)
+{
+	json_int_t n = json_is_integer(value) ? json_integer_value(value) : -1;
+
+	if (n < 0 || n > JOB_MAX_REDIRECTS)
+		return refuse(why, "\"max_redirects\" must be a number, 0 to %d", JOB_MAX_REDIRECTS);
+	d->has_max_redirects = true;
+	d->max_redirects = (unsigned) n;
+	return 0;
+}
+
+static int read_max_body(json_t *value, struct draft *d, struct buf *why)
+{
+	const char *text = json_string_value(value);
+
+	d->max_body_bytes = 0;
+	if (json_is_integer(value) && json_integer_value(value) > 0)
+		d->max_body_bytes = (uint64_t) json_integer_value(value);
+	else if (text && units_parse_size(text, &d->max_body_bytes) < 0)
+		d->max_body_bytes = 0;
+	if (d->max_body_bytes == 0 || d->max_body_bytes > INT64_MAX)
+		return refuse(why, "\"max_body\" must be a number of bytes, or a size such as \"1M\"");
 	return 0;
 }
 
@@ -251,7 +242,11 @@ static const struct {
 	{ "method", read_method },
 	{ "headers", read_headers },
 	{ "body", read_body },
+	{ "body_base64", read_body_base64 },
+	{ "body_file", read_body_file },
 	{ "timeout", read_timeout },
+	{ "max_redirects", read_max_redirects },
+	{ "max_body", read_max_body },
 	{ "retry", read_retry },
 	{ "meta", read_meta },
 	{ "priority", read_priority },
@@ -278,7 +273,7 @@ static int read_key(const char *key, json_t *value, struct draft *d, struct buf 
  * the same. */
 static void normalise(struct draft *d)
 {
-	const char *usual = d->body ? "POST" : "GET";
+	const char *usual = d->bodies > 0 ? "POST" : "GET";
 
 	if (d->method && strcasecmp(d->method, usual) == 0)
 		d->method = NULL;
@@ -298,7 +293,9 @@ static int read_object(json_t *object, struct draft *d, struct buf *why)
 	}
 	if (!d->url)
 		return refuse(why, "\"url\" is missing");
-	if (d->body && d->method && strcasecmp(d->method, "HEAD") == 0)
+	if (d->bodies > 1)
+		return refuse(why, "only one of \"body\", \"body_base64\" and \"body_file\" can be");
+	if (d->bodies > 0 && d->method && strcasecmp(d->method, "HEAD") == 0)
 		return refuse(why, "a HEAD request has no \"body\"");
 	if (d->deadline_wall_us != 0 && d->deadline_wall_us <= d->not_before_wall_us)
 		return refuse(why, "\"deadline\" must be later than \"not_before\"");
@@ -329,8 +326,9 @@ static size_t packed_size(const char *text)
 
 static bool has_extra(const struct draft *d)
 {
-	return d->method || d->body || d->headers.len > 0 || d->meta || d->timeout_ns > 0 ||
-	       d->retry != 0 || d->priority != JOB_PRIORITY_NORMAL || d->not_before_wall_us != 0 ||
+	return d->method || d->bodies > 0 || d->headers.len > 0 || d->meta || d->timeout_ns > 0 ||
+	       d->max_body_bytes > 0 || d->has_max_redirects || d->retry != 0 ||
+	       d->priority != JOB_PRIORITY_NORMAL || d->not_before_wall_us != 0 ||
 	       d->deadline_wall_us != 0 || d->requeued_from;
 }
 
@@ -339,9 +337,13 @@ static const struct job_extra *pack_extra(char **at, const struct draft *d, stru
 	*extra = (struct job_extra) {
 		.body = d->body ? pack(at, d->body, d->body_bytes) : NULL,
 		.body_bytes = d->body_bytes,
+		.body_file = pack_str(at, d->body_file),
 		.headers = d->headers.len > 0 ? pack(at, d->headers.data, d->headers.len) : NULL,
 		.meta = pack_str(at, d->meta),
 		.timeout_ns = d->timeout_ns,
+		.max_body_bytes = d->max_body_bytes,
+		.has_max_redirects = d->has_max_redirects,
+		.max_redirects = d->max_redirects,
 		.retry = d->retry,
 		.priority = d->priority,
 		.not_before_wall_us = d->not_before_wall_us,
@@ -361,7 +363,7 @@ static int make_job(const struct draft *d, const struct url_origin *origin, stru
 	size_t head = sizeof(struct job) + (has_extra(d) ? sizeof(struct job_extra) : 0);
 	size_t size = head + packed_size(d->url) + packed_size(d->id) + packed_size(origin->text) +
 	              packed_size(origin->host) + packed_size(d->method) + d->body_bytes +
-	              d->headers.len + packed_size(d->meta) + packed_size(d->requeued_from);
+	              packed_size(d->body_file) + d->headers.len + packed_size(d->meta) + packed_size(d->requeued_from);
 	if (size > JOB_MAX_BYTES)
 		return -EMSGSIZE;
 	struct job *job = malloc(size);
@@ -392,7 +394,7 @@ static int draft_to_job(struct url_parser *parser, const struct draft *d, struct
 	int r = url_parse(parser, d->url, &origin, &text);
 	if (r < 0) {
 		buf_printf(why, "%s: ", text);
-		url_add_redacted(why, d->url);
+		url_add_redacted(why, d->url, false);
 		return r;
 	}
 	r = make_job(d, &origin, ret_job);
@@ -432,6 +434,16 @@ static int parse_json(struct url_parser *parser, json_t *json, struct job **ret_
 	return r;
 }
 
+/* jansson quotes what it stumbled over, which may be a secret: the column tells, too. */
+static int refuse_json(struct buf *why, json_error_t *error)
+{
+	char *quote = strstr(error->text, " near '");
+
+	if (quote)
+		*quote = '\0';
+	return refuse(why, "not a JSON object: %s (column %d)", error->text, error->column);
+}
+
 static int parse_object(struct url_parser *parser, const char *line, size_t len,
                         struct job **ret_job, struct buf *why)
 {
@@ -441,7 +453,7 @@ static int parse_object(struct url_parser *parser, const char *line, size_t len,
 	if (!json && error.text[0] == '\0')
 		return -ENOMEM; /* jansson has words for everything else */
 	if (!json)
-		return refuse(why, "not a JSON object: %s (column %d)", error.text, error.column);
+		return refuse_json(why, &error);
 	return parse_json(parser, json, ret_job, why);
 }
 

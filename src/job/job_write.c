@@ -2,6 +2,7 @@
 /* Jobs to lines. */
 #include "job/job.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/units.h"
 
@@ -22,21 +23,76 @@ static void add_str(struct buf *b, const char *name, const char *value)
 	}
 }
 
+/* Whether the field of this header is that of the one before, which stands right before it:
+ * a list has brought them. */
+static bool goes_on(const char *before, const char *header, size_t name_len)
+{
+	return before && strncmp(before, header, name_len) == 0 &&
+	       (before[name_len] == ':' || before[name_len] == ';');
+}
+
 /* "Name: value" and "Name;": a name has neither a colon nor a semicolon. */
+static const char *value_of(const char *header, size_t name_len)
+{
+	return header[name_len] == ':' ? header + name_len + strlen(": ") : "";
+}
+
+/* Names with one value, or a list of the values that stand in a row. */
 static void add_headers(struct buf *b, const char *headers)
 {
-	char before = '{';
+	const char *before = NULL;
+	bool in_list = false;
 
-	buf_add_str(b, ",\"headers\":");
+	buf_add_str(b, ",\"headers\":{");
 	for (const char *at = headers; *at != '\0'; at += strlen(at) + 1) {
 		size_t name_len = strcspn(at, ":;");
-		buf_add_char(b, before);
-		buf_add_json(b, at, name_len);
-		buf_add_char(b, ':');
-		buf_add_json_str(b, at[name_len] == ':' ? at + name_len + strlen(": ") : "");
-		before = ',';
+		const char *next = at + strlen(at) + 1;
+		bool begins = !goes_on(before, at, name_len);
+		bool more = goes_on(at, next, strcspn(next, ":;"));
+
+		if (before)
+			buf_add_char(b, ',');
+		if (begins) {
+			in_list = more;
+			buf_add_json(b, at, name_len);
+			buf_add_str(b, in_list ? ":[" : ":");
+		}
+		buf_add_json_str(b, value_of(at, name_len));
+		if (in_list && !more)
+			buf_add_char(b, ']');
+		before = at;
 	}
 	buf_add_char(b, '}');
+}
+
+static void add_body(struct buf *b, const struct job_extra *extra)
+{
+	if (extra->body && buf_is_utf8(extra->body, extra->body_bytes)) {
+		buf_add_str(b, ",\"body\":");
+		buf_add_json(b, extra->body, extra->body_bytes);
+	} else if (extra->body) {
+		buf_add_str(b, ",\"body_base64\":\"");
+		base64_add(b, extra->body, extra->body_bytes);
+		buf_add_char(b, '"');
+	}
+	add_str(b, ",\"body_file\":", extra->body_file);
+}
+
+static void add_limits(struct buf *b, const struct job_extra *extra)
+{
+	if (extra->timeout_ns > 0) {
+		buf_add_str(b, ",\"timeout\":\"");
+		units_add_duration(b, extra->timeout_ns);
+		buf_add_char(b, '"');
+	}
+	if (extra->has_max_redirects) {
+		buf_add_str(b, ",\"max_redirects\":");
+		buf_add_u64(b, extra->max_redirects);
+	}
+	if (extra->max_body_bytes > 0) {
+		buf_add_str(b, ",\"max_body\":");
+		buf_add_u64(b, extra->max_body_bytes);
+	}
 }
 
 /* 0: not at all. */
@@ -63,15 +119,8 @@ static void add_extra(struct buf *b, const struct job_extra *extra)
 	add_str(b, ",\"method\":", extra->method);
 	if (extra->headers)
 		add_headers(b, extra->headers);
-	if (extra->body) {
-		buf_add_str(b, ",\"body\":");
-		buf_add_json(b, extra->body, extra->body_bytes);
-	}
-	if (extra->timeout_ns > 0) {
-		buf_add_str(b, ",\"timeout\":\"");
-		units_add_duration(b, extra->timeout_ns);
-		buf_add_char(b, '"');
-	}
+	add_body(b, extra);
+	add_limits(b, extra);
 	if (extra->retry != 0)
 		buf_add_str(b, extra->retry > 0 ? ",\"retry\":true" : ",\"retry\":false");
 	if (extra->meta) {

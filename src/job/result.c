@@ -49,6 +49,15 @@ static inline void add_buf(struct buf *b, const char *name, const struct buf *va
 		buf_add_str(b, "null");
 }
 
+static void add_url(struct buf *b, const char *name, const char *url, size_t n)
+{
+	buf_add_str(b, name);
+	if (n > 0)
+		url_add_json_redacted(b, url, n);
+	else
+		buf_add_str(b, "null");
+}
+
 static inline void add_number(struct buf *b, const char *name, uint64_t value)
 {
 	buf_add_str(b, name);
@@ -188,7 +197,7 @@ static void add_headers(struct buf *b, const struct response *r)
 
 static void add_response(struct buf *b, const struct response *r)
 {
-	add_buf(b, ",\"url_effective\":", &r->effective);
+	add_url(b, ",\"url_effective\":", r->effective.data, r->effective.len);
 	add_number(b, ",\"response_code\":", (uint64_t) r->status);
 	add_str(b, ",\"http_version\":", version_text(r->http_version));
 	add_buf(b, ",\"content_type\":", &r->content_type);
@@ -226,7 +235,7 @@ void result_add_members(const struct result *result, struct buf *b)
 	add_id(b, job);
 	add_str(b, ",\"outcome\":", outcome_name(result->outcome));
 	add_str(b, ",\"reason\":", result->reason);
-	add_str(b, ",\"url\":", job->url);
+	add_url(b, ",\"url\":", job->url, strlen(job->url));
 	add_str(b, ",\"method\":", job_method(job));
 	add_response(b, result->response);
 	add_number(b, ",\"attempts\":", job->attempts);

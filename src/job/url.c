@@ -163,67 +163,54 @@ int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_orig
 	return r;
 }
 
-void url_add_redacted(struct buf *b, const char *url)
-{
-	enum { SHOWN = 200 };
-	const char *authority = strstr(url, "://");
-	authority = authority ? authority + 3 : url;
-	size_t len = strcspn(authority, "/?#\\");
-	const char *at = memrchr(authority, '@', len);
+/* --- redirects --------------------------------------------------------------------- */
 
-	if (at) {
-		buf_add(b, url, (size_t) (authority - url));
-		buf_add_str(b, "***");
-		url = at;
+/* Gives 'to' this part of 'from', as it stands there, unless it has one. */
+static CURLUcode inherit(CURLU *to, CURLU *from, CURLUPart part, CURLUcode absent)
+{
+	char *own = NULL, *theirs = NULL;
+
+	CURLUcode c = curl_url_get(to, part, &own, 0);
+	if (c == absent) {
+		c = curl_url_get(from, part, &theirs, 0);
+		c = c == absent ? CURLUE_OK : c == CURLUE_OK ? curl_url_set(to, part, theirs, 0) : c;
 	}
-	buf_add(b, url, strnlen(url, SHOWN));
+	curl_free(own);
+	curl_free(theirs);
+	return c;
 }
 
-/* --- as JSON ----------------------------------------------------------------------- */
-
-/* The length of the character that 'text' begins with; 0 for a byte that is not UTF-8. */
-static size_t character_length(const char *text, size_t n)
+static bool has_user(CURLU *parts)
 {
-	return (unsigned char) *text < 0x80 ? 1 : buf_utf8_length(text, n);
+	char *user = NULL;
+	bool has = curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK;
+
+	curl_free(user);
+	return has;
 }
 
-static bool is_utf8(const char *text, size_t n)
+void url_inherit(struct buf *url, const char *from, bool same_origin)
 {
-	for (size_t len = 0; n > 0; text += len, n -= len) {
-		len = character_length(text, n);
-		if (len == 0)
-			return false;
-	}
-	return true;
-}
+	CURLU *old CLEANUP(curl_url_cleanupp) = NULL, *new CLEANUP(curl_url_cleanupp) = NULL;
+	char *text = NULL;
 
-/* RFC 3986, section 2.1, for the bytes that are not UTF-8. */
-static void percent_encode(struct buf *b, const char *text, size_t n)
-{
-	while (n > 0) {
-		size_t len = character_length(text, n);
-		if (len > 0) {
-			buf_add(b, text, len);
-		} else {
-			buf_printf(b, "%%%02X", (unsigned char) *text);
-			len = 1;
-		}
-		text += len;
-		n -= len;
+	if (!strpbrk(from, "#@"))
+		return; /* as nearly always: there is nothing to inherit */
+	old = curl_url();
+	new = curl_url();
+	CURLUcode c = old && new ? CURLUE_OK : CURLUE_OUT_OF_MEMORY;
+	c = c ? c : curl_url_set(old, CURLUPART_URL, from, 0);
+	c = c ? c : curl_url_set(new, CURLUPART_URL, url->data, 0);
+	c = c ? c : inherit(new, old, CURLUPART_FRAGMENT, CURLUE_NO_FRAGMENT);
+	if (c == CURLUE_OK && same_origin && !has_user(new)) {
+		c = inherit(new, old, CURLUPART_USER, CURLUE_NO_USER);
+		c = c ? c : inherit(new, old, CURLUPART_PASSWORD, CURLUE_NO_PASSWORD);
 	}
-}
-
-void url_add_json(struct buf *b, const char *url)
-{
-	size_t n = strlen(url);
-	struct buf encoded = { 0 };
-
-	if (is_utf8(url, n)) {
-		buf_add_json(b, url, n);
-		return;
+	c = c ? c : curl_url_get(new, CURLUPART_URL, &text, 0);
+	if (c == CURLUE_OK) {
+		buf_clear(url);
+		buf_add(url, text, strlen(text) + 1);
 	}
-	percent_encode(&encoded, url, n);
-	buf_add_json(b, encoded.data, encoded.len);
-	b->failed = b->failed || encoded.failed;
-	buf_done(&encoded);
+	curl_free(text);
+	url->failed = url->failed || c != CURLUE_OK; /* both were parsed before */
 }

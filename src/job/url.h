@@ -48,8 +48,22 @@ int url_parse(struct url_parser *parser, const char *url, struct url_origin *ret
  */
 NODISCARD NONNULL(1, 2) bool url_match_origin(const char *match, const char *origin);
 
-/* Appends the beginning of 'url', for a message: without user and password. */
-NONNULL(1, 2) void url_add_redacted(struct buf *b, const char *url);
+/*
+ * Completes 'url', NUL-terminated, which a redirect from the URL 'from' leads to: without a
+ * fragment of its own it has that of 'from' (RFC 9110, section 10.2.2), and at the same origin,
+ * without user and password, it has those of 'from'.  Fails 'url' if there is no memory.
+ */
+NONNULL(1, 2) void url_inherit(struct buf *url, const char *from, bool same_origin);
+
+/*
+ * Appends the beginning of 'url', for a message: without user and password, and unless
+ * 'with_query' without query and fragment; "***" stands for them.  Of what is no URL no more
+ * is shown than cannot be such.
+ */
+NONNULL(1, 2) void url_add_redacted(struct buf *b, const char *url, bool with_query);
+
+/* Appends 'url', of 'n' bytes, as a JSON string with "***" for user and password. */
+NONNULL(1, 2) void url_add_json_redacted(struct buf *b, const char *url, size_t n);
 
 /* Appends 'url' as a JSON string.  Bytes that are not UTF-8 cannot stand in JSON, and are
  * percent-encoded: that asks for the same. */

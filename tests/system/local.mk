@@ -20,6 +20,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_poison.py \
+	tests/system/test_request.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \
 	tests/system/test_service.py \
@@ -32,6 +33,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
+	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
 	tests/system/stub_daemon.py
 EXTRA_DIST += tests/system/systemd-lab/boot.sh

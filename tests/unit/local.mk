@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	tests/unit/fetch_stage.h \
 	tests/unit/job_maker.h \
 	tests/unit/no_sync.h \
+	tests/unit/odd_urls.h \
 	tests/unit/origin_process.h \
 	tests/unit/queue_calls.h \
 	tests/unit/results_stage.h \
@@ -35,6 +36,11 @@ check_PROGRAMS += tests/unit/test_arrivals
 TESTS += tests/unit/test_arrivals
 tests_unit_test_arrivals_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_arrivals_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_base64
+TESTS += tests/unit/test_base64
+tests_unit_test_base64_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_base64_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_buf
 TESTS += tests/unit/test_buf
@@ -159,6 +165,16 @@ check_PROGRAMS += tests/unit/test_fetch_timeouts
 TESTS += tests/unit/test_fetch_timeouts
 tests_unit_test_fetch_timeouts_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_fetch_timeouts_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch_redirects
+TESTS += tests/unit/test_fetch_redirects
+tests_unit_test_fetch_redirects_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_redirects_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_fetch_upload
+TESTS += tests/unit/test_fetch_upload
+tests_unit_test_fetch_upload_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_upload_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_fetch_wire
 TESTS += tests/unit/test_fetch_wire
@@ -398,6 +414,11 @@ check_PROGRAMS += tests/unit/test_url
 TESTS += tests/unit/test_url
 tests_unit_test_url_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_url_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_url_corpus
+TESTS += tests/unit/test_url_corpus
+tests_unit_test_url_corpus_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_url_corpus_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_urlfile
 TESTS += tests/unit/test_urlfile

@@ -7,6 +7,8 @@
 #include "origin_process.h"
 #include "wire_stage.h"
 
+#include <fcntl.h>
+
 static struct origin_process origin;
 
 static int get(struct stage *s, const char *target)
@@ -49,6 +51,14 @@ static void test_methods_headers_and_bodies(void)
 		    .body = "hello",
 		    .body_bytes = 5 },
 		  HEAD_OF("PUT", "/x") "Content-Type: a/b\r\nContent-Length: 5\r\n\r\nhello" },
+		{ { .method = "POST", .body = "a\nb", .body_bytes = 3 }, /* no form, if it is not said */
+		  HEAD_OF("POST", "/x") "Content-Length: 3\r\n\r\na\nb" },
+		{ { .method = "QUERY", .body = "", .body_bytes = 0 },
+		  HEAD_OF("QUERY", "/x") "Content-Length: 0\r\n\r\n" },
+		{ { .method = "PUT" }, HEAD_OF("PUT", "/x") "Content-Length: 0\r\n\r\n" },
+		{ { .method = "M-SEARCH" }, HEAD_OF("M-SEARCH", "/x") "\r\n" },
+		{ { .method = "GET", .headers = "X-A: 1\0X-A: 2\0X-A;\0" },
+		  HEAD_OF("GET", "/x") "X-A: 1\r\nX-A: 2\r\nX-A:\r\n\r\n" },
 		{ { .method = "POST", .headers = "Content-Type: a/b\0" },
 		  HEAD_OF("POST", "/x") "Content-Type: a/b\r\nContent-Length: 0\r\n\r\n" },
 		{ { .method = "DELETE",
@@ -265,64 +275,170 @@ static void test_without_room_for_idle_ones_each_fetch_connects(void)
 
 /* --- nothing leaks ----------------------------------------------------------------- */
 
-struct request_text {
+/* A job that was made up: the request, its strings, and what the server says to it. */
+struct made_up {
+	struct fetch_request req;
+	unsigned max_redirects;
+	char url[128];
 	char headers[256];
 	char body[64];
+	char answers[3][WIRE_ANSWER_SIZE];
+	size_t n_answers;
 };
 
-/* Makes up a job; half of them are plain. */
-static void make_up(struct random *random, struct fetch_request *req, struct request_text *text)
+static void make_up_headers(struct random *random, struct made_up *m)
 {
-	static const char *const methods[] = { "GET",   "HEAD",   "POST",   "PUT",
-		                               "PATCH", "DELETE", "OPTIONS" };
 	static const char *const headers[] = {
 		"X-Job: 1",    "Accept: a/b", "Authorization: secret", "Content-Type: text/plain",
-		"Cookie: a=b", "X-Empty;",    "User-Agent: other",     "Range: bytes=0-1"
+		"Cookie: a=b", "X-Empty;",    "User-Agent: other",     "Range: bytes=0-1",
+		"Cookie: c=d", "Referer: x",  "Accept-Encoding: br",   "If-None-Match: \"e\"",
 	};
 	size_t len = 0;
 
-	*req = (struct fetch_request) { .url = req->url, .method = "GET" };
-	if (random_up_to(random, 1) == 0)
-		return;
-	req->method = methods[random_up_to(random, ARRAY_LEN(methods) - 1)];
 	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
-		if (random_up_to(random, 3) > 0)
+		if (random_up_to(random, 4) > 0)
 			continue;
-		memcpy(text->headers + len, headers[i], strlen(headers[i]) + 1);
+		memcpy(m->headers + len, headers[i], strlen(headers[i]) + 1);
 		len += strlen(headers[i]) + 1;
 	}
-	text->headers[len] = '\0';
-	req->headers = len > 0 ? text->headers : NULL;
-	if (strcmp(req->method, "HEAD") == 0 || random_up_to(random, 1) == 0)
+	m->headers[len] = '\0';
+	m->req.headers = len > 0 ? m->headers : NULL;
+}
+
+static void make_up_body(struct random *random, struct made_up *m)
+{
+	static const char *const files[] = { "small", "empty", "large" };
+
+	if (random_up_to(random, 2) == 0) {
+		m->req.body_file = files[random_up_to(random, ARRAY_LEN(files) - 1)];
 		return;
-	req->body_bytes = (size_t) random_up_to(random, sizeof(text->body));
-	memset(text->body, 'b', sizeof(text->body));
-	req->body = text->body;
+	}
+	m->req.body_bytes = (size_t) random_up_to(random, sizeof(m->body));
+	memset(m->body, "b\n\xff"[random_up_to(random, 3)], sizeof(m->body));
+	m->req.body = m->body;
+}
+
+/* Up to two answers that lead elsewhere or ask for something, each at the same server. */
+static void make_up_answers(struct random *random, uint16_t port, struct made_up *m)
+{
+	static const char *const locations[] = { "/y", "?q#f", "//loc:word@127.0.0.1:", "http://127.0.0.1:" };
+	static const int statuses[] = { 301, 302, 303, 307, 308 };
+	char location[64];
+
+	m->n_answers = (size_t) random_up_to(random, 2);
+	for (size_t i = 0; i < m->n_answers; i++) {
+		size_t which = (size_t) random_up_to(random, ARRAY_LEN(locations) - 1);
+		if (which < 2)
+			(void) snprintf(location, sizeof(location), "%s", locations[which]);
+		else
+			(void) snprintf(location, sizeof(location), "%s%u/z", locations[which],
+			                (unsigned) port);
+		(void) snprintf(m->answers[i], sizeof(m->answers[i]),
+		                "HTTP/1.1 %d Go\r\nLocation: %s\r\nSet-Cookie: kept=no\r\n"
+		                "Content-Length: 0\r\n\r\n",
+		                statuses[random_up_to(random, ARRAY_LEN(statuses) - 1)], location);
+	}
+	if (random_up_to(random, 4) == 0)
+		(void) snprintf(m->answers[m->n_answers++], WIRE_ANSWER_SIZE,
+		                "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\"\r\n"
+		                "Content-Length: 0\r\n\r\n");
+}
+
+/* Makes up a job; a third of them are plain. */
+static void make_up(struct random *random, uint16_t port, struct made_up *m)
+{
+	static const char *const methods[] = { "GET",    "HEAD",    "POST",  "PUT",  "PATCH",
+		                               "DELETE", "OPTIONS", "TRACE", "QUERY" };
+	static const char *const users[] = { "", "", "user:pass@", "token@", ":word@" };
+	bool plain = random_up_to(random, 2) == 0;
+
+	*m = (struct made_up) { .req.method = "GET", .max_redirects = 5 };
+	(void) snprintf(m->url, sizeof(m->url), "http://%s127.0.0.1:%u/x%s",
+	                plain ? "" : users[random_up_to(random, ARRAY_LEN(users) - 1)],
+	                (unsigned) port, random_up_to(random, 3) == 0 ? "?q#f" : "");
+	m->req.url = m->url;
+	if (plain)
+		return;
+	m->req.method = methods[random_up_to(random, ARRAY_LEN(methods) - 1)];
+	m->req.timeout_ns = random_up_to(random, 1) ? PLENTY : PLENTY / 2;
+	m->max_redirects = (unsigned) random_up_to(random, 3);
+	make_up_headers(random, m);
+	make_up_answers(random, port, m);
+	if (strcmp(m->req.method, "HEAD") != 0 && random_up_to(random, 1) == 0)
+		make_up_body(random, m);
+}
+
+/* Performs it, and takes what has come to the server. */
+static void perform(struct wire_stage *s, struct stage *stage, const struct made_up *m,
+                    struct buf *ret_wire)
+{
+	struct fetch_request req = m->req;
+	unsigned usual = stage->usual.max_redirects;
+
+	for (size_t i = 0; i < m->n_answers; i++)
+		wire_answer_next(&s->a, m->answers[i]);
+	stage->usual.max_redirects = m->max_redirects;
+	int r = stage_fetch(stage, &req);
+	CU_ASSERT_TRUE(r == 0 || r == -ELOOP);
+	stage->usual.max_redirects = usual;
+	wire_take(&s->a, ret_wire);
+	mutex_lock(&s->a.lock);
+	s->a.n = 0; /* answers to hops that were not made */
+	mutex_unlock(&s->a.lock);
+}
+
+static void make_files(const char *directory)
+{
+	static const struct {
+		const char *name;
+		off_t bytes;
+	} files[] = { { "small", 10 }, { "empty", 0 }, { "large", 200000 } };
+	int at = open(directory, O_PATH | O_DIRECTORY);
+
+	CU_ASSERT_TRUE_FATAL(at >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		int fd = openat(at, files[i].name, O_WRONLY | O_CREAT, 0600);
+		CU_ASSERT_TRUE_FATAL(fd >= 0 && ftruncate(fd, files[i].bytes) == 0);
+		(void) close(fd);
+	}
+	(void) close(at);
+}
+
+static void remove_files(const char *directory)
+{
+	char command[128];
+
+	(void) snprintf(command, sizeof(command), "rm -r %s", directory);
+	CU_ASSERT_EQUAL(system(command), 0);
 }
 
 static void test_nothing_leaks_into_the_next_job(void)
 {
-	enum { JOBS = 300 };
+	enum { JOBS = 400 };
+	char directory[] = "/tmp/penstock-wire-XXXXXX";
 	struct wire_stage s;
 	struct stage fresh;
+	struct made_up m;
 	struct buf expected = { 0 };
-	struct request_text text;
 	uint64_t seed = random_seed();
 	struct random random = { .state = seed };
 	bool same = true;
 
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+	make_files(directory);
 	wire_begin(&s);
+	s.fetch.fetcher = fetcher_free(s.fetch.fetcher);
+	s.fetch.options.body_dir = directory;
+	stage_create(&s.fetch);
 	stage_init(&fresh);
+	fresh.options.body_dir = directory;
 	for (int i = 0; i < JOBS && same; i++) {
-		struct fetch_request req = { .url = s.url };
-		make_up(&random, &req, &text);
-		CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
-		wire_take(&s.a, &s.wire);
+		make_up(&random, s.a.port, &m);
+		perform(&s, &s.fetch, &m, &s.wire);
 
 		stage_create(&fresh);
-		CU_ASSERT_EQUAL(stage_fetch(&fresh, &req), 0);
+		perform(&s, &fresh, &m, &expected);
 		fresh.fetcher = fetcher_free(fresh.fetcher);
-		wire_take(&s.a, &expected);
 		same = s.wire.len == expected.len &&
 		       memcmp(s.wire.data, expected.data, expected.len) == 0;
 	}
@@ -335,6 +451,7 @@ static void test_nothing_leaks_into_the_next_job(void)
 	buf_done(&expected);
 	stage_done(&fresh);
 	wire_end(&s);
+	remove_files(directory);
 }
 
 int main(void)

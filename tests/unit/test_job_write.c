@@ -43,6 +43,9 @@ static bool same_extra(const struct job_extra *a, const struct job_extra *b)
 	       (!a->body || memcmp(a->body, b->body, a->body_bytes) == 0) &&
 	       !a->headers == !b->headers && headers == headers_size(b->headers) &&
 	       (headers == 0 || memcmp(a->headers, b->headers, headers) == 0) &&
+	       same_str(a->body_file, b->body_file) && a->max_body_bytes == b->max_body_bytes &&
+	       a->has_max_redirects == b->has_max_redirects &&
+	       a->max_redirects == b->max_redirects &&
 	       same_str(a->meta, b->meta) && a->timeout_ns == b->timeout_ns &&
 	       a->retry == b->retry && a->priority == b->priority &&
 	       a->not_before_wall_us == b->not_before_wall_us &&
@@ -109,6 +112,14 @@ static void test_a_job_is_written_in_one_form(void)
 		{ "{\"timeout\":\"0.000000123s\",\"url\":\"http://a/\"}",
 		  "{\"url\":\"http://a/\",\"timeout\":\"0.000123ms\"}" },
 		{ full, full },
+		{ "{\"url\":\"http://a/\",\"max_body\":\"1K\",\"max_redirects\":0,"
+		  "\"body_base64\":\"/w==\",\"headers\":{\"B\":[\"1\",\" 2\"]}}",
+		  "{\"url\":\"http://a/\",\"headers\":{\"B\":[\"1\",\"2\"]},\"body_base64\":\"/w==\","
+		  "\"max_redirects\":0,\"max_body\":1024}" },
+		{ "{\"url\":\"http://a/\",\"body_base64\":\"YQ==\"}",
+		  "{\"url\":\"http://a/\",\"body\":\"a\"}" },
+		{ "{\"url\":\"http://a/\",\"body_file\":\"a/b\"}",
+		  "{\"url\":\"http://a/\",\"body_file\":\"a/b\"}" },
 	};
 	struct job_maker m;
 	struct buf text = { 0 };
@@ -178,7 +189,7 @@ static void test_a_line_is_appended(void)
 
 /* --- the same, and not the same ----------------------------------------------------------- */
 
-enum { MAX_VALUES = 14, MAX_SPELLINGS = 4 };
+enum { MAX_VALUES = 20, MAX_SPELLINGS = 4 };
 
 /* What a job may ask for: of each aspect one value, in one of its spellings.  The first
  * value of each is what goes without saying. */
@@ -203,7 +214,7 @@ static const char *const aspects[][MAX_VALUES][MAX_SPELLINGS] = {
 	  { "\"retry\":false", "\"method\":\"GET\",\"retry\":false" },
 	  { "\"method\":\"POST\"", "\"retry\":false,\"method\":\"post\"" },
 	  { "\"method\":\"POST\",\"retry\":true" },
-	  { "\"body\":\"\"", "\"body\":\"\",\"method\":\"POST\"", "\"retry\":false,\"body\":\"\"" },
+	  { "\"body\":\"\"", "\"body\":\"\",\"method\":\"POST\"", "\"body_base64\":\"\"", "\"retry\":false,\"body\":\"\"" },
 	  { "\"body\":\"x\"", "\"method\":\"POST\",\"body\":\"\\u0078\"" },
 	  { "\"body\":\"x\",\"retry\":true", "\"retry\":true,\"method\":\"post\",\"body\":\"x\"" },
 	  { "\"body\":\"x\\u0000\"", "\"method\":\"POST\",\"body\":\"x\\u0000\",\"retry\":false" },
@@ -214,14 +225,24 @@ static const char *const aspects[][MAX_VALUES][MAX_SPELLINGS] = {
 	  { "\"body\":\"x\",\"method\":\"PUT\",\"retry\":false" },
 	  { "\"method\":\"PUT\"" },
 	  { "\"method\":\"HEAD\"", "\"method\":\"head\",\"retry\":true" },
-	  { "\"method\":\"PATCH\"", "\"method\":\"patch\",\"retry\":false" } },
+	  { "\"method\":\"PATCH\"", "\"method\":\"patch\",\"retry\":false" },
+	  { "\"body\":\"\xc3\xa4\"", "\"body_base64\":\"w6Q=\"" },
+	  { "\"body_base64\":\"/w==\"", "\"body_base64\":\"\\u002fw==\"" },
+	  { "\"body_base64\":\"AP8=\"", "\"retry\":false,\"body_base64\":\"AP8=\"" },
+	  { "\"body_file\":\"a\"", "\"body_file\":\"\\u0061\",\"method\":\"POST\"" },
+	  { "\"body_file\":\"./a\"" },
+	  { "\"body_file\":\"a\",\"method\":\"PUT\"" } },
 	{
 		{ "", "\"headers\":{}" },
-		{ "\"headers\":{\"A\":\"b\"}", "\"headers\": {\"\\u0041\" : \"\\u0062\"}" },
+		{ "\"headers\":{\"A\":\"b\"}", "\"headers\": {\"\\u0041\" : \"\\u0062\"}",
+		  "\"headers\":{\"A\":[\"b\"]}", "\"headers\":{\"A\":\" b\\t\"}" },
 		{ "\"headers\":{\"a\":\"b\"}" },
-		{ "\"headers\":{\"A\":\"\"}" },
+		{ "\"headers\":{\"A\":\"\"}", "\"headers\":{\"A\":\"  \"}" },
 		{ "\"headers\":{\"A\":\";\"}" },
-		{ "\"headers\":{\"A\":\" b\"}" },
+		{ "\"headers\":{\"A\":[\"b\",\"c\"]}", "\"headers\":{\"A\":[\"b \",\"\\u0063\"]}" },
+		{ "\"headers\":{\"A\":[\"c\",\"b\"]}" },
+		{ "\"headers\":{\"A\":[\"\",\"\",\"b\"],\"AB\":[\"c\",\"\"]}" },
+		{ "\"headers\":{\"A\":[\"b\",\"c\"],\"a\":\"d\"}" },
 		{ "\"headers\":{\"A\":\": b;\"}" },
 		{ "\"headers\":{\"A\":\"b\",\"a\":\"c\"}" },
 		{ "\"headers\":{\"a\":\"c\",\"A\":\"b\"}" },
@@ -231,6 +252,17 @@ static const char *const aspects[][MAX_VALUES][MAX_SPELLINGS] = {
 		{ "\"timeout\":\"1.5s\"", "\"timeout\":\"1500ms\"", "\"timeout\":\"0.025m\"" },
 		{ "\"timeout\":\"1.500000001s\"", "\"timeout\":\"1500.000001ms\"" },
 		{ "\"timeout\":\"24h\"", "\"timeout\":\"1d\"", "\"timeout\":\"86400s\"" },
+	},
+	{
+		{ "" },
+		{ "\"max_redirects\":0" },
+		{ "\"max_redirects\":50" },
+	},
+	{
+		{ "" },
+		{ "\"max_body\":1048576", "\"max_body\":\"1M\"", "\"max_body\":\"1024KiB\"" },
+		{ "\"max_body\":1048577" },
+		{ "\"max_body\":9223372036854775807" },
 	},
 	{
 		{ "" },

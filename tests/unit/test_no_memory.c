@@ -258,6 +258,8 @@ static const struct {
 	{ "https://user:pw@example.com:8443/%20?q#f", true },
 	{ "{\"url\":\"http://a/\"}", true },
 	{ full_job, true },
+	{ "{\"url\":\"http://a/\",\"headers\":{\"A\":[\"b\",\"c\"]},\"body_base64\":\"AP8=\"}", true },
+	{ "{\"url\":\"http://a/\",\"body_file\":\"a\",\"max_body\":\"1M\",\"max_redirects\":3}", true },
 };
 
 static void test_jobs(void)

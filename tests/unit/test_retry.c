@@ -171,6 +171,7 @@ static void test_every_error_has_its_meaning(void)
 		{ -EACCES, VERDICT_FINAL, true, false },
 		{ -ELOOP, VERDICT_FINAL, true, false },
 		{ -EFBIG, VERDICT_FINAL, true, false },
+		{ -ENODATA, VERDICT_FINAL, true, false },
 		{ -EKEYREJECTED, VERDICT_FINAL, true, false },
 		{ -EBUSY, VERDICT_RETURN, false, false },
 		{ -ECANCELED, VERDICT_RETURN, false, false },

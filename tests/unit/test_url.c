@@ -250,12 +250,24 @@ static void test_messages_show_urls_without_their_secrets(void)
 	static const char *const cases[][2] = {
 		{ "http://a/b", "http://a/b" },
 		{ "http://user:pw@a/b", "http://***@a/b" },
-		{ "ftp://user@a", "ftp://***@a" },
-		{ "user:pw@a/b", "***@a/b" }, /* also what is no URL */
+		{ "http://token@a/b", "http://***@a/b" },
+		{ "HTTP://:pw@a:81/b#c", "http://***@a:81/b" },
+		{ "ftp://user@a", "ftp://***@a/" },
 		{ "http://a@b:c@d/e", "http://***@d/e" },
 		{ "http://a/b@c", "http://a/b@c" },
-		{ "http://a?b@c", "http://a?b@c" },
+		{ "http://a/?b=c@d&token=x#y", "http://a/?***" },
+		{ "http://a?b@c", "http://a/?***" },
+		{ "http:/user:pw@a/b?c", "http://***@a/b?***" },
 		{ "", "" },
+		/* Also what is no URL; a password may have what ends one. */
+		{ "user:pw@a/b", "***@a/b" },
+		{ "user:pw@a/b?c#d", "***@a/b?***" },
+		{ "http://user:p?w@a:x/b", "http://***" },
+		{ "http://user:p/w@a:b/c", "http://***@a:b/c" },
+		{ "http:\\\\user:p#w@a/b", "http:\\\\***" },
+		{ "https:////user:pw@a/b", "https:////***@a/b" },
+		{ "http://a:b:c/d?e", "http://a:b:c/d?***" },
+		{ "http://a:b:c/d#e", "http://a:b:c/d#***" },
 	};
 	char url[300] = "http://u:p@";
 	struct buf b = { 0 };
@@ -263,16 +275,72 @@ static void test_messages_show_urls_without_their_secrets(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		buf_clear(&b);
 		buf_add_char(&b, '>');
-		url_add_redacted(&b, cases[i][0]);
+		url_add_redacted(&b, cases[i][0], false);
 		buf_add_char(&b, '\0');
 		CU_ASSERT_STRING_EQUAL(b.data + 1, cases[i][1]);
 	}
 
 	memset(url + strlen(url), 'x', sizeof(url) - 1 - strlen(url));
 	buf_clear(&b);
-	url_add_redacted(&b, url);
-	CU_ASSERT_TRUE(b.len > 200 && b.len < 220); /* only how it begins */
+	url_add_redacted(&b, url, false);
+	CU_ASSERT_EQUAL(b.len, 200); /* only how it begins */
+
+	buf_clear(&b);
+	url_add_redacted(&b, "http://u:p@a/b?c=d#e", true);
+	CU_ASSERT_TRUE(b.len == strlen("http://***@a/b?c=d#e") &&
+	               memcmp(b.data, "http://***@a/b?c=d#e", b.len) == 0);
 	buf_done(&b);
+}
+
+static void test_records_keep_all_but_user_and_password(void)
+{
+	static const char *const cases[][2] = {
+		{ "http://a/b?c=d@e#f", "\"http://a/b?c=d@e#f\"" },
+		{ "HTTP://A?b@c", "\"HTTP://A?b@c\"" }, /* as it was given */
+		{ "HTTP://user:pw@A/b?c=d#f", "\"http://***@A/b?c=d#f\"" },
+		{ "http://user@a", "\"http://***@a/\"" },
+		{ "http://user:p%40w@a/", "\"http://***@a/\"" },
+		{ "http://a/\xff", "\"http://a/\xef\xbf\xbd\"" },
+		{ "http://a@b:c:d/", "\"http://***@b:c:d/\"" },
+	};
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		buf_clear(&b);
+		url_add_json_redacted(&b, cases[i][0], strlen(cases[i][0]));
+		buf_add_char(&b, '\0');
+		CU_ASSERT_STRING_EQUAL(b.data, cases[i][1]);
+	}
+	buf_done(&b);
+}
+
+static void test_a_redirect_inherits_what_it_lacks(void)
+{
+	static const struct {
+		const char *from, *to;
+		const char *same, *other; /* at the same origin, and at another */
+	} cases[] = {
+		{ "http://a/x", "http://a/y", "http://a/y", "http://a/y" },
+		{ "http://u:p@a/x", "http://a/y", "http://u:p@a/y", "http://a/y" },
+		{ "http://u@a/x", "http://a/y", "http://u@a/y", "http://a/y" },
+		{ "http://u:p@a/x", "http://v@a/y", "http://v@a/y", "http://v@a/y" },
+		{ "http://u%3a:p%40@a/x", "http://a/y", "http://u%3a:p%40@a/y", "http://a/y" },
+		{ "http://a/x#f", "http://a/y", "http://a/y#f", "http://a/y#f" },
+		{ "http://a/x#f", "http://a/y#g", "http://a/y#g", "http://a/y#g" },
+		{ "http://u:p@a/x#f", "http://a/y?q", "http://u:p@a/y?q#f", "http://a/y?q#f" },
+	};
+	struct buf url = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		for (int same = 0; same < 2; same++) {
+			buf_clear(&url);
+			buf_add(&url, cases[i].to, strlen(cases[i].to) + 1);
+			url_inherit(&url, cases[i].from, same);
+			CU_ASSERT_FALSE(url.failed);
+			CU_ASSERT_STRING_EQUAL(url.data, same ? cases[i].same : cases[i].other);
+		}
+	}
+	buf_done(&url);
 }
 
 static void test_long_urls_are_taken_whole(void)
@@ -309,6 +377,9 @@ int main(void)
 		  test_names_that_idn_refuses_are_no_lack_of_memory },
 		{ "messages show URLs without their secrets",
 		  test_messages_show_urls_without_their_secrets },
+		{ "records keep all of a URL but user and password",
+		  test_records_keep_all_but_user_and_password },
+		{ "a redirect inherits what it lacks", test_a_redirect_inherits_what_it_lacks },
 		{ "long URLs are taken whole", test_long_urls_are_taken_whole },
 		CU_TEST_INFO_NULL,
 	};

@@ -145,7 +145,7 @@ static int parse_target(struct transfer *t, struct url_parser *parser,
 }
 
 /* What was answered so far, another origin may have said. */
-static int forget_answer(struct transfer *t)
+static void forget_answer(struct transfer *t)
 {
 	struct response *response = t->response;
 
@@ -158,7 +158,6 @@ static int forget_answer(struct transfer *t)
 	buf_clear(&response->content_type);
 	buf_clear(&response->effective);
 	buf_add_str(&response->effective, t->hop.url);
-	return response->effective.failed ? transfer_fail_memory(t) : 0;
 }
 
 /* Makes the redirect's target the next hop. */
@@ -189,7 +188,8 @@ static int follow(struct transfer *t)
 	url_parser_free(t->parser);
 	t->parser = parser;
 	t->response->redirects++;
-	return forget_answer(t);
+	forget_answer(t);
+	return 0;
 }
 
 /* --- the fetch --------------------------------------------------------------------- */
@@ -214,6 +214,7 @@ static void begin(struct transfer *t)
 		hop_resume(&t->hop, from);
 		t->spent_us = from->spent_us;
 		t->response->redirects = from->redirects;
+		buf_add_str(&t->response->effective, from->url);
 		left_ns = from->spent_us < left_ns / NS_PER_US
 		                  ? left_ns - from->spent_us * NS_PER_US
 		                  : 0;

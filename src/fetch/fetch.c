@@ -173,14 +173,13 @@ static void go_on(struct transfer *t, const struct hop *next, struct url_parser 
 }
 
 /* What was answered so far, another origin may have said. */
-static int forget_answer(struct transfer *t)
+static void forget_answer(struct transfer *t)
 {
 	struct buf *effective = &t->response->effective;
 
 	transfer_forget(t);
 	buf_clear(effective);
 	buf_add_str(effective, t->hop.url);
-	return effective->failed ? transfer_fail_memory(t) : 0;
 }
 
 /* Makes the redirect's target the next hop. */
@@ -208,7 +207,8 @@ static int follow(struct transfer *t)
 		return r;
 	}
 	go_on(t, &next, parser);
-	return forget_answer(t);
+	forget_answer(t);
+	return 0;
 }
 
 /* --- the fetch --------------------------------------------------------------------- */
@@ -234,6 +234,7 @@ static void begin(struct transfer *t)
 		hop_resume(&t->hop, from);
 		t->spent_us = from->spent_us;
 		t->response->redirects = from->redirects;
+		buf_add_str(&t->response->effective, from->url);
 		left_ns = from->spent_us < left_ns / NS_PER_US
 		                  ? left_ns - from->spent_us * NS_PER_US
 		                  : 0;

@@ -121,9 +121,10 @@ static bool has_form(const struct ip *ip, const struct form *form)
 /* Whether the lower half is one of ISATAP's: [02]00:5efe and an IPv4 address. */
 static bool is_isatap(const struct ip *ip)
 {
-	static const unsigned char marks[2][4] = { { 0x00, 0, 0x5e, 0xfe }, { 0x02, 0, 0x5e, 0xfe } };
+	static const unsigned char mark[] = { 0, 0x5e, 0xfe };
 
-	return memcmp(ip->bytes + 8, marks[0], 4) == 0 || memcmp(ip->bytes + 8, marks[1], 4) == 0;
+	return (ip->bytes[8] == 0 || ip->bytes[8] == 2) &&
+	       memcmp(ip->bytes + 9, mark, sizeof(mark)) == 0;
 }
 
 /* :: and ::1 mean nothing else (RFC 4291, sections 2.5.2 and 2.5.3). */
@@ -179,11 +180,9 @@ static bool read_prefix(const char *text, unsigned *ret_prefix)
 static unsigned char mask(const struct network *network, size_t i)
 {
 	size_t before = i * 8;
+	size_t bits = network->prefix > before ? network->prefix - before : 0;
 
-	if (network->prefix >= before + 8)
-		return 0xff;
-	return network->prefix <= before ? 0
-	                                 : (unsigned char) (0xff00 >> (network->prefix - before));
+	return bits >= 8 ? 0xff : (unsigned char) (0xff00u >> bits & 0xff);
 }
 
 static bool begins_with_prefix(const struct network *network)

@@ -6,6 +6,7 @@
 #include "backlog_calls.h"
 #include "base/buf.h"
 #include "failing_malloc.h"
+#include "fetch/guard.h"
 #include "job/job.h"
 #include "queue/queue.h"
 #include "stub_jobs.h"
@@ -225,6 +226,35 @@ static void test_url_parsers(void)
 	in_libraries = false;
 }
 
+/* Makes a guard and has it leave out one of two addresses. */
+static int make_guard(void *arg)
+{
+	const char *const deny[] = { "private", "192.0.2.1" }, *const allow[] = { "127.0.0.1" };
+	struct addresses *found = arg, *allowed = NULL;
+	struct guard_refusal refusal;
+	struct guard *g = NULL;
+
+	int r = guard_create(&(struct guard_list) { deny, 2 }, &(struct guard_list) { allow, 1 }, &g);
+	if (r == 0)
+		r = guard_filter(g, found, &allowed, &refusal);
+	CU_ASSERT_TRUE(r < 0 || (allowed->n == 1 && found->n == 2));
+	addresses_unref(allowed);
+	guard_free(g);
+	return r;
+}
+
+static void test_guards(void)
+{
+	struct addresses *found = addresses_create();
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+	(void) snprintf(found->text[0], sizeof(found->text[0]), "127.0.0.1");
+	(void) snprintf(found->text[1], sizeof(found->text[1]), "127.0.0.2");
+	found->n = 2;
+	CU_ASSERT_TRUE(fail_each(make_guard, found, false) > 3);
+	addresses_unref(found);
+}
+
 struct line {
 	struct url_parser *parser;
 	const char *text;
@@ -364,6 +394,7 @@ int main(void)
 		{ "lanes are listed whole or not at all", test_lanes_that_are_listed },
 		{ "a wait for room ends without memory", test_a_wait_ends_without_memory },
 		{ "a parser of URLs is made whole or not at all", test_url_parsers },
+		{ "a guard is made whole or not at all", test_guards },
 		{ "a job is made whole or not at all", test_jobs },
 		{ "a job is made whole or not at all when a library fails",
 		  test_jobs_with_a_library_that_fails },

@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/sync.h"
-#include "fetch/decode.h"
 #include "fetch/tls.h"
 
 #include <errno.h>
@@ -86,8 +85,8 @@ static int configure(struct handle *h, const struct handle_options *options)
 	}
 	/* We do the decoding (decode.h). */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	if (h->profile->compressed)
-		SET(CURLOPT_ACCEPT_ENCODING, DECODER_CODINGS);
+	if (h->codings)
+		SET(CURLOPT_HTTPHEADER, h->codings);
 	if (h->is_tls) {
 		SET(CURLOPT_PREREQFUNCTION, on_request);
 		SET(CURLOPT_PREREQDATA, h);
@@ -155,6 +154,8 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 		goto fail;
 	if (addresses && pin(h, origin, addresses) < 0)
 		goto fail;
+	if (h->profile->compressed && !(h->codings = curl_slist_append(NULL, HANDLE_CODINGS)))
+		goto fail;
 	if (configure(h, options) < 0 || configure_multi(h) < 0)
 		goto fail;
 
@@ -174,6 +175,7 @@ struct handle *handle_free(struct handle *h)
 	curl_easy_cleanup(h->easy);
 	curl_multi_cleanup(h->multi);
 	curl_slist_free_all(h->pins);
+	curl_slist_free_all(h->codings);
 	curl_slist_free_all(h->headers);
 	fetch_rules_unref(h->rules);
 	free(h->origin);

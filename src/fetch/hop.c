@@ -39,17 +39,24 @@ static bool is_left_out(const struct hop *hop, const char *header)
 	       (hop->without_secrets && is_one_of(header, secret, ARRAY_LEN(secret)));
 }
 
+static int add_header(struct handle *h, const char *line)
+{
+	struct curl_slist *grown = curl_slist_append(h->headers, line);
+
+	if (!grown)
+		return -ENOMEM;
+	h->headers = grown;
+	return 0;
+}
+
 static int add_headers(const struct hop *hop, struct handle *h)
 {
-	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1) {
-		if (is_left_out(hop, at))
-			continue;
-		struct curl_slist *grown = curl_slist_append(h->headers, at);
-		if (!grown)
-			return -ENOMEM;
-		h->headers = grown;
-	}
-	return 0;
+	int r = h->decodes ? add_header(h, HANDLE_CODINGS) : 0;
+
+	for (const char *at = hop->headers; r == 0 && at && *at != '\0'; at += strlen(at) + 1)
+		if (!is_left_out(hop, at))
+			r = add_header(h, at);
+	return r;
 }
 
 /* --- setting up -------------------------------------------------------------------- */
@@ -72,10 +79,7 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 
 	h->modified = true;
 #define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
-	if (h->headers)
-		SET(CURLOPT_HTTPHEADER, h->headers);
-	if (h->profile->compressed && !h->decodes)
-		SET(CURLOPT_ACCEPT_ENCODING, NULL);
+	SET(CURLOPT_HTTPHEADER, h->headers);
 	if (hop->body || takes_content(hop->method)) {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) hop->body_bytes);
 		SET(CURLOPT_POSTFIELDS, hop->body ? hop->body : "");

@@ -213,6 +213,7 @@ static void begin(struct transfer *t)
 		hop_resume(&t->hop, from);
 		t->spent_us = from->spent_us;
 		t->response->redirects = from->redirects;
+		t->response->redirect_us = from->spent_us;
 		left_ns = from->spent_us < left_ns / NS_PER_US
 		                  ? left_ns - from->spent_us * NS_PER_US
 		                  : 0;

@@ -51,14 +51,14 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-/* The request goes out on a connection that is there: CURLOPT_PREREQFUNCTION(3). */
+/* A request goes out on a connection that is there: CURLOPT_PREREQFUNCTION(3). */
 static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	struct handle *h = arg;
 	long connects = 0;
 
 	(void) remote, (void) local, (void) remote_port, (void) local_port;
-	h->has_asked = true;
+	h->over_tls = true;
 	if (curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects > 0)
 		tls_read(h->easy, !h->profile->insecure, &h->tls);
 	return CURL_PREREQFUNC_OK;
@@ -306,7 +306,7 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 
 	h->error[0] = '\0';
 	h->overflow = false;
-	h->has_asked = false;
+	h->over_tls = false;
 	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns,
 	            limits->least_speed > 0 ? clock_now_ns() : 0);
 	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
@@ -321,11 +321,9 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 			*ret_code = CURLE_BAD_FUNCTION_ARGUMENT;
 			break;
 		}
-		r = wait_ready(h, limits, ready, &n_ready);
+		r = is_too_slow(h, limits) ? -ETIME : wait_ready(h, limits, ready, &n_ready);
 		if (r == 0)
 			act(h, ready, n_ready);
-		if (r == 0 && is_too_slow(h, limits))
-			r = is_done(h, ret_code) ? 0 : -ETIME;
 	}
 	keep_socket(h);
 	(void) curl_multi_remove_handle(h->multi, h->easy);

@@ -51,7 +51,7 @@ struct handle {
 	bool is_tls;
 	bool modified; /* options of more than a plain GET are set */
 	bool decodes;  /* the current request says which encodings of the body it takes */
-	bool has_asked; /* the current transfer has got a connection */
+	bool over_tls; /* the current request has gone out, and there was TLS */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */

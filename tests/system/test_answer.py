@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import threading
+import time
 import zlib
 
 import harness
@@ -197,13 +198,14 @@ class Bombs(AnswerCase):
                      for name, body in bodies.items()}
 
     def run_bombs(self, answers, *args, code):
-        fetch = self.start("--max-attempts", 1, "-w", 4, "--set", f"fetch.max_body={self.MAX}", *args,
-                           self.write("urls", "".join(self.teller.tell("/" + name, data) + "\n"
-                                                      for name, data in answers.items())))
+        urls = [self.teller.tell("/" + name, data) for name, data in answers.items()]
+        fetch = self.start("--max-attempts", 1, "-w", 4, "--set", f"fetch.max_body={self.MAX}",
+                           *args, self.write("urls", "\n".join(urls)))
         peak = 0
         while fetch.process.poll() is None:
             with contextlib.suppress(OSError, TypeError):
                 peak = max(peak, fetch.status_kib("VmHWM"))
+            time.sleep(0.002)
         ended = fetch.wait()
         self.assertEqual(ended.code, code)
         if not harness.SANITIZED:
@@ -228,7 +230,8 @@ class Bombs(AnswerCase):
                 yield b"\0\0\0\xff\xff" * 2000  # empty blocks (RFC 1951, section 3.2.4)
 
         for oversize, code in (("fail", SOME_FAILED), ("truncate", harness.OK)):
-            record, = self.run_bombs({"x": endless}, "--set", f"fetch.oversize={oversize}", code=code)
+            record, = self.run_bombs({"x": endless}, "--set", f"fetch.oversize={oversize}",
+                                     code=code)
             self.assertGreater(record["size_download"], self.MAX)
             self.assertLess(record["size_download"], 2 * self.MAX)
 

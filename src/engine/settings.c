@@ -118,7 +118,8 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 {
 	const uint64_t program = 16 * MIB, handle = 160 * KIB, database = 16 * MIB;
 	const uint64_t decoder = s->fetch.compressed ? DECODER_MAX_BYTES : 0;
-	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES + decoder;
+	const uint64_t headers = s->results.headers.n > 0 ? 2 * RESPONSE_MAX_HEADER_BYTES : 0;
+	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES + decoder + headers;
 	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
 	const uint64_t lanes = s->queue.capacity + s->workers + QUEUE_MAX_IDLE_LANES +
 	                       QUEUE_MAX_PAUSED_LANES;

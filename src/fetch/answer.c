@@ -146,7 +146,7 @@ void transfer_collect(struct transfer *t, struct handle *h)
 	/* libcurl 7.88 counts backwards to a date that has passed. */
 	response->retry_after_s = retry_after > 0 ? retry_after : 0;
 	response->http_version = http_version(h);
-	if (h->has_asked && h->tls.version[0] != '\0')
+	if (h->over_tls)
 		response->tls = h->tls;
 	if (fetch_rules_keep_headers(h->rules))
 		keep_headers(response, h);

@@ -235,6 +235,7 @@ static void begin(struct transfer *t)
 		t->spent_us = from->spent_us;
 		t->response->redirects = from->redirects;
 		buf_add_str(&t->response->effective, from->url);
+		t->response->redirect_us = from->spent_us;
 		left_ns = from->spent_us < left_ns / NS_PER_US
 		                  ? left_ns - from->spent_us * NS_PER_US
 		                  : 0;

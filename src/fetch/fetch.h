@@ -101,7 +101,7 @@ struct fetch_request {
  *   -EINVAL           a redirect to no URL, or at another origin to a URL of more than
  *                     JOB_MAX_HOP_URL_BYTES; or a request libcurl refuses
  *   -ELOOP            more than max_redirects redirects
- *   -EFBIG            more than max_body_bytes, or hardly less than that as it was encoded
+ *   -EFBIG            more than max_body_bytes, decoded or, give or take a little, encoded
  *   -ENODATA          the request's body_file cannot be read: the origin has no part in it
  *   -ENOSPC           take_body() has failed: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted

@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/sync.h"
-#include "fetch/decode.h"
 #include "fetch/tls.h"
 
 #include <errno.h>
@@ -66,14 +65,14 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* The request goes out on a connection that is there: CURLOPT_PREREQFUNCTION(3). */
+/* A request goes out on a connection that is there: CURLOPT_PREREQFUNCTION(3). */
 static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	struct handle *h = arg;
 	long connects = 0;
 
 	(void) remote, (void) local, (void) remote_port, (void) local_port;
-	h->has_asked = true;
+	h->over_tls = true;
 	if (curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects > 0)
 		tls_read(h->easy, !h->profile->insecure, &h->tls);
 	return CURL_PREREQFUNC_OK;
@@ -100,8 +99,8 @@ static int configure(struct handle *h, const struct handle_options *options)
 	}
 	/* We do the decoding (decode.h). */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	if (h->profile->compressed)
-		SET(CURLOPT_ACCEPT_ENCODING, DECODER_CODINGS);
+	if (h->codings)
+		SET(CURLOPT_HTTPHEADER, h->codings);
 	if (h->is_tls) {
 		SET(CURLOPT_PREREQFUNCTION, on_request);
 		SET(CURLOPT_PREREQDATA, h);
@@ -171,6 +170,8 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 		goto fail;
 	if (addresses && pin(h, origin, addresses) < 0)
 		goto fail;
+	if (h->profile->compressed && !(h->codings = curl_slist_append(NULL, HANDLE_CODINGS)))
+		goto fail;
 	if (configure(h, options) < 0 || configure_multi(h) < 0)
 		goto fail;
 
@@ -190,6 +191,7 @@ struct handle *handle_free(struct handle *h)
 	curl_easy_cleanup(h->easy);
 	curl_multi_cleanup(h->multi);
 	curl_slist_free_all(h->pins);
+	curl_slist_free_all(h->codings);
 	curl_slist_free_all(h->headers);
 	fetch_rules_unref(h->rules);
 	free(h->origin);
@@ -321,7 +323,7 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 	h->error[0] = '\0';
 	h->refusal.entry = NULL;
 	h->overflow = false;
-	h->has_asked = false;
+	h->over_tls = false;
 	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns,
 	            limits->least_speed > 0 ? clock_now_ns() : 0);
 	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
@@ -336,11 +338,9 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 			*ret_code = CURLE_BAD_FUNCTION_ARGUMENT;
 			break;
 		}
-		r = wait_ready(h, limits, ready, &n_ready);
+		r = is_too_slow(h, limits) ? -ETIME : wait_ready(h, limits, ready, &n_ready);
 		if (r == 0)
 			act(h, ready, n_ready);
-		if (r == 0 && is_too_slow(h, limits))
-			r = is_done(h, ret_code) ? 0 : -ETIME;
 	}
 	keep_socket(h);
 	(void) curl_multi_remove_handle(h->multi, h->easy);

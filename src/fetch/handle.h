@@ -14,6 +14,7 @@
 #define PENSTOCK_FETCH_HANDLE_H
 
 #include "base/attr.h"
+#include "fetch/decode.h"
 #include "fetch/guard.h"
 #include "fetch/resolver.h"
 #include "fetch/rules.h"
@@ -29,11 +30,16 @@
 /* libcurl watches one socket, two while it races IPv6 against IPv4, and a few at most. */
 enum { HANDLE_MAX_SOCKETS = 8 };
 
+/* As a header of our own; CURLOPT_ACCEPT_ENCODING has libcurl format it twice, which takes 8000
+ * instructions a request. */
+#define HANDLE_CODINGS "Accept-Encoding: " DECODER_CODINGS
+
 struct handle {
 	CURL *easy;
 	CURLM *multi;
 	struct curl_slist *pins;    /* CURLOPT_RESOLVE; must outlive the easy handle's use of it */
-	struct curl_slist *headers; /* of the current request */
+	struct curl_slist *codings; /* of a plain request: the Accept-Encoding, or NULL */
+	struct curl_slist *headers; /* of the current request, if it is not plain */
 	char error[CURL_ERROR_SIZE];
 
 	uint64_t timer_ns; /* when libcurl wants CURL_SOCKET_TIMEOUT; NEVER if it does not */
@@ -46,7 +52,7 @@ struct handle {
 	bool is_tls;
 	bool modified; /* options of more than a plain GET are set */
 	bool decodes;  /* the current request says which encodings of the body it takes */
-	bool has_asked; /* the current transfer has got a connection */
+	bool over_tls; /* the current request has gone out, and there was TLS */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */

@@ -39,9 +39,9 @@ static bool is_left_out(const struct hop *hop, const char *header)
 	       (hop->without_secrets && is_one_of(header, secret, ARRAY_LEN(secret)));
 }
 
-static int add_header(struct handle *h, const char *header)
+static int add_header(struct handle *h, const char *line)
 {
-	struct curl_slist *grown = curl_slist_append(h->headers, header);
+	struct curl_slist *grown = curl_slist_append(h->headers, line);
 
 	if (!grown)
 		return -ENOMEM;
@@ -51,10 +51,12 @@ static int add_header(struct handle *h, const char *header)
 
 static int add_headers(const struct hop *hop, struct handle *h)
 {
-	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
-		if (!is_left_out(hop, at) && add_header(h, at) < 0)
-			return -ENOMEM;
-	return 0;
+	int r = h->decodes ? add_header(h, HANDLE_CODINGS) : 0;
+
+	for (const char *at = hop->headers; r == 0 && at && *at != '\0'; at += strlen(at) + 1)
+		if (!is_left_out(hop, at))
+			r = add_header(h, at);
+	return r;
 }
 
 static bool has_content_type(const struct hop *hop)
@@ -113,10 +115,7 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	CURLcode c = CURLE_OK;
 
 	h->modified = true;
-	if (h->headers)
-		SET(CURLOPT_HTTPHEADER, h->headers);
-	if (h->profile->compressed && !h->decodes)
-		SET(CURLOPT_ACCEPT_ENCODING, NULL);
+	SET(CURLOPT_HTTPHEADER, h->headers);
 	if (hop->upload && hop->upload->bytes > 0) {
 		c = c ? c : set_upload(hop->upload, h);
 		SET(CURLOPT_CUSTOMREQUEST, hop->method);

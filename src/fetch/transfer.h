@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fetch in progress, and the fetcher; private to fetch.c, failure.c, lend.c and answer.c. */
+/* A fetch in progress, and the fetcher; private to fetch.c, failure.c, lend.c, content.c and
+ * answer.c. */
 #ifndef PENSTOCK_FETCH_TRANSFER_H
 #define PENSTOCK_FETCH_TRANSFER_H
 
@@ -104,7 +105,7 @@ NODISCARD NONNULL(1, 2) int transfer_lend(struct transfer *t, struct handle **re
 /* A handle goes back to the pool unless its connection is of no more use. */
 NONNULL(1, 2) void transfer_give_back(struct transfer *t, struct handle *h, bool healthy);
 
-/* --- answer.c ---------------------------------------------------------------------- */
+/* --- content.c --------------------------------------------------------------------- */
 
 /* Whether a status leads to another URL, if there is a Location (RFC 9110, section 15.4). */
 bool transfer_is_redirect(long status);
@@ -115,6 +116,8 @@ size_t transfer_on_body(char *data, size_t size, size_t count, void *arg);
 /* Looks at what libcurl takes for whole: an encoding must have come to its end, too.  Returns
  * 0 or as fetch() does. */
 NODISCARD NONNULL(1) int transfer_finish_body(struct transfer *t);
+
+/* --- answer.c ---------------------------------------------------------------------- */
 
 /* Forgets what the last hop's answer was. */
 NONNULL(1) void transfer_forget(struct transfer *t);

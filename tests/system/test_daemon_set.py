@@ -52,6 +52,21 @@ class Set(Case):
         daemon.await_message("set: 2 settings differ")
         self.check(self.penstock("set", "workers=12"), harness.OK, "nothing has changed\n")
 
+    def test_what_is_asked_for_and_kept_of_answers_changes(self):
+        origin = self.server(harness.Notebook)
+        daemon = self.start(workers=1)
+        self.append("urls", f"http://127.0.0.1:{origin.port}/1\n")
+        before = daemon.await_records(1)[0]
+        self.check(self.penstock("set", "results.headers=content-Length", "fetch.compressed=false"),
+                   harness.OK, 'fetch.compressed: false, was true\n'
+                   'results.headers: ( "content-Length" ), was ( )\n')
+        self.append("urls", f"http://127.0.0.1:{origin.port}/2\n")
+        after = daemon.await_records(2)[1]
+        self.assertNotIn("headers", before)
+        self.assertEqual(after["headers"], {"content-length": ["0"]})
+        self.assertEqual([r[2].get("Accept-Encoding") for r in origin.requests],
+                         ["gzip, deflate, br, zstd", None])
+
     def test_the_socket_answers_with_what_has_changed(self):
         daemon = self.start(workers=2)
         answer = post(daemon, SET, {"workers": 5, "fetch.success": "200-399,404",

@@ -426,6 +426,7 @@ static void test_nothing_is_asked_once_all_is_spent(void)
 	}
 	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 0);
 	CU_ASSERT_EQUAL(go_on(&s.fetch, s.url, PLENTY / NS_PER_US / 2), 0);
+	CU_ASSERT_EQUAL(s.fetch.response.redirect_us, PLENTY / NS_PER_US / 2);
 	wire_end(&s);
 }
 

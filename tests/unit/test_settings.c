@@ -469,6 +469,12 @@ static void test_the_ceilings_grow_with_what_needs_room(void)
 	more = s;
 	more.queue.capacity++;
 	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
+	more = s;
+	more.results.headers.n = 1;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
+	more = s;
+	more.fetch.compressed = false;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) < memory);
 	CU_ASSERT_TRUE(settings_memory_ceiling(&s, 2) > memory);
 	CU_ASSERT_TRUE(settings_descriptors(&s, 2) > files);
 

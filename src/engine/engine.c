@@ -171,6 +171,7 @@ int engine_pause(struct engine *e, const char *origin)
 {
 	struct job_list evicted = { 0 };
 	int r = queue_pause(e->queue, origin, &evicted);
+
 	give_back(e->backlog, e->ledger, &evicted);
 	if (r == 0 && origin)
 		feeder_open(e->feeder, origin); /* it may rest for another reason so far */

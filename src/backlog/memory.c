@@ -313,7 +313,7 @@ static size_t take(struct backlog *b, uint64_t now_ns, size_t room,
 	for (size_t visits = m->lanes.ring.len; visits > 0 && n < room; visits--)
 		n += visit(m, memory_lanes_next(&m->lanes), gate, room - n, ret_jobs + n);
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && m->deadlines.len > 0; i++)
 		unwatch_deadline(m, ret_jobs[i]);
 	uint64_t due_ns = heap_key(&m->delayed), open_ns = memory_lanes_next_ns(&m->lanes);
 	mutex_unlock(&m->lock);

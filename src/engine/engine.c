@@ -172,8 +172,6 @@ int engine_pause(struct engine *e, const char *origin)
 	struct job_list evicted = { 0 };
 	int r = queue_pause(e->queue, origin, &evicted);
 
-	if (!origin)
-		queue_evict_stopped(e->queue, &evicted); /* to where their deadlines are looked after */
 	give_back(e->backlog, e->ledger, &evicted);
 	if (r == 0 && origin)
 		feeder_open(e->feeder, origin); /* it may rest for another reason so far */

@@ -142,12 +142,38 @@ static void open_lanes(struct feeder *f, struct buf *names)
 
 /* --- deadlines --------------------------------------------------------------------- */
 
-static uint64_t expiry_after(int64_t left_us)
+/* When to look for a job with this deadline. */
+static uint64_t expiry_of(int64_t deadline_us, int64_t wall_us)
 {
 	uint64_t most_us = EXPIRY_LOOK_NS / NS_PER_US;
-	uint64_t us = left_us <= 0 ? 0 : (uint64_t) left_us < most_us ? (uint64_t) left_us : most_us;
+	uint64_t left_us = deadline_us > wall_us ? (uint64_t) (deadline_us - wall_us) : 0;
 
-	return clock_after(clock_now_ns(), us * NS_PER_US);
+	if (deadline_us == INT64_MAX)
+		return NEVER;
+	return clock_after(clock_now_ns(), (left_us < most_us ? left_us : most_us) * NS_PER_US);
+}
+
+static void expect(struct feeder *f, uint64_t expiry_ns)
+{
+	if (expiry_ns < f->expiry_ns)
+		f->expiry_ns = expiry_ns;
+}
+
+/* Before the jobs are pushed. */
+static void expect_queued(struct feeder *f, struct job *const *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (job_deadline(jobs[i]) != 0)
+			expect(f, expiry_of(job_deadline(jobs[i]), clock_wall_us()));
+}
+
+static void record_expired(struct feeder *f, struct job *const *jobs, size_t n,
+                           enum ledger_account from)
+{
+	ledger_move(f->options.ledger, from, LEDGER_RUNNING, n);
+	pulse_set(&f->pulse, "recording expired jobs", NEVER);
+	for (size_t i = 0; i < n; i++)
+		f->options.expired(f->options.arg, jobs[i]);
 }
 
 /* Whatever its lane rests for, and though the queue is full or paused.  A batch at a time: others
@@ -159,13 +185,14 @@ static void expire(struct feeder *f)
 
 	atomic_store(&f->expiring, false); /* what is told of from now on may be too late for this */
 	pulse_set(&f->pulse, "taking expired jobs", clock_now_ns() + PULSE_STEP_NS);
-	size_t n = backlog_take_expired(f->options.backlog, wall_us, FEEDER_BATCH, jobs, &next_us);
-	f->expiry_ns = next_us < INT64_MAX ? expiry_after(next_us - wall_us) : NEVER;
+	size_t n = queue_take_expired(f->options.queue, wall_us, FEEDER_BATCH, jobs, &next_us);
+	f->expiry_ns = expiry_of(next_us, wall_us);
+	record_expired(f, jobs, n, LEDGER_QUEUED);
 
-	ledger_move(f->options.ledger, LEDGER_WAITING, LEDGER_RUNNING, n);
-	pulse_set(&f->pulse, "recording expired jobs", NEVER);
-	for (size_t i = 0; i < n; i++)
-		f->options.expired(f->options.arg, jobs[i]);
+	pulse_set(&f->pulse, "taking expired jobs", clock_now_ns() + PULSE_STEP_NS);
+	n = backlog_take_expired(f->options.backlog, wall_us, FEEDER_BATCH, jobs, &next_us);
+	expect(f, expiry_of(next_us, wall_us));
+	record_expired(f, jobs, n, LEDGER_WAITING);
 }
 
 static bool is_expiring(const struct feeder *f)
@@ -203,6 +230,7 @@ static bool push(struct feeder *f, struct job *const *jobs, size_t n)
 	/* Booked first: a worker may have a job before queue_push() returns, which waits only if
 	 * the jobs are too large for the room they have. */
 	ledger_move(f->options.ledger, LEDGER_WAITING, LEDGER_QUEUED, n);
+	expect_queued(f, jobs, n);
 	pulse_set(&f->pulse, "waiting for room", NEVER);
 	int r = queue_push(f->options.queue, jobs, n, NEVER, &pushed);
 	assert(r != -EMSGSIZE); /* queue.max_bytes is never below JOB_MAX_BYTES */

@@ -4,7 +4,7 @@
  * queue's only producer.  A full queue blocks it, and so fills the backlog, which
  * blocks the sources: that is how back-pressure travels upstream.
  *
- * It also takes out of the backlog what has expired there, to be recorded as dead.
+ * It also takes out of both what has expired there, to be recorded as dead.
  *
  * It takes for those lanes only that have room in the queue, and has the backlog open the
  * others once they have: so whether a lane rests is decided by one thread.

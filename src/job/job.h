@@ -93,9 +93,9 @@ struct job {
 	enum wait_reason why;    /* the backlog's own: what it is delayed for */
 	struct job_hop *hop;     /* of the attempt under way, which goes on from there; NULL: at its own
 	                          * URL.  Owned; counted in 'bytes' */
-	uint64_t lane;           /* the backlog's own, as what follows is */
-	size_t due_at, deadline_at; /* where it stands in a heap */
-	size_t held_bytes;       /* what it counts for there; see 'bytes' */
+	uint64_t lane;           /* the backlog's own */
+	size_t held_bytes;       /* the backlog's own: what it counts for there; see 'bytes' */
+	size_t due_at, deadline_at; /* the backlog's or the queue's own: where it stands in a heap */
 };
 
 /*

@@ -95,10 +95,8 @@ int queue_pause(struct queue *q, const char *origin, struct job_list *ret_evicte
 	queue_lock(q);
 	if (origin)
 		r = pause_lane(q, origin, ret_evicted);
-	if (!origin) {
-		q->stops += !q->paused;
+	else
 		q->paused = true;
-	}
 	queue_release(q);
 	return r;
 }
@@ -160,7 +158,7 @@ static struct lane *find_stopped(struct queue *q) REQUIRES(q->lock)
 	struct lane *lane = NULL;
 
 	while ((lane = lanes_next(&q->lanes, lane)))
-		if (lane->queued.len > 0 && (queue_is_paused(q) || queue_is_stopped(q, lane)))
+		if (lane->queued.len > 0 && queue_is_stopped(q, lane))
 			return lane;
 	return NULL;
 }
@@ -182,14 +180,32 @@ struct job *queue_remove(struct queue *q, uint64_t number)
 	for (struct lane *lane = NULL; (lane = lanes_next(&q->lanes, lane));) {
 		job = job_list_remove(&lane->queued, number);
 		if (job) {
-			q->depth--;
-			q->bytes -= job->bytes;
+			queue_count_out(q, job);
 			lanes_settle(&q->lanes, lane);
 			break;
 		}
 	}
 	queue_release(q);
 	return job;
+}
+
+size_t queue_take_expired(struct queue *q, int64_t wall_us, size_t room, struct job **ret_jobs,
+                          int64_t *ret_next_wall_us)
+{
+	size_t n = 0;
+
+	queue_lock(q);
+	while (n < room && q->deadlines.len > 0 && heap_key(&q->deadlines) <= (uint64_t) wall_us) {
+		struct job *job = HEAP_MEMBER(heap_first(&q->deadlines), struct job, deadline_at);
+		struct lane *lane = lanes_find(&q->lanes, job_lane_origin(job)->text);
+		job_list_unlink(&lane->queued, job);
+		queue_count_out(q, job);
+		lanes_settle(&q->lanes, lane);
+		ret_jobs[n++] = job;
+	}
+	*ret_next_wall_us = q->deadlines.len > 0 ? (int64_t) heap_key(&q->deadlines) : INT64_MAX;
+	queue_release(q);
+	return n;
 }
 
 /* --- figures ------------------------------------------------------------------------------- */

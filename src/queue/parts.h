@@ -23,6 +23,7 @@
 #ifndef PENSTOCK_QUEUE_PARTS_H
 #define PENSTOCK_QUEUE_PARTS_H
 
+#include "base/heap.h"
 #include "base/sync.h"
 #include "base/wake.h"
 #include "queue/lanes.h"
@@ -46,6 +47,7 @@ struct queue {
 	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed || nudged */
 
 	struct lanes lanes GUARDED_BY(lock);
+	struct heap deadlines GUARDED_BY(lock); /* of the queued jobs that have one, by it */
 	size_t depth GUARDED_BY(lock);
 	size_t bytes GUARDED_BY(lock);
 	size_t capacity_jobs GUARDED_BY(lock);
@@ -77,6 +79,15 @@ static inline bool queue_is_paused(const struct queue *q) REQUIRES(q->lock)
 
 /* Whether nothing may start in the lane for a while: paused, cooling, or its breaker open. */
 bool queue_is_stopped(struct queue *q, const struct lane *lane) REQUIRES(q->lock);
+
+/* Of a job that is leaving the queue. */
+static inline void queue_count_out(struct queue *q, const struct job *job) REQUIRES(q->lock)
+{
+	q->depth--;
+	q->bytes -= job->bytes;
+	if (job_deadline(job) != 0)
+		heap_remove(&q->deadlines, &job->deadline_at);
+}
 
 /* Moves all jobs of a lane to the end of 'to' and settles it. */
 void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to) REQUIRES(q->lock);

@@ -151,7 +151,8 @@ struct queue *queue_free(struct queue *q)
 		return NULL;
 
 	mutex_lock(&q->lock);
-	assert(q->depth == 0);
+	assert(q->depth == 0 && q->deadlines.len == 0);
+	heap_done(&q->deadlines);
 	lanes_done(&q->lanes);
 	wake_destroy(&q->asking.wake);
 	wake_destroy(&q->pushing.wake);
@@ -195,12 +196,16 @@ static struct lane *append(struct queue *q, struct job *job, struct lane *lane) 
 {
 	const char *origin = job_lane_origin(job)->text;
 
+	if (job_deadline(job) != 0 && heap_reserve(&q->deadlines, q->deadlines.len + 1) < 0)
+		return NULL;
 	if (!lane || strcmp(lane->name, origin) != 0)
 		lane = lanes_obtain(&q->lanes, origin);
 	if (!lane)
 		return NULL;
 
 	lanes_append(&q->lanes, lane, job);
+	if (job_deadline(job) != 0)
+		heap_add(&q->deadlines, &job->deadline_at, (uint64_t) job_deadline(job));
 	q->depth++;
 	q->bytes += job->bytes;
 	q->pushed++;
@@ -310,8 +315,7 @@ static int take(struct queue *q, struct job **ret_job, struct lane **ret_lane) R
 		return -ETIMEDOUT;
 
 	struct job *job = lanes_take(&q->lanes, ret_lane);
-	q->depth--;
-	q->bytes -= job->bytes;
+	queue_count_out(q, job);
 	q->popped++;
 	*ret_job = job;
 	return 0;
@@ -370,8 +374,7 @@ int queue_enter(struct queue *q, const char *origin, struct lane **ret_lane)
 void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to)
 {
 	for (const struct job *job = lane->queued.first; job; job = job->next)
-		q->bytes -= job->bytes;
-	q->depth -= lane->queued.len;
+		queue_count_out(q, job);
 	lanes_evict(lane, to);
 	lanes_settle(&q->lanes, lane);
 }

@@ -18,7 +18,7 @@
  * is bounded (QUEUE_MAX_IDLE_LANES), the longest idle is forgotten first.
  *
  * Ownership: a job belongs to the queue from a successful push until a pop, queue_remove(),
- * or being evicted hands it out.  Every function may be called from any thread
+ * queue_take_expired() or being evicted hands it out.  Every function may be called from any thread
  * unless it says otherwise, and none from a signal handler.
  */
 #ifndef PENSTOCK_QUEUE_QUEUE_H
@@ -181,13 +181,20 @@ NONNULL(1) void queue_close(struct queue *q);
 NONNULL(1, 2) void queue_evict(struct queue *q, struct job_list *ret_jobs);
 
 /*
- * Jobs whose lanes were asked for room before a lane or all was paused, or it cooled or was broken,
- * may be pushed after that, and would stand in the queue for as long.  queue_stops() counts such events;
+ * Jobs whose lanes were asked for room before a lane was paused, cooled or broken may be pushed
+ * after that, and would stand in the queue for as long.  queue_stops() counts such events;
  * queue_evict_stopped() takes out the jobs of those lanes, and appends them to 'ret_evicted', each
  * lane's in order.  It looks at every lane that has jobs or workers.
  */
 NODISCARD NONNULL(1) uint64_t queue_stops(struct queue *q);
 NONNULL(1, 2) void queue_evict_stopped(struct queue *q, struct job_list *ret_evicted);
+
+/* Takes up to 'room' jobs out whose deadline has passed at 'wall_us', in the order of their
+ * deadlines; also of what is paused.  Returns their number, and in '*ret_next_wall_us' when the next
+ * deadline passes of those that are queued; INT64_MAX: none has one. */
+NODISCARD NONNULL(1, 4, 5)
+size_t queue_take_expired(struct queue *q, int64_t wall_us, size_t room, struct job **ret_jobs,
+                          int64_t *ret_next_wall_us);
 
 /* Takes the job with this number out; NULL if it is not there.  Looks through the whole queue. */
 NODISCARD NONNULL(1) struct job *queue_remove(struct queue *q, uint64_t number);

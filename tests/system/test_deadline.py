@@ -96,7 +96,17 @@ class Waits(Case):
         self.post(daemon, "never")
         self.await_ledger(daemon, queued=5)
         self.pause(daemon)
-        self.await_ledger(daemon, accepted=6, dead=4, running=1, waiting=1, queued=0)
+        self.await_ledger(daemon, accepted=6, dead=4, running=1, waiting=0, queued=1)
+        self.check_dead(daemon, *jobs)
+        daemon.stop()
+
+    def test_a_queue_behind_a_fetch_that_takes_long(self):
+        daemon = self.begin('origins: ( { match = "*"; concurrency = 1; } );')
+        self.post(daemon, "busy", "/stall")
+        self.await_ledger(daemon, running=1)
+        jobs = [self.post(daemon, f"soon{i}", seconds=SOON + i / 10) for i in range(5)]
+        self.post(daemon, "never")
+        self.await_ledger(daemon, accepted=7, dead=5, running=1)
         self.check_dead(daemon, *jobs)
         daemon.stop()
 

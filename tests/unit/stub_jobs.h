@@ -29,6 +29,20 @@ static inline struct job *stub_job_at(const char *origin, size_t bytes)
 	return job;
 }
 
+/* One with a deadline. */
+static inline struct job *stub_job_until(const char *origin, size_t bytes, int64_t deadline_us)
+{
+	struct job *job = calloc(1, sizeof(*job) + sizeof(struct job_extra));
+
+	if (!job)
+		abort();
+	struct job_extra *extra = (struct job_extra *) (job + 1);
+	extra->deadline_wall_us = deadline_us;
+	*job = (struct job) { .url = "http://stub/", .origin.text = origin, .bytes = bytes,
+		              .extra = extra };
+	return job;
+}
+
 static inline void stub_jobs(struct job **ret_jobs, size_t n, size_t bytes)
 {
 	for (size_t i = 0; i < n; i++)

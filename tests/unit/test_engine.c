@@ -377,8 +377,11 @@ static int make_fifo(struct stage *s)
 	return reader;
 }
 
-/* Fills the file with jobs whose records are some 16 KiB each. */
-static void add_bulky_urls(struct stage *s, unsigned n)
+/* Of jobs that are not fetched: the feeder records them. */
+#define EXPIRED ",\"deadline\":\"2020-01-01T00:00:00Z\""
+
+/* Fills the file with jobs whose records are some 16 KiB each; with 'more' members. */
+static void add_bulky_urls(struct stage *s, unsigned n, const char *more)
 {
 	enum { META = 16 * 1024 };
 	struct buf line = { 0 };
@@ -386,7 +389,9 @@ static void add_bulky_urls(struct stage *s, unsigned n)
 	buf_add_str(&line, "{\"url\":\"@/ok?#\",\"meta\":\"");
 	for (int i = 0; i < META; i++)
 		buf_add_char(&line, 'm');
-	buf_add_str(&line, "\"}");
+	buf_add_char(&line, '"');
+	buf_add_str(&line, more);
+	buf_add_str(&line, "}");
 	buf_add_char(&line, '\0');
 	add_urls(s, line.data, n);
 	buf_done(&line);
@@ -398,19 +403,19 @@ static void await_blocked(struct stage *s)
 		(void) sched_yield();
 }
 
-static void test_a_reader_that_does_not_read_holds_everything_up(void)
+enum { BULKY = 200 };
+
+static void hold_up(struct stage *s, const char *more)
 {
-	enum { BULKY = 200 };
-	struct stage s;
 	char piece[65536];
 	unsigned lines = 0;
 
-	begin(&s);
-	int reader = make_fifo(&s);
-	add_bulky_urls(&s, BULKY);
-	start(&s);
-	await_blocked(&s);
-	CU_ASSERT_TRUE(stats_of(&s).ledger.accepted < BULKY);
+	begin(s);
+	int reader = make_fifo(s);
+	add_bulky_urls(s, BULKY, more);
+	start(s);
+	await_blocked(s);
+	CU_ASSERT_TRUE(stats_of(s).ledger.accepted < BULKY);
 	while (lines < BULKY) {
 		ssize_t n = read(reader, piece, sizeof(piece));
 		for (ssize_t i = 0; i < n; i++)
@@ -418,47 +423,64 @@ static void test_a_reader_that_does_not_read_holds_everything_up(void)
 		if (n <= 0)
 			(void) sched_yield();
 	}
-	(void) await_end(&s);
+	(void) await_end(s);
+	(void) close(reader);
+}
+
+static void test_a_reader_that_does_not_read_holds_everything_up(void)
+{
+	struct stage s;
+
+	hold_up(&s, "");
 	expect_ledger(&s, BULKY, 0, 0);
 	end(&s);
-	(void) close(reader);
+	hold_up(&s, EXPIRED);
+	expect_ledger(&s, 0, BULKY, 0);
+	end(&s);
 }
 
 static void test_an_abort_leaves_a_reader_that_does_not_read(void)
 {
-	struct stage s;
+	static const char *const kinds[] = { "", EXPIRED };
 
-	begin(&s);
-	int reader = make_fifo(&s);
-	add_bulky_urls(&s, 200);
-	start(&s);
-	await_blocked(&s);
-	engine_stop(s.engine);
-	engine_abort(s.engine);
-	const struct engine_state state = await_end(&s);
-	CU_ASSERT_EQUAL(state.record_error, -ECANCELED);
-	end(&s);
-	(void) close(reader);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct stage s;
+		begin(&s);
+		int reader = make_fifo(&s);
+		add_bulky_urls(&s, BULKY, kinds[i]);
+		start(&s);
+		await_blocked(&s);
+		engine_stop(s.engine);
+		engine_abort(s.engine);
+		const struct engine_state state = await_end(&s);
+		CU_ASSERT_EQUAL(state.record_error, -ECANCELED);
+		end(&s);
+		(void) close(reader);
+	}
 }
 
 static void test_a_lost_reader_is_reported(void)
 {
-	struct stage s;
-	struct engine_state state;
+	static const char *const kinds[] = { "@/ok?#", "{\"url\":\"@/ok?#\"" EXPIRED "}" };
 
-	begin(&s);
-	int reader = make_fifo(&s);
-	add_urls(&s, "@/ok?#", 100);
-	start(&s);
-	(void) close(reader);
-	struct pollfd event = { .fd = engine_event_fd(s.engine), .events = POLLIN };
-	do {
-		(void) poll(&event, 1, -1);
-		engine_state(s.engine, &state);
-	} while (state.phase == ENGINE_RUNNING && state.record_error == 0);
-	engine_stop(s.engine);
-	(void) await_end(&s);
-	end(&s);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct stage s;
+		struct engine_state state;
+
+		begin(&s);
+		int reader = make_fifo(&s);
+		add_urls(&s, kinds[i], 100);
+		start(&s);
+		(void) close(reader);
+		struct pollfd event = { .fd = engine_event_fd(s.engine), .events = POLLIN };
+		do {
+			(void) poll(&event, 1, -1);
+			engine_state(s.engine, &state);
+		} while (state.phase == ENGINE_RUNNING && state.record_error == 0);
+		engine_stop(s.engine);
+		(void) await_end(&s);
+		end(&s);
+	}
 }
 
 /* --- changing ---------------------------------------------------------------------- */

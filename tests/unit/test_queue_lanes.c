@@ -373,6 +373,24 @@ static void test_a_paused_queue_gives_nothing_and_keeps_all(void)
 	queue_free(q);
 }
 
+static void test_a_nudge_ends_a_wait_for_room_once(void)
+{
+	struct queue *q = queue_with(NULL);
+	struct job_list none = { 0 };
+	size_t room = 0;
+
+	CU_ASSERT_EQUAL(queue_pause(q, NULL, &none), 0);
+	queue_nudge(q);
+	queue_nudge(q);
+	CU_ASSERT_EQUAL(queue_wait_room(q, 1, NEVER, &room), -EINTR);
+	CU_ASSERT_EQUAL(queue_wait_room(q, 1, 0, &room), -ETIMEDOUT);
+	CU_ASSERT_TRUE(queue_resume(q, NULL));
+	queue_nudge(q);
+	CU_ASSERT_EQUAL(queue_wait_room(q, 1, NEVER, &room), 0); /* there is room, too */
+	CU_ASSERT_TRUE(room > 0);
+	queue_free(q);
+}
+
 static void test_a_closed_queue_ignores_pauses_but_no_limits(void)
 {
 	struct queue *q = queue_with(&(struct lane_limits){ .gap_ns = NS_PER_MS, .burst = 1 });
@@ -727,6 +745,7 @@ int main(void)
 		{ "a paused lane gives nothing", test_a_paused_lane_gives_nothing },
 		{ "a resumed lane runs though it was to cool",
 		  test_a_resumed_lane_runs_though_it_was_to_cool },
+		{ "a nudge ends a wait for room once", test_a_nudge_ends_a_wait_for_room_once },
 		{ "a paused queue gives nothing and keeps all",
 		  test_a_paused_queue_gives_nothing_and_keeps_all },
 		{ "a closed queue ignores pauses but no limits",

@@ -121,6 +121,10 @@ static void forget_all(struct model *m)
 		forget(&m->lanes[i]);
 }
 
+/* Every third job has one, and not in their order. */
+static bool has_deadline(uint64_t number) { return number % 3 == 0; }
+static int64_t deadline_of(uint64_t number) { return 1 + (int64_t) (number ^ 7) * 10; }
+
 /* --- steps: each does the same to both and compares --------------------------------------- */
 
 static void step_push(struct model *m)
@@ -132,8 +136,11 @@ static void step_push(struct model *m)
 	for (size_t i = 0; i < n; i++) {
 		lane = below(m->random, 2) ? lane : any_lane(m);
 		lanes[i] = lane;
-		jobs[i] = stub_job_at(lane->origin, 1);
-		jobs[i]->number = m->number + i + 1;
+		uint64_t number = m->number + i + 1;
+		jobs[i] = has_deadline(number)
+		                  ? stub_job_until(lane->origin, 1, deadline_of(number))
+		                  : stub_job_at(lane->origin, 1);
+		jobs[i]->number = number;
 	}
 	while (most < n && m->depth + most < CAPACITY && lanes[most]->queued + n < LANE_JOBS)
 		most++;
@@ -351,6 +358,46 @@ static void step_remove(struct model *m)
 	settle(m, lane);
 }
 
+/* Where the queued job stands that has the first deadline; NULL if none has one. */
+static struct model_lane *first_deadline(struct model *m, size_t *ret_at)
+{
+	struct model_lane *best = NULL;
+
+	for (size_t i = 0; i < LANES; i++)
+		for (size_t k = 0; k < m->lanes[i].queued; k++) {
+			uint64_t number = m->lanes[i].jobs[k];
+			if (!has_deadline(number) ||
+			    (best && deadline_of(best->jobs[*ret_at]) < deadline_of(number)))
+				continue;
+			best = &m->lanes[i];
+			*ret_at = k;
+		}
+	return best;
+}
+
+static void step_expire(struct model *m)
+{
+	/* Some of the last CAPACITY jobs have expired, and some not. */
+	int64_t ago_us = (int64_t) below(m->random, 20 * CAPACITY);
+	int64_t until_us = (int64_t) (m->number + 8) * 10;
+	int64_t wall_us = until_us > ago_us ? until_us - ago_us : 0;
+	struct job *jobs[6];
+	size_t room = below(m->random, 6), at = 0, n = 0;
+	int64_t next_us = 0;
+
+	size_t taken = queue_take_expired(m->queue, wall_us, room, jobs, &next_us);
+	struct model_lane *lane = first_deadline(m, &at);
+	for (; n < room && lane && deadline_of(lane->jobs[at]) <= wall_us; n++) {
+		CU_ASSERT_FATAL(n < taken && jobs[n]->number == lane->jobs[at]);
+		job_free(jobs[n]);
+		take_first(m, lane, at);
+		settle(m, lane);
+		lane = first_deadline(m, &at);
+	}
+	CU_ASSERT_EQUAL_FATAL(taken, n);
+	CU_ASSERT_EQUAL(next_us, lane ? deadline_of(lane->jobs[at]) : INT64_MAX);
+}
+
 static void compare(struct model *m)
 {
 	size_t by_reason[WAIT_REASONS] = { 0 }, busy = 0, paused = 0;
@@ -394,8 +441,11 @@ static void step(struct model *m)
 		step_remove(m);
 		break;
 	case 7:
+		step_expire(m);
+		break;
 	case 8:
 	case 9:
+	case 10:
 		step_opened(m);
 		break;
 	default:

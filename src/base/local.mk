@@ -1,5 +1,7 @@
 libpenstock_a_SOURCES += \
 	src/base/attr.h \
+	src/base/base64.c \
+	src/base/base64.h \
 	src/base/buf.c \
 	src/base/buf.h \
 	src/base/clock.c \

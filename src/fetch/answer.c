@@ -23,10 +23,33 @@ static bool leads_on(const struct transfer *t)
 	       curl_easy_header(t->handle->easy, "Location", 0, CURLH_HEADER, -1, &location) == CURLHE_OK;
 }
 
+/* What the answer says of its length; that of an encoded body is another than of what comes. */
+static uint64_t announced_bytes(const struct handle *h)
+{
+	struct curl_header *encoding = NULL;
+	curl_off_t bytes = -1;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &bytes);
+	if (bytes < 0 || curl_easy_header(h->easy, "Content-Encoding", 0, CURLH_HEADER, -1,
+	                                  &encoding) == CURLHE_OK)
+		return UINT64_MAX;
+	return (uint64_t) bytes;
+}
+
+static int take(struct transfer *t, const char *data, size_t n)
+{
+	const struct fetch_request *req = t->req;
+	int error = 0;
+
+	if (req->begin_body && t->response->body_bytes == 0)
+		error = req->begin_body(req->body_arg, announced_bytes(t->handle), t->deadline_ns);
+	return error < 0 ? error : req->take_body(req->body_arg, data, n);
+}
+
 static bool keep(struct transfer *t, const char *data, size_t n)
 {
 	if (t->req->take_body && !t->redirects)
-		t->response->body_error = t->req->take_body(t->req->body_arg, data, n);
+		t->response->body_error = take(t, data, n);
 	if (t->response->body_error < 0)
 		return false;
 	t->response->body_bytes += n;

@@ -62,10 +62,17 @@ static bool is_malformed(const struct transfer *t, const struct handle *h, CURLc
 /* The body was refused by our own callback, of which libcurl complains. */
 static int fail_body(struct transfer *t)
 {
+	int error = t->response->body_error;
+
 	buf_clear(&t->response->error);
-	if (t->response->body_error < 0)
+	if (error == -ECANCELED)
+		return transfer_fail(t, error, CURLE_ABORTED_BY_CALLBACK, "aborted");
+	if (error == -ETIMEDOUT)
+		return transfer_fail(t, -ENOSPC, CURLE_OPERATION_TIMEDOUT,
+		                     "timeout: waiting for memory for the body");
+	if (error < 0)
 		return transfer_fail(t, -ENOSPC, CURLE_WRITE_ERROR, "the body cannot be kept: %s",
-		                     strerror(-t->response->body_error));
+		                     strerror(-error));
 	return transfer_fail(t, -EFBIG, CURLE_FILESIZE_EXCEEDED, "body larger than %llu bytes",
 	                     (unsigned long long) t->req->max_body_bytes);
 }

@@ -31,7 +31,7 @@ struct response {
 	unsigned redirects;
 	uint64_t body_bytes;   /* of the last hop, as far as it was taken */
 	bool truncated;        /* there was more of it */
-	int body_error;        /* why it could not be kept, after fetch()'s -ENOSPC */
+	int body_error;        /* why it could not be taken, after fetch()'s -ENOSPC */
 	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without, or if past */
 	uint64_t namelookup_us, connect_us, appconnect_us, starttransfer_us, total_us;
 
@@ -64,6 +64,10 @@ struct result {
 	int64_t started_wall_us;          /* of the last attempt; 0: there was none */
 	int64_t finished_wall_us;
 	uint64_t queued_us;               /* from when it could run to the start of the last attempt */
+
+	/* Appends what is said of the body that was kept, as JSON.  NULL: none was. */
+	void (*add_body)(const void *body, struct buf *b);
+	const void *body;
 };
 
 /*

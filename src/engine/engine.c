@@ -290,9 +290,9 @@ void engine_stop(struct engine *e)
 
 void engine_abort(struct engine *e)
 {
-	fetcher_cancel(e->fetcher);
 	if (e->bodies)
 		bodies_cancel(e->bodies);
+	fetcher_cancel(e->fetcher);
 	results_cancel(e->options.results);
 	if (e->recorder)
 		recorder_abandon(e->recorder);

@@ -1,6 +1,7 @@
 # Tests of the built programs, in Python.
 SYSTEM_TESTS = \
 	tests/system/test_audit.py \
+	tests/system/test_bodies.py \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \
 	tests/system/test_control_socket.py \

@@ -384,6 +384,40 @@ class Crashes(Case):
         self.go_through(CALLS="write", DO="kill-middle", AT=3, NO_TMPFILE=1)
 
 
+class Audit(Case):
+    durable = True
+
+    def audit(self, code=OK):
+        ended = harness.run("audit", "-c", "penstock.conf", cwd=self.dir, env=harness.environment())
+        self.assertEqual(ended.code, code, ended.out + ended.err)
+        return ended.out
+
+    def test_bodies_that_are_not_there_are_named_and_others_counted(self):
+        durable_harness.write_config(self.dir, 'results: { bodies = "files"; };',
+                                     sources='{ type = "file"; path = "urls"; }')
+        targets = ["/binary/100", "/binary/101", "/binary/102", "/binary/102?chunked"]
+        self.write("urls", self.lines(targets))
+        daemon = self.daemon()
+        daemon.await_records(len(targets))
+        daemon.stop()
+        out = self.audit()
+        self.assertIn("bodies    of 4 records looked for\n", out)
+        self.assertNotIn("that none of these records names", out)
+
+        files = {r["meta"]: os.path.join(self.dir, r["body"]["path"]) for r in daemon.records()}
+        orphan = "0" * 62
+        os.makedirs(self.path("bodies/00"), exist_ok=True)
+        self.write(f"bodies/00/{orphan}", "nobody's")
+        self.assertIn("bodies    1 files in bodies that none of these records names", self.audit())
+        os.unlink(files["/binary/100"])
+        with open(files["/binary/101"], "ab") as file:
+            file.write(b"x")
+        out = self.audit(SOME_FAILED)
+        self.assertRegex(out, r"body: seq \d+ \(p-1\): bodies/.*: No such file or directory")
+        self.assertRegex(out, r"body: seq \d+ \(p-2\): bodies/.*: has 102 bytes, and should have 101")
+        self.assertIn("NOT BALANCED: 2 problems", out)
+
+
 # --- disks that fail --------------------------------------------------------------------
 
 

@@ -269,7 +269,8 @@ class Memory(Case):
             self.assertLess(peak, ceiling)
 
     def test_many_large_records_stay_under_the_ceiling(self):
-        self.check_ceiling(self.urls("/bytes/1000000", "/chunked/1500000") * 40, "--inline",
+        times = 8 if harness.SANITIZED else 40
+        self.check_ceiling(self.urls("/bytes/1000000", "/chunked/1500000") * times, "--inline",
                            "--set", "results.max_inline=1M", "--set", "results.inline_memory=2M")
 
     def test_base64_and_escapes_stay_under_it_too(self):

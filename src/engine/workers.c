@@ -107,22 +107,31 @@ static enum lane_outcome lane_outcome(int error, const struct response *response
 
 /* --- bodies ------------------------------------------------------------------------ */
 
+static void set_fetching(struct worker *worker, uint64_t until_ns)
+{
+	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
+}
+
+/* A disk may take longer than the attempt has, which is nobody's fault. */
+static void set_keeping(struct worker *worker) { pulse_set(&worker->pulse, "keeping a body", NEVER); }
+
 static int begin_body(void *arg, uint64_t bytes, uint64_t deadline_ns)
 {
 	struct worker *worker = arg;
 
-	return body_begin(worker->body, bytes, deadline_ns);
+	set_keeping(worker);
+	int error = body_begin(worker->body, bytes, deadline_ns);
+	set_fetching(worker, deadline_ns);
+	return error;
 }
 
-/* A disk may take longer than the attempt has, which is nobody's fault. */
 static int take_body(void *arg, const char *data, size_t n)
 {
 	struct worker *worker = arg;
-	uint64_t until_ns = atomic_load_explicit(&worker->until_ns, memory_order_relaxed);
 
-	pulse_set(&worker->pulse, "keeping a body", NEVER);
+	set_keeping(worker);
 	int error = body_take(worker->body, data, n);
-	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
+	set_fetching(worker, atomic_load_explicit(&worker->until_ns, memory_order_relaxed));
 	return error;
 }
 
@@ -193,7 +202,7 @@ static int attempt(struct worker *worker, const struct job *job)
 	}
 	uint64_t until_ns = clock_after(clock_now_ns(), req.timeout_ns);
 	atomic_store_explicit(&worker->until_ns, until_ns, memory_order_relaxed);
-	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
+	set_fetching(worker, until_ns);
 	return fetch(options->fetcher, &req, &worker->response);
 }
 

@@ -63,9 +63,9 @@ struct fetch_request {
 	 * -ENOSPC.  NULL: the body is only counted.
 	 *
 	 * Before the first piece, begin_body() is called if there is one.  It may wait until the
-	 * deadline, and is told the body's length, UINT64_MAX if the answer does not say it.  Returns as
-	 * take_body() does; -ETIMEDOUT: it has waited in vain for memory, -ECANCELED: the fetch
-	 * shall end as fetcher_cancel() has it. */
+	 * deadline, and is told the body's length, UINT64_MAX if the answer does not say it.
+	 * Returns as take_body() does; -ETIMEDOUT: it has waited in vain for memory, -ECANCELED:
+	 * the fetch shall end as fetcher_cancel() has it. */
 	int (*begin_body)(void *body_arg, uint64_t bytes, uint64_t deadline_ns);
 	int (*take_body)(void *body_arg, const char *data, size_t n);
 	void *body_arg;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sink/bodies_dir.h"
 
+#include "sink/target.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +59,8 @@ static void share(const struct bodies_dir *d)
 
 int bodies_dir_open(struct bodies_dir *d, const char *path, bool durable)
 {
-	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+	bool made = mkdir(path, 0750) == 0;
+	if (!made && errno != EEXIST)
 		return -errno;
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -65,6 +68,8 @@ int bodies_dir_open(struct bodies_dir *d, const char *path, bool durable)
 
 	*d = (struct bodies_dir) { .fd = fd, .durable = durable };
 	int error = learn_kind(d);
+	if (error == 0 && made && durable)
+		error = target_sync_folder(path);
 	if (error == 0)
 		error = mutex_init(&d->lock);
 	if (error < 0) {

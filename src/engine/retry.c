@@ -84,8 +84,9 @@ static bool is_passing(int error, const struct response *response)
  * it is not the attempt that has failed. */
 static bool is_unkept(int error, const struct job *job, const struct response *response)
 {
-	return error == -ENOSPC && response->body_error != -ETIMEDOUT &&
-	       (response->status == 0 || job_may_retry(job));
+	bool is_its_own = response->body_error == -ETIMEDOUT || response->body_error == -EFBIG;
+
+	return error == -ENOSPC && !is_its_own && (response->status == 0 || job_may_retry(job));
 }
 
 /* How long the origin has asked for a pause (RFC 9110, section 10.2.3; RFC 6585, section

@@ -38,7 +38,8 @@ NODISCARD NONNULL(1) int body_admit(struct body *body);
  */
 NODISCARD NONNULL(1) int body_begin(void *arg, uint64_t announced, uint64_t deadline_ns);
 
-/* Takes the next bytes.  Returns 0, or why they cannot be written. */
+/* Takes the next bytes.  Returns 0, or why they cannot be written; -EFBIG: never (setrlimit(2),
+ * or the file system). */
 NODISCARD NONNULL(1, 2) int body_take(void *arg, const char *data, size_t n);
 
 /* It is whole, or 'truncated'; if it was not begun it is empty.  Returns 0, or why it cannot be

@@ -8,7 +8,8 @@
  *
  *   FAULTS_PATHS  the strings, with ':' between them; without it, no call counts
  *   FAULTS_CALLS  the kinds of calls that count, with ',' between them: "write", "sync",
- *                 "truncate", "rename", "link", "unlink"; all without it
+ *                 "truncate", "rename", "link" (linkat, renameat), "unlink"; all
+ *                 without it
  *   FAULTS_DO     kill-before, kill-middle (half of the bytes are written), kill-after,
  *                 ENOSPC, EIO, EROFS or short (half of the bytes are written, once; then
  *                 ENOSPC); nothing without it
@@ -65,6 +66,7 @@ static struct {
 	int (*ftruncate)(int, off64_t);
 	int (*rename)(const char *, const char *);
 	int (*linkat)(int, const char *, int, const char *, int);
+	int (*renameat)(int, const char *, int, const char *);
 	int (*unlink)(const char *);
 	int (*openat)(int, const char *, int, ...);
 	int (*connect)(int, const struct sockaddr *, socklen_t);
@@ -119,6 +121,7 @@ static void set_up(void)
 	real.ftruncate = symbol("ftruncate64");
 	real.rename = symbol("rename");
 	real.linkat = symbol("linkat");
+	real.renameat = symbol("renameat");
 	real.unlink = symbol("unlink");
 	real.openat = symbol("openat64");
 	real.connect = symbol("connect");
@@ -366,6 +369,17 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
 	if (before(action) < 0)
 		return -1;
 	return after(action, real.linkat(from_dir, from, to_dir, to, flags));
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	char path[PATH_MAX];
+
+	prepare();
+	enum action action = find_path(to_dir, path) ? count("link", path, 0) : NOTHING;
+	if (before(action) < 0)
+		return -1;
+	return after(action, real.renameat(from_dir, from, to_dir, to));
 }
 
 int openat64(int dir, const char *path, int flags, ...)

@@ -363,6 +363,10 @@ class Crashes(Case):
         self.submit(daemon)
         self.assertEqual(daemon.wait().code, -signal.SIGKILL)
         self.check_records()
+        if "NO_TMPFILE" in faults:
+            self.assertTrue(any(name.startswith(".new-") for name in os.listdir(self.bodies)))
+        else:
+            check_folder(self.bodies)
 
         again = self.daemon()
         check_folder(self.bodies)
@@ -381,8 +385,36 @@ class Crashes(Case):
                 self.setUp()
                 self.go_through(CALLS=calls, DO=action, AT=at)
 
+    def test_what_a_record_names_is_on_disk_before_it(self):
+        try:
+            os.close(os.open(self.dir, os.O_TMPFILE | os.O_WRONLY))
+        except OSError as error:
+            self.skipTest(f"no files without names here: {error}")
+        trace = self.path("trace")
+        daemon = self.daemon(env=durable_harness.faulty(
+            [self.bodies, self.path("backlog.db")], TRACE=trace))
+        self.wanted = ["/binary/5000"]
+        self.submit(daemon)
+        daemon.await_records(1)
+        daemon.kill()
+        with open(trace, encoding="ascii") as file:
+            calls = [line.split()[1:3] for line in file]
+        folder = hashlib.sha256(content("/binary/5000")).hexdigest()[:2]
+        written = next(i for i, (kind, name) in enumerate(calls)
+                       if kind == "write" and name.startswith("#"))
+        steps = [call for call in calls[written:] if call[1] != "backlog.db-shm"]
+        self.assertEqual(steps[1], ["sync", steps[0][1]])     # what is in it,
+        self.assertEqual(steps[2:5], [["sync", "bodies"],     # the folder that it goes into,
+                                      ["link", "bodies"],
+                                      ["sync", folder]])      # its name,
+        self.assertEqual(steps[5], ["write", "backlog.db-wal"])
+        self.assertIn(["sync", "backlog.db-wal"], steps[6:])  # and then the record
+
     def test_a_file_with_a_name_is_removed_at_the_next_start(self):
-        self.go_through(CALLS="write", DO="kill-middle", AT=3, NO_TMPFILE=1)
+        for calls, action in ("write", "kill-middle"), ("link", "kill-before"):
+            with self.subTest(calls=calls):
+                self.setUp()
+                self.go_through(CALLS=calls, DO=action, AT=3, NO_TMPFILE=1)
 
 
 class Audit(Case):

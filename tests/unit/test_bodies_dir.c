@@ -352,6 +352,20 @@ static void fail_each(void)
 
 static void test_every_failure_is_told_once_and_ends(void) { each_kind(fail_each); }
 
+static void test_a_file_that_is_too_large_is_no_trouble(void)
+{
+	struct stage s;
+
+	begin(&s);
+	stage_open(&s);
+	faulty = WRITE;
+	faults_arm(1, 1, EFBIG);
+	CU_ASSERT_EQUAL(keep(s.body, "abc", 3), -EFBIG);
+	CU_ASSERT_EQUAL(bodies_error(s.store), 0);
+	CU_ASSERT_EQUAL(s.begun, 0);
+	stage_done(&s);
+}
+
 /* While files fail, only one thread at a time may fetch, and only if one can be written. */
 static void test_while_files_fail_little_is_tried(void)
 {
@@ -463,6 +477,8 @@ int main(void)
 		{ "nothing is synced that need not last", test_nothing_is_synced_that_need_not_last },
 		{ "files and names are on disk", test_files_and_names_are_on_disk },
 		{ "every failure is told once, and ends", test_every_failure_is_told_once_and_ends },
+		{ "a file that is too large is no trouble",
+		  test_a_file_that_is_too_large_is_no_trouble },
 		{ "while files fail little is tried", test_while_files_fail_little_is_tried },
 		{ "a cancellation ends the wait for a disk",
 		  test_a_cancellation_ends_the_wait_for_a_disk },

@@ -213,6 +213,7 @@ static void test_what_cannot_be_kept_is_fetched_again(void)
 {
 	const char *post = "{\"url\":\"" URL "\",\"body\":\"x\"}";
 	const struct response asked = { .status = 200, .body_error = -ENOSPC, .reason = "x" };
+	const struct response large = { .status = 200, .body_error = -EFBIG, .reason = "x" };
 	const struct response unasked = { .body_error = -EIO, .reason = "x" };
 	const struct retry_policy p = policy_of(1);
 	unsigned attempts = 0;
@@ -229,6 +230,8 @@ static void test_what_cannot_be_kept_is_fetched_again(void)
 	j = judge(&p, post, 0, -ENOSPC, &asked, &attempts);
 	expect_dead(&j, "x");
 	CU_ASSERT_EQUAL(attempts, 1);
+	j = judge(&p, URL, 0, -ENOSPC, &large, &attempts);
+	expect_dead(&j, "x");
 }
 
 /* It is an attempt, for others may have had the memory because they were quicker. */

@@ -188,15 +188,15 @@ void bodies_dir_discard(struct bodies_dir *d, struct bodies_file *f)
 
 /* --- publishing -------------------------------------------------------------------- */
 
-/* Whether the content is there already: 1, 0, or what fdatasync(2) says.  What has its name and
- * another size was not on disk when the power failed, and is removed. */
+/* Whether the content is there already: 1, 0, or what open(2) or fdatasync(2) say.  What has its
+ * name and another size was not on disk when the power failed, and is removed. */
 static int find_same(const struct bodies_dir *d, const char *path, uint64_t size)
 {
 	struct stat st;
 	int fd = openat(d->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
-		return 0;
+		return errno == ENOENT ? 0 : -errno;
 	int found = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t) st.st_size == size;
 	if (!found)
 		(void) unlinkat(d->fd, path, 0);

@@ -54,8 +54,8 @@ NODISCARD NONNULL(1, 2) int bodies_dir_create(struct bodies_dir *d, struct bodie
 NODISCARD NONNULL(1) int bodies_file_write(const struct bodies_file *f, const char *data, size_t n);
 
 /* Gives the file, of 'size' bytes, its name of BODIES_DIR_HEX digits, and closes it.  Returns 0;
- * 1 if the same content was there already; or what fdatasync(2), link(2), rename(2) say, and
- * then it is still there to be discarded. */
+ * 1 if the same content was there already; or what open(2), fdatasync(2), link(2) or rename(2)
+ * say, and then it is still there to be discarded. */
 NODISCARD NONNULL(1, 2, 3)
 int bodies_dir_publish(struct bodies_dir *d, struct bodies_file *f, const char *hex, uint64_t size);
 

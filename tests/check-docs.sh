@@ -98,10 +98,11 @@ same "options in penstock.1" "$dir/options" "$dir/options.page"
 
 # --- jobs and results -------------------------------------------------------------------------
 
-# Nothing listens there, which makes no difference: a result always has every member.
+# Nothing listens there, which makes no difference: a result always has every member, but for
+# a body.
 printf '%s\n' '{"url": "http://127.0.0.1:1/", "meta": 0, "requeued_from": "p-1"}' '{"unknown": 0}' |
 	"$penstock" fetch --max-attempts 1 >"$dir/result" 2>"$dir/messages"
-grep -o '"[a-z_]*":' "$dir/result" | tr -d '":' >"$dir/members"
+{ grep -o '"[a-z_]*":' "$dir/result" | tr -d '":'; echo body; } >"$dir/members"
 # Only some answers have these.
 sed -n 's/^\([a-z_]*\)	[a-z]*	T{$/\1/p' "$page1" >"$dir/members.all"
 for member in tls headers headers_truncated; do

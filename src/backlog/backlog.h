@@ -110,7 +110,7 @@ struct verdict {
 	struct job *job;
 	enum verdict_kind kind;
 	uint64_t due_ns; /* CLOCK_MONOTONIC; 0: at once.  Of VERDICT_RETRY and VERDICT_RETURN */
-	enum wait_reason why; /* of a due_ns: WAIT_RETRY or WAIT_NAMES */
+	enum wait_reason why; /* of a due_ns: WAIT_RETRY, WAIT_NAMES or WAIT_BODIES */
 
 	/* Of VERDICT_FINAL; for a durable backlog, which keeps them. */
 	enum outcome outcome;

@@ -286,9 +286,11 @@ static void count_reasons(const struct sqlite_backlog *q, struct backlog_stats *
 	s->by_reason[WAIT_QUEUE] += left;
 
 	left = s->delayed;
-	for (int i = 0; i <= WAIT_NAMES; i++) {
-		s->by_reason[i] = q->totals.delayed[i] < left ? q->totals.delayed[i] : left;
-		left -= s->by_reason[i];
+	for (enum wait_reason why = 0; why < WAIT_REASONS; why++) {
+		if (!wait_is_delay(why))
+			continue;
+		s->by_reason[why] = q->totals.delayed[why] < left ? q->totals.delayed[why] : left;
+		left -= s->by_reason[why];
 	}
 }
 

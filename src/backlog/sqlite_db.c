@@ -16,7 +16,7 @@ static_assert(OUTCOME_DONE == 0 && OUTCOME_DEAD == 1 && OUTCOME_CANCELLED == 2, 
 static_assert(ROW_WAITING == 0 && ROW_DELAYED == 1 && ROW_ASIDE == 2, "on disk");
 static_assert(WAIT_NOT_BEFORE == 0 && WAIT_RETRY == 1 && WAIT_NAMES == 2 && WAIT_PAUSED == 3 &&
               WAIT_RETRY_AFTER == 4 && WAIT_BREAKER == 5 && WAIT_RATE == 6 &&
-              WAIT_CONCURRENCY == 7, "on disk");
+              WAIT_CONCURRENCY == 7 && WAIT_BODIES == 11, "on disk");
 
 #define JOB_DEADLINE_INDEX \
 	"CREATE INDEX job_deadline ON job (deadline) WHERE deadline IS NOT NULL;"

@@ -76,7 +76,11 @@ struct totals {
 
 static inline size_t totals_delayed(const struct totals *t)
 {
-	return t->delayed[WAIT_NOT_BEFORE] + t->delayed[WAIT_RETRY] + t->delayed[WAIT_NAMES];
+	size_t n = 0;
+
+	for (enum wait_reason why = 0; why < WAIT_REASONS; why++)
+		n += wait_is_delay(why) ? t->delayed[why] : 0;
+	return n;
 }
 
 /* A job's row that has fallen due, and its lane. */

@@ -120,19 +120,27 @@ bool buf_is_utf8(const char *text, size_t n)
 
 static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
 
+/* The letter that stands for 'c' behind a backslash; 0 if there is none. */
+static char escape_letter(unsigned char c)
+{
+	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+	for (size_t i = 0; i + 1 < sizeof(letters); i += 2)
+		if ((unsigned char) letters[i] == c)
+			return letters[i + 1];
+	return 0;
+}
+
 /* Appends the ASCII character 'c', which has to be escaped. */
 static void add_escaped(struct buf *b, unsigned char c)
 {
-	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
 	static const char hex[] = "0123456789abcdef";
+	char letter = escape_letter(c);
 
-	for (size_t i = 0; i + 1 < sizeof(letters); i += 2) {
-		if ((unsigned char) letters[i] == c) {
-			buf_add(b, (char[]) { '\\', letters[i + 1] }, 2);
-			return;
-		}
-	}
-	buf_add(b, (char[]) { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+	if (letter != 0)
+		buf_add(b, (char[]) { '\\', letter }, 2);
+	else
+		buf_add(b, (char[]) { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
 }
 
 void buf_add_json(struct buf *b, const char *text, size_t n)
@@ -159,6 +167,21 @@ void buf_add_json(struct buf *b, const char *text, size_t n)
 		i += len > 0 ? len : 1;
 	}
 	buf_add_char(b, '"');
+}
+
+bool buf_measure_json(const char *text, size_t n, size_t *ret_len)
+{
+	const unsigned char *p = (const unsigned char *) text;
+	size_t written = 2; /* the quotes */
+
+	for (size_t i = 0, len; i < n; i += len) {
+		len = p[i] < 0x80 ? 1 : buf_utf8_length(text + i, n - i);
+		if (len == 0)
+			return false;
+		written += len > 1 || is_plain(p[i]) ? len : escape_letter(p[i]) != 0 ? 2 : 6;
+	}
+	*ret_len = written;
+	return true;
 }
 
 void buf_add_json_str(struct buf *b, const char *text)

@@ -65,7 +65,10 @@ bool buf_is_utf8(const char *text, size_t n);
  * UTF-8 (RFC 3629) become U+FFFD, so that the result is always valid JSON. */
 void buf_add_json(struct buf *b, const char *text, size_t n);
 
-/* The same for a C string; null for NULL. */
+/* How many bytes buf_add_json() appends for this text.  Returns false if that is not UTF-8. */
+NODISCARD NONNULL(3) bool buf_measure_json(const char *text, size_t n, size_t *ret_len);
+
+/* Appends a C string as buf_add_json() does; null for NULL. */
 void buf_add_json_str(struct buf *b, const char *text);
 
 #endif

@@ -49,12 +49,15 @@ struct audit {
 
 	char *database;             /* owned, as the next */
 	char *results;              /* NULL: 'given_results' */
+	char *bodies_dir;           /* NULL: nobody knows */
+	char *bodies_base;          /* as in struct audit_bodies; owned */
 	bool is_stream;             /* the results go to a pipe or terminal: there is no log */
 	bool was_in_use;
 	struct audit_db *db;
 	struct audit_log log;
 	struct audit_report report;
 	struct audit_check check;
+	struct audit_bodies bodies;
 };
 
 /* --- options ----------------------------------------------------------------------- */
@@ -156,7 +159,12 @@ static int name_files(struct audit *a, const struct settings *settings)
 	if (a->n_results == 0)
 		a->results = below("STATE_DIRECTORY", folder,
 		                   *results != '\0' ? results : "results.jsonl");
-	if (a->database && (a->results || a->n_results > 0))
+	if (settings->results.bodies_dir) {
+		a->bodies_dir = below("STATE_DIRECTORY", folder, settings->results.bodies_dir);
+		a->bodies_base = below("STATE_DIRECTORY", folder, "");
+	}
+	bool named = !settings->results.bodies_dir || (a->bodies_dir && a->bodies_base);
+	if (a->database && (a->results || a->n_results > 0) && named)
 		return EXIT_OK;
 	log_error("out of memory");
 	return EXIT_INTERNAL;
@@ -350,6 +358,8 @@ static int check_log(struct audit *a)
 	if (code != EXIT_OK)
 		return code;
 	int r = audit_check_log(&a->check);
+	if (r == 0 && a->check.bodies)
+		audit_bodies_end(&a->bodies, a->bodies_dir);
 	if (r == 0)
 		r = check_ends(a);
 	if (r < 0)
@@ -389,6 +399,10 @@ static int perform(struct audit *a)
 	a->report = (struct audit_report) { .out = stdout, .quiet = a->quiet };
 	a->check = (struct audit_check) {
 		.report = &a->report, .db = a->db, .in_use = a->was_in_use };
+	if (a->bodies_dir) {
+		a->bodies = (struct audit_bodies) { .report = &a->report, .base = a->bodies_base };
+		a->check.bodies = &a->bodies;
+	}
 	a->is_stream = a->results && (strcmp(a->results, "-") == 0 ||
 	                              (stat(a->results, &st) == 0 && !S_ISREG(st.st_mode) &&
 	                               !S_ISDIR(st.st_mode)));
@@ -416,10 +430,13 @@ int cli_audit(int argc, char **argv)
 	if (r == 0 && code == EXIT_OK)
 		code = perform(&a);
 	audit_check_done(&a.check);
+	audit_bodies_done(&a.bodies);
 	audit_log_close(&a.log);
 	audit_db_close(a.db);
 	free(a.database);
 	free(a.results);
+	free(a.bodies_dir);
+	free(a.bodies_base);
 	free((void *) a.given_results);
 	return code;
 }

@@ -126,6 +126,7 @@ struct record {
 	uint64_t seq;
 	const char *id;
 	int outcome; /* OUTCOMES: none that is known */
+	const json_t *body;
 };
 
 /* Says what is wrong with it, or NULL. */
@@ -145,7 +146,8 @@ static const char *read_record(const json_t *json, struct record *ret_record)
 	if (i == OUTCOMES)
 		return "has no outcome";
 	*ret_record = (struct record) {
-		.seq = (uint64_t) json_integer_value(seq), .id = id, .outcome = i };
+		.seq = (uint64_t) json_integer_value(seq), .id = id, .outcome = i,
+		.body = json_object_get(json, "body") };
 	return NULL;
 }
 
@@ -227,6 +229,9 @@ static int take_record(struct audit_check *c, const struct audit_file *file,
 		take_twice(c, file, record);
 	else
 		c->outcomes[record->outcome]++;
+	if (r > 0 && c->bodies &&
+	    audit_bodies_take(c->bodies, record->seq, record->id, record->body) < 0)
+		return -ENOMEM;
 	return compare(c, file, record, text, len);
 }
 

@@ -8,6 +8,7 @@
 #define PENSTOCK_CLI_AUDIT_CHECK_H
 
 #include "base/attr.h"
+#include "cli/audit_bodies.h"
 #include "cli/audit_db.h"
 #include "cli/audit_log.h"
 #include "cli/audit_report.h"
@@ -19,6 +20,7 @@
 struct audit_check {
 	struct audit_report *report;
 	struct audit_db *db;
+	struct audit_bodies *bodies; /* NULL: they are not looked for */
 	struct audit_totals totals;
 	bool in_use;                 /* the log may be ahead of the snapshot */
 

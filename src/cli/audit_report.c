@@ -97,6 +97,7 @@ uint64_t audit_report_end(struct audit_report *r)
 		[AUDIT_TWICE] = "records that come twice",
 		[AUDIT_DIFFERS] = "records that differ from the database",
 		[AUDIT_MISSING] = "missing records",
+		[AUDIT_BODY] = "bodies that are not there as they should be",
 	};
 	uint64_t all = 0;
 

@@ -17,6 +17,7 @@ enum audit_kind {
 	AUDIT_TWICE,   /* a record that the log has already had */
 	AUDIT_DIFFERS, /* a record that the database has otherwise, or not at all */
 	AUDIT_MISSING, /* a record that the log lacks */
+	AUDIT_BODY,    /* a file that a record names, and that is not there as it should be */
 	AUDIT_KINDS,
 };
 

@@ -35,6 +35,7 @@ struct run {
 	int signal_fd;
 	struct progress progress;
 	bool draws;           /* a progress line is wanted and can be seen */
+	bool bodies_failed;
 	bool stopping;
 	uint64_t abort_at_ns; /* while stopping; NEVER once aborted */
 };
@@ -134,6 +135,7 @@ static int start_engine(struct run *run)
 		.sources = run->sources,
 		.n_sources = run->n_sources,
 		.results = run->results,
+		.bodies_dir = run->settings.results.bodies_dir,
 	};
 
 	int r = engine_start(&options, &run->engine, &errors);
@@ -142,6 +144,7 @@ static int start_engine(struct run *run)
 	buf_done(&errors);
 	return r == 0 ? EXIT_OK
 	       : r == -ENXIO                  ? EXIT_NO_INPUT
+	       : r == -ENOTDIR                ? EXIT_CANNOT_CREATE
 	       : r == -EINVAL || r == -EAGAIN ? EXIT_CONFIG
 	                                      : EXIT_INTERNAL;
 }
@@ -192,20 +195,27 @@ static void on_signal(struct run *run)
 	}
 }
 
-/* A results log that cannot be written to ends the run: fetching on would lose
- * what is fetched. */
-static void on_state(struct run *run)
+static void say_record_error(const struct run *run)
 {
-	bool known = run->state.record_error < 0;
-
-	engine_state(run->engine, &run->state);
-	if (run->state.record_error == 0 || known)
-		return;
 	if (run->state.record_error != -EPIPE && run->state.record_error != -ECANCELED)
 		log_error("%s: results cannot be written: %s",
 		          strcmp(results_path(run), "-") == 0 ? "standard output"
 		                                              : results_path(run),
 		          strerror(-run->state.record_error));
+}
+
+/* A results log that cannot be written to ends the run: fetching on would lose
+ * what is fetched.  So do bodies that cannot be kept, which the engine has logged. */
+static void on_state(struct run *run)
+{
+	bool known = run->state.record_error < 0, bodies_known = run->bodies_failed;
+
+	engine_state(run->engine, &run->state);
+	run->bodies_failed = run->bodies_failed || run->state.bodies_error < 0;
+	if (run->state.record_error < 0 && !known)
+		say_record_error(run);
+	else if (run->bodies_failed == bodies_known)
+		return;
 	if (!run->stopping)
 		begin_stop(run);
 	abort_now(run);
@@ -264,7 +274,7 @@ static int exit_code(const struct run *run, int closed)
 	const struct ledger_balance *ledger = &run->stats.ledger;
 	int record_error = run->state.record_error;
 
-	if (closed != EXIT_OK ||
+	if (closed != EXIT_OK || run->bodies_failed ||
 	    (record_error < 0 && record_error != -EPIPE && record_error != -ECANCELED))
 		return EXIT_IO;
 	if ((run->stopping && !run->state.finished) || record_error < 0)
@@ -304,6 +314,19 @@ static int perform(struct run *run)
 	return exit_code(run, closed);
 }
 
+static int show_settings(const struct run *run)
+{
+	const struct settings *s = &run->settings;
+	const char *dir = s->results.bodies_dir;
+	int r = s->results.bodies == BODIES_FILES ? bodies_check_dir(dir) : 0;
+
+	if (r < 0) {
+		log_error("%s: bodies cannot be kept here: %s", dir, strerror(-r));
+		return EXIT_CANNOT_CREATE;
+	}
+	return settings_show(s, run->config, run->n_sources, 0) < 0 ? EXIT_IO : EXIT_OK;
+}
+
 static int prepare_and_perform(struct run *run)
 {
 	int code = read_settings(run);
@@ -312,8 +335,7 @@ static int prepare_and_perform(struct run *run)
 	if (code == EXIT_OK && settings_allow_descriptors(&run->settings, run->n_sources, 0) < 0)
 		code = EXIT_CONFIG;
 	if (code == EXIT_OK && run->args.check)
-		return settings_show(&run->settings, run->config, run->n_sources, 0) < 0 ? EXIT_IO
-		                                                                         : EXIT_OK;
+		return show_settings(run);
 	if (code != EXIT_OK)
 		return code;
 

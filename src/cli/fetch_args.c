@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { OPT_TIMEOUT = 256, OPT_MAX_ATTEMPTS, OPT_SET, OPT_CHECK, OPT_FOLLOW,
-       OPT_PER_ORIGIN, OPT_RATE };
+       OPT_PER_ORIGIN, OPT_RATE, OPT_BODIES, OPT_INLINE };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -21,6 +21,8 @@ static const struct option long_options[] = {
 	{ "max-attempts", required_argument, NULL, OPT_MAX_ATTEMPTS },
 	{ "per-origin", required_argument, NULL, OPT_PER_ORIGIN },
 	{ "rate", required_argument, NULL, OPT_RATE },
+	{ "bodies", required_argument, NULL, OPT_BODIES },
+	{ "inline", no_argument, NULL, OPT_INLINE },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
 	{ "quiet", no_argument, NULL, 's' },
@@ -56,6 +58,8 @@ static void print_help(void)
 		"      --max-attempts N    1: no retries (5)\n"
 		"      --per-origin N      fetches at the same time of one server, or 0: all (0)\n"
 		"      --rate RATE         fetches that begin of one server, such as 5/s (no limit)\n"
+		"      --bodies DIR        keep the responses' bodies, as files in DIR\n"
+		"      --inline            keep them in the results, up to 64K of each\n"
 		"      --follow            wait for more lines at the end of FILE, as tail -F\n"
 		"  -s, --quiet             no progress line and no summary\n"
 		"  -c, --config FILE       settings; see penstock.conf(5)\n"
@@ -90,6 +94,12 @@ static int take_option(struct fetch_args *args, int option)
 		return 0;
 	case OPT_SET:
 		return add_override(args, NULL, optarg);
+	case OPT_BODIES:
+		if (add_override(args, NULL, "results.bodies=files") < 0)
+			return -ENOMEM;
+		return add_override(args, "results.bodies_dir", optarg);
+	case OPT_INLINE:
+		return add_override(args, NULL, "results.bodies=inline");
 	case OPT_FOLLOW:
 		args->follow = true;
 		return 0;
@@ -113,8 +123,8 @@ int fetch_args_parse(int argc, char **argv, struct fetch_args *ret_args)
 	int option = 0, r = 0;
 	static char name[] = "penstock fetch";
 
-	/* Each override comes from an argument of its own. */
-	*ret_args = (struct fetch_args) { .overrides = calloc((size_t) argc, sizeof(char *)) };
+	/* An argument makes two overrides at most. */
+	*ret_args = (struct fetch_args) { .overrides = calloc(2 * (size_t) argc, sizeof(char *)) };
 	if (!ret_args->overrides)
 		return -ENOMEM;
 

@@ -2,6 +2,7 @@
 libpenstock_a_SOURCES += \
 	src/cli/ask.c src/cli/ask.h \
 	src/cli/audit.c \
+	src/cli/audit_bodies.c src/cli/audit_bodies.h \
 	src/cli/audit_check.c src/cli/audit_check.h \
 	src/cli/audit_db.c src/cli/audit_db.h \
 	src/cli/audit_log.c src/cli/audit_log.h \

@@ -283,6 +283,31 @@ static void add_work(struct buf *b, const json_t *status)
 	buf_add_str(b, " waiting\n");
 }
 
+static void add_bodies(struct buf *b, const json_t *bodies)
+{
+	const char *mode = json_string_value(json_object_get(bodies, "mode"));
+
+	if (!mode || strcmp(mode, "none") == 0)
+		return;
+	add_label(b, "bodies");
+	add_name(b, bodies, "mode");
+	buf_add_str(b, ": ");
+	add_count(b, bodies, "kept");
+	buf_add_str(b, " kept, ");
+	add_size(b, bodies, "kept_bytes");
+	if (strcmp(mode, "files") == 0) {
+		buf_add_str(b, "; were there already: ");
+		add_count(b, bodies, "duplicates");
+	} else {
+		buf_add_str(b, "; memory ");
+		add_size(b, bodies, "memory_bytes");
+		buf_add_str(b, ", waiting for some: ");
+		add_count(b, bodies, "waiting");
+	}
+	buf_add_char(b, '\n');
+	add_error(b, bodies);
+}
+
 static void add_results(struct buf *b, const json_t *results)
 {
 	add_label(b, "results");
@@ -297,6 +322,7 @@ static void add_results(struct buf *b, const json_t *results)
 	add_span(b, results, "blocked_seconds");
 	buf_add_char(b, '\n');
 	add_error(b, results);
+	add_bodies(b, json_object_get(results, "bodies"));
 }
 
 /* The sources that have not ended. */

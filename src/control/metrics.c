@@ -254,6 +254,25 @@ static void add_results(struct exposition *x, const struct view *view,
 	exposition_add(x, rows, ARRAY_LEN(rows));
 }
 
+static void add_bodies(struct exposition *x, const struct bodies_stats *b)
+{
+	const struct metric_row rows[] = {
+		COUNTER("penstock_results_bodies", "Bodies of responses that were kept.", b->kept),
+		COUNTER("penstock_results_bodies_bytes", "Bytes of them.", b->kept_bytes),
+		COUNTER("penstock_results_bodies_duplicates",
+		        "Of them, those whose file was there already.", b->duplicates),
+		GAUGE("penstock_results_bodies_memory_bytes",
+		      "In use of results.inline_memory.", b->memory_bytes),
+		GAUGE("penstock_results_bodies_waiting_workers",
+		      "Workers that wait for some of results.inline_memory.", b->waiting),
+		SECONDS("penstock_results_bodies_waited_seconds",
+		        "Time that workers waited for it.", b->waited_ns),
+		GAUGE("penstock_results_bodies_failing", "1 while bodies cannot be written.",
+		      b->error < 0),
+	};
+	exposition_add(x, rows, ARRAY_LEN(rows));
+}
+
 /* --- sources ----------------------------------------------------------------------- */
 
 /* The counters of all sources of one name: several schedules share theirs, and a series
@@ -369,6 +388,7 @@ void metrics_write(const struct view *view, enum metrics_format format, struct b
 	add_workers(&x, &stats);
 	add_dns(&x, &stats.fetch.resolver);
 	add_results(&x, view, &stats.recorder);
+	add_bodies(&x, &stats.bodies);
 	add_sources(&x, view->options->engine);
 	exposition_end(&x);
 }

@@ -185,16 +185,29 @@ static json_t *sources_json(struct engine *engine)
 	return NULL;
 }
 
-static json_t *results_json(const struct view *view, const struct recorder_stats *r)
+static json_t *bodies_json(const struct bodies_stats *b)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:s?}",
+	                 "mode", bodies_mode_name(b->mode), "kept", integer(b->kept),
+	                 "kept_bytes", integer(b->kept_bytes),
+	                 "duplicates", integer(b->duplicates),
+	                 "memory_bytes", integer(b->memory_bytes),
+	                 "waiting", integer(b->waiting), "waited_seconds", seconds(b->waited_ns),
+	                 "error", b->error < 0 ? strerrordesc_np(-b->error) : NULL);
+}
+
+static json_t *results_json(const struct view *view, const struct engine_stats *stats)
 {
 	const char *error = view->results_error < 0 ? strerrordesc_np(-view->results_error) : NULL;
+	const struct recorder_stats *r = &stats->recorder;
 
-	return json_pack("{s:o, s:I, s:I, s:I, s:f, s:s?}",
+	return json_pack("{s:o, s:I, s:I, s:I, s:f, s:o, s:s?}",
 	                 "path", text_json(view->options->results_path),
 	                 "recorded", integer(r->recorded),
 	                 "recorded_bytes", integer(r->recorded_bytes),
 	                 "pending", integer(r->pending),
-	                 "blocked_seconds", seconds(r->workers_blocked_ns), "error", error);
+	                 "blocked_seconds", seconds(r->workers_blocked_ns),
+	                 "bodies", bodies_json(&stats->bodies), "error", error);
 }
 
 /* Why nothing moves although nobody is slow. */
@@ -226,7 +239,7 @@ static json_t *make(const struct view *view)
 	                 "backlog", backlog_json(&stats),
 	                 "workers", workers_json(&stats.workers), "fetch", fetch_json(&stats),
 	                 "sources", sources_json(o->engine),
-	                 "results", results_json(view, &stats.recorder),
+	                 "results", results_json(view, &stats),
 	                 "blocked", blocked_text(&stats.backlog));
 }
 

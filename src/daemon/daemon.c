@@ -41,6 +41,7 @@ struct daemon {
 	char *work_folder; /* the database's; NULL without one */
 	uint64_t blamed;
 	char *results_path;
+	char *bodies_dir;
 	struct results *results;
 	struct control_socket socket;
 	struct engine *engine;
@@ -65,10 +66,35 @@ struct daemon {
 
 /* --- settings ---------------------------------------------------------------------- */
 
-static int show_settings(const struct daemon *d)
+static int say_cannot(const char *what, int error)
+{
+	log_error("%s: %s", what, strerror(-error));
+	return error == -EACCES || error == -EPERM ? DAEMON_NO_PERMISSION : DAEMON_CANNOT_CREATE;
+}
+
+/* Whether there can be a folder for bodies, if there shall be one. */
+static int check_bodies(struct daemon *d)
+{
+	const struct settings *s = &d->live.settings;
+
+	if (s->results.bodies != BODIES_FILES)
+		return DAEMON_OK;
+	char *path = paths_state(s->results.bodies_dir);
+	if (!path)
+		return DAEMON_INTERNAL;
+	int r = bodies_check_dir(path);
+	int code = r < 0 ? say_cannot(path, r) : DAEMON_OK;
+	free(path);
+	return code;
+}
+
+static int show_settings(struct daemon *d)
 {
 	const struct live *live = &d->live;
 
+	int code = check_bodies(d);
+	if (code != DAEMON_OK)
+		return code;
 	return settings_show(&live->settings, live->first, live->n_sources, CONTROL_DESCRIPTORS) < 0
 	               ? DAEMON_IO : DAEMON_OK;
 }
@@ -142,19 +168,14 @@ static int catch_signals(struct daemon *d)
 	return d->signal_fd < 0 ? DAEMON_INTERNAL : DAEMON_OK;
 }
 
-static int say_cannot(const char *what, int error)
-{
-	log_error("%s: %s", what, strerror(-error));
-	return error == -EACCES || error == -EPERM ? DAEMON_NO_PERMISSION : DAEMON_CANNOT_CREATE;
-}
-
 static int open_results(struct daemon *d)
 {
 	const char *path = *d->live.settings.results.path != '\0' ? d->live.settings.results.path
 	                                                     : "results.jsonl";
 
 	d->results_path = paths_state(path);
-	if (!d->results_path)
+	d->bodies_dir = paths_state(d->live.settings.results.bodies_dir);
+	if (!d->results_path || !d->bodies_dir)
 		return DAEMON_INTERNAL;
 	int r = results_open(d->results_path, &d->results);
 	if (r == -EWOULDBLOCK) {
@@ -260,6 +281,7 @@ static int start_engine(struct daemon *d)
 		.sources = d->live.settings.sources.items,
 		.n_sources = d->live.n_sources,
 		.results = d->results,
+		.bodies_dir = d->bodies_dir,
 		.database = d->database,
 		.blamed = d->blamed,
 		.stalls = true,
@@ -274,6 +296,7 @@ static int start_engine(struct daemon *d)
 	return r == 0 ? DAEMON_OK
 	       : r == -ENXIO                  ? DAEMON_NO_INPUT
 	       : r == -EBADFD                 ? DAEMON_IO
+	       : r == -ENOTDIR                ? DAEMON_CANNOT_CREATE
 	       : r == -EINVAL || r == -EAGAIN ? DAEMON_CONFIG
 	                                      : DAEMON_INTERNAL;
 }
@@ -314,7 +337,8 @@ static int start(struct daemon *d)
 	/* Opening a FIFO for results waits for its reader; a signal has to end that, so
 	 * none is caught before. */
 	static int (*const steps[])(struct daemon *d) = {
-		open_results, catch_signals, open_socket, find_database, start_engine, start_control,
+		check_bodies, open_results, catch_signals, open_socket, find_database,
+		start_engine, start_control,
 	};
 
 	d->started_wall_us = clock_wall_us();
@@ -493,6 +517,7 @@ static void end(struct daemon *d)
 	if (d->signal_fd >= 0)
 		(void) close(d->signal_fd);
 	free(d->results_path);
+	free(d->bodies_dir);
 	free(d->database);
 	free(d->work_folder);
 	live_done(&d->live);

@@ -70,6 +70,7 @@ void engine_state(struct engine *e, struct engine_state *ret_state)
 		.finished = intake_is_complete(e->intake) && all_final(e),
 		.record_error = atomic_load(&e->record_error),
 		.stalled = atomic_load(&e->trouble),
+		.bodies_error = e->bodies ? bodies_error(e->bodies) : 0,
 		.source_failed = atomic_load(&e->source_failed),
 		.draining = atomic_load(&e->draining),
 		.drained = atomic_load(&e->draining) && engine_is_finished(e),
@@ -86,6 +87,9 @@ void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 	intake_stats(e->intake, &ret_stats->intake);
 	workers_stats(e->workers, &ret_stats->workers);
 	recorder_stats(e->recorder, &ret_stats->recorder);
+	ret_stats->bodies = (struct bodies_stats) { .mode = BODIES_NONE };
+	if (e->bodies)
+		bodies_stats(e->bodies, &ret_stats->bodies);
 	fetch_stats(e->fetcher, &ret_stats->fetch);
 }
 
@@ -293,6 +297,8 @@ void engine_stop(struct engine *e)
 
 void engine_abort(struct engine *e)
 {
+	if (e->bodies)
+		bodies_cancel(e->bodies);
 	fetcher_cancel(e->fetcher);
 	results_cancel(e->options.results);
 	if (e->recorder)
@@ -318,6 +324,7 @@ struct engine *engine_free(struct engine *e)
 	feeder_free(e->feeder); /* until then the backlog's thread may call it */
 	queue_free(e->queue);
 	fetcher_free(e->fetcher);
+	bodies_close(e->bodies);
 	ledger_free(e->ledger);
 	free(e->complaints);
 	if (e->event_fd >= 0)

@@ -24,6 +24,7 @@
 #include "engine/workers.h"
 #include "fetch/fetch.h"
 #include "queue/queue.h"
+#include "sink/bodies.h"
 #include "sink/results.h"
 
 #include <stdbool.h>
@@ -34,6 +35,7 @@ struct engine_options {
 	const struct source_settings *sources; /* borrowed for the call */
 	size_t n_sources;
 	struct results *results; /* borrowed for the engine's life */
+	const char *bodies_dir;  /* for results.bodies = "files"; borrowed for the engine's life */
 	const char *database;    /* of a durable backlog; NULL: jobs wait in memory.  Borrowed for the call */
 	uint64_t blamed;         /* for a durable backlog: the job that the last process crashed with; 0: none */
 
@@ -52,7 +54,8 @@ struct engine;
  *
  * Returns 0; or, with one line a problem appended to 'errors' and nothing left
  * running, -ENOMEM, -EAGAIN (no more threads), -EMFILE, -EINVAL (a setting),
- * -ENXIO (a source cannot be opened), or -EBADFD (the database or the log).  Free with engine_free().
+ * -ENXIO (a source cannot be opened), -EBADFD (the database or the log), or -ENOTDIR (the
+ * folder for bodies).  Free with engine_free().
  */
 NODISCARD NONNULL(1, 2, 3)
 int engine_start(const struct engine_options *options, struct engine **ret_engine,
@@ -68,6 +71,7 @@ struct engine_state {
 	bool finished;           /* every source is at its own end and every job final */
 	int record_error;        /* why results cannot be written for good; 0 if they can */
 	int stalled;             /* why they cannot be written now; 0 if they can */
+	int bodies_error;        /* why bodies cannot be written now; 0 if they can */
 	bool source_failed;      /* a source ended by an error, which was logged */
 	bool draining;           /* engine_drain() was called */
 	bool drained;            /* …and every job that was accepted is final */
@@ -193,6 +197,7 @@ struct engine_stats {
 	struct intake_stats intake;
 	struct workers_stats workers;
 	struct recorder_stats recorder;
+	struct bodies_stats bodies;
 	struct fetch_stats fetch;
 };
 NONNULL(1, 2) void engine_stats(struct engine *e, struct engine_stats *ret_stats);

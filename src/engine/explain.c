@@ -98,6 +98,12 @@ static void say_names(const struct scene *s)
 	add_time_left(s);
 }
 
+static void say_bodies(const struct scene *s)
+{
+	buf_add_str(s->text, "the body of its response could not be kept; again in ");
+	add_time_left(s);
+}
+
 static void say_poison(const struct scene *s)
 {
 	buf_add_str(s->text, "it has crashed the daemon too often, and is set aside");
@@ -186,6 +192,7 @@ static void say(const struct scene *s, enum wait_reason why, struct explanation 
 		[WAIT_QUEUE] = say_queue,
 		[WAIT_WORKER] = say_worker,
 		[WAIT_POISON] = say_poison,
+		[WAIT_BODIES] = say_bodies,
 	};
 	x->code = wait_reason_name(why);
 	sentences[why](s);

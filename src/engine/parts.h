@@ -22,6 +22,7 @@ struct engine {
 
 	/* In the order of their start. */
 	struct ledger *ledger;
+	struct bodies *bodies; /* NULL: none are kept */
 	struct fetcher *fetcher;
 	struct backlog *backlog;
 	struct queue *queue;
@@ -59,6 +60,9 @@ int engine_start_parts(struct engine *e, const struct engine_options *options, s
 
 /* Opens the backlog and the ledger, and makes the log of results whole. */
 NODISCARD NONNULL(1, 2) int engine_open_store(struct engine *e, struct buf *errors);
+
+/* Opens the store of bodies, if any are to be kept. */
+NODISCARD NONNULL(1, 2) int engine_open_bodies(struct engine *e, struct buf *errors);
 
 /* Records the job that crashed too often as dead.  The recorder must be there, and idle. */
 NONNULL(1) void engine_set_aside_poisoned(struct engine *e);

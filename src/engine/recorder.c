@@ -310,6 +310,14 @@ static void point_to_lines(struct batch *b)
 	}
 }
 
+/* The bodies first: a record that is on disk shall not name one that is not. */
+static int settle_durably(struct recorder *r, const struct batch *b)
+{
+	int error = r->options.bodies && count_finals(b) > 0 ? bodies_sync(r->options.bodies) : 0;
+
+	return error < 0 ? error : backlog_settle(r->options.backlog, b->verdicts, b->n);
+}
+
 /* Settles with a durable backlog, again and again if its disk fails.  What it cannot take in the
  * end was not fetched, as far as anybody will know after the next start. */
 static void commit(struct recorder *r, struct batch *b)
@@ -319,7 +327,7 @@ static void commit(struct recorder *r, struct batch *b)
 	point_to_lines(b);
 	if (error == 0)
 		do
-			error = backlog_settle(r->options.backlog, b->verdicts, b->n);
+			error = settle_durably(r, b);
 		while (error < 0 && wait_out(r, error));
 	if (error == 0)
 		return;

@@ -22,6 +22,7 @@
 #include "base/pulse.h"
 #include "engine/ledger.h"
 #include "job/result.h"
+#include "sink/bodies.h"
 #include "sink/results.h"
 
 #include <stdbool.h>
@@ -32,9 +33,10 @@
 enum { RECORDER_MAX_RECORDS = 512, RECORDER_MAX_BYTES = 128 * 1024 };
 
 struct recorder_options {
-	struct results *results; /* these three are borrowed for the recorder's life */
+	struct results *results; /* these four are borrowed for the recorder's life */
 	struct backlog *backlog;
 	struct ledger *ledger;
+	struct bodies *bodies;   /* made durable before records are; may be NULL */
 	uint64_t last_seq;       /* of the records that there are already */
 
 	/* A disk that is full or fails: try again each second, and let the inlet fill

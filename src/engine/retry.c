@@ -10,6 +10,9 @@
 /* A job that could not be attempted because too many wait for names comes back after this. */
 #define BUSY_DELAY_NS (100 * NS_PER_MS)
 
+/* One whose body could not be kept, after this. */
+#define BODIES_DELAY_NS (1 * NS_PER_S)
+
 /* --- status sets ------------------------------------------------------------------- */
 
 enum { STATUS_MIN = 100, STATUS_MAX = 599 };
@@ -63,16 +66,27 @@ static bool is_transport_failure(int error)
 }
 
 /* Another attempt may end otherwise. */
-static bool is_passing(int error, long status)
+static bool is_passing(int error, const struct response *response)
 {
 	static const long passing[] = { 408, 425, 429, 500, 502, 503, 504 };
 
+	if (error == -ENOSPC)
+		return response->body_error == -ETIMEDOUT;
 	if (error < 0)
 		return is_transport_failure(error) || error == -ENOMEM;
 	for (size_t i = 0; i < ARRAY_LEN(passing); i++)
-		if (passing[i] == status)
+		if (passing[i] == response->status)
 			return true;
 	return false;
+}
+
+/* Nothing was asked, or it may be asked once more, so that what could not be kept may come again:
+ * it is not the attempt that has failed. */
+static bool is_unkept(int error, const struct job *job, const struct response *response)
+{
+	bool is_its_own = response->body_error == -ETIMEDOUT || response->body_error == -EFBIG;
+
+	return error == -ENOSPC && !is_its_own && (response->status == 0 || job_may_retry(job));
 }
 
 /* How long the origin has asked for a pause (RFC 9110, section 10.2.3; RFC 6585, section
@@ -139,13 +153,15 @@ void retry_judge(const struct retry_policy *policy, struct job *job, int error, 
 	if (error == -EBUSY) {
 		j.delay_ns = BUSY_DELAY_NS;
 		j.why = WAIT_NAMES;
-	}
-	if (error != -EBUSY && error != -ECANCELED) {
+	} else if (is_unkept(error, job, response)) {
+		j.delay_ns = BODIES_DELAY_NS;
+		j.why = WAIT_BODIES;
+	} else if (error != -ECANCELED) {
 		job->attempts++;
 		if (error == 0 && status_set_has(&policy->success, response->status)) {
 			j.kind = VERDICT_FINAL;
 			j.outcome = OUTCOME_DONE;
-		} else if (!is_passing(error, response->status)) {
+		} else if (!is_passing(error, response)) {
 			die(&j, "", error, response);
 		} else if (!job_may_retry(job)) {
 			die(&j, "not retried: ", error, response);

@@ -33,7 +33,7 @@ struct judgement {
 	enum verdict_kind kind;
 	enum outcome outcome; /* of VERDICT_FINAL */
 	uint64_t delay_ns;    /* of the others: from now */
-	enum wait_reason why; /* of a delay: WAIT_RETRY or WAIT_NAMES */
+	enum wait_reason why; /* of a delay: WAIT_RETRY, WAIT_NAMES or WAIT_BODIES */
 	char reason[224];     /* of OUTCOME_DEAD: "retries exhausted: http 503"; "" otherwise */
 
 	/* About the origin that was asked last, whatever becomes of the job. */
@@ -43,7 +43,8 @@ struct judgement {
 
 /*
  * Judges an attempt that fetch() ended with 'error', but for -EXDEV, and 'response'; counts
- * it in job->attempts unless it was not made or was aborted.
+ * it in job->attempts unless it was not made or was aborted, or is made again because its
+ * body could not be kept (-ENOSPC).
  *
  * Transport failures and 408, 425, 429, 500, 502, 503 and 504 are worth another
  * attempt.  The back-off is exponential with full jitter (uniform between 0 and

@@ -8,6 +8,7 @@
 #include "engine/workers.h"
 #include "fetch/decode.h"
 #include "queue/queue.h"
+#include "sink/bodies.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -108,6 +109,15 @@ static uint64_t max_job_bytes(const struct settings *s)
 	       settings_max_jobs(s) * (2 * sizeof(void *) + LANE_BYTES);
 }
 
+/* Of bodies on their way into records: each is there as it came and, up to twice as long, in
+ * its line, which may be moved while it grows; and a few lines are with the recorder. */
+static uint64_t max_inline_bytes(const struct settings *s)
+{
+	if (s->results.bodies != BODIES_INLINE)
+		return 0;
+	return 4 * s->results.inline_memory + 8 * s->results.max_inline;
+}
+
 /*
  * A job's record, which is about as large, exists beside it for a moment.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
@@ -126,15 +136,17 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 
 	return program + lanes * LANE_BYTES + (s->backlog.type == BACKLOG_SQLITE ? database : 0) + 2 * max_job_bytes(s) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
-	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source;
+	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s);
 }
 
-/* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair. */
+/* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair; each
+ * worker may write a body, and look at another. */
 uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 {
 	const uint64_t program = 40, resolver = 32, source = 6;
-
-	const uint64_t worker = *s->fetch.body_dir != '\0' ? 5 : 4; /* and its body_file */
+	const uint64_t upload = *s->fetch.body_dir != '\0';             /* a body_file */
+	const uint64_t kept = s->results.bodies == BODIES_FILES ? 2 : 0; /* a file, its folder */
+	const uint64_t worker = 4 + upload + kept;
 
 	return program + resolver + s->workers * worker + s->fetch.idle_connections * 3 +
 	       n_sources * source;

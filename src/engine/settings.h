@@ -89,6 +89,10 @@ struct settings {
 		const char *path; /* "": the program's own default */
 		struct config_strings headers; /* names of fields, or "*" */
 		uint64_t remember_ns;
+		int bodies; /* enum bodies_mode */
+		uint64_t max_inline;
+		uint64_t inline_memory;
+		const char *bodies_dir;
 	} results;
 	struct {
 		const char *socket;

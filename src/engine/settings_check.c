@@ -146,6 +146,19 @@ static void check_body_dir(const struct settings *s, const struct config *c, str
 		(void) close(fd);
 }
 
+static void check_bodies(const struct settings *s, const struct config *c, struct buf *errors)
+{
+	bool given = strcmp(config_origin_of(c, "results.max_inline"), "default") != 0;
+	const char *key = given ? "results.max_inline" : "results.inline_memory";
+
+	if (s->results.inline_memory < s->results.max_inline)
+		buf_printf(errors, "%s: %s: results.inline_memory must be at least "
+		           "results.max_inline\n", config_origin_of(c, key), key);
+	if (*s->results.bodies_dir == '\0')
+		buf_printf(errors, "%s: results.bodies_dir: must not be empty\n",
+		           config_origin_of(c, "results.bodies_dir"));
+}
+
 int settings_check(const struct settings *s, const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
@@ -154,6 +167,7 @@ int settings_check(const struct settings *s, const struct config *c, struct buf 
 	check_origins(&s->origins, c, errors);
 	check_guard("guard.deny", &s->guard.deny, c, errors);
 	check_guard("guard.allow", &s->guard.allow, c, errors);
+	check_bodies(s, c, errors);
 	for (size_t i = 0; i < s->fetch.success.n; i++) {
 		struct status_set set = { 0 };
 		if (status_set_add(&set, s->fetch.success.items[i]) < 0)

@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "engine/settings.h"
 #include "job/job.h"
+#include "sink/bodies.h"
 
-#define GIB (UINT64_C(1024) * 1024 * 1024)
+#define MIB (UINT64_C(1024) * 1024)
+#define GIB (1024 * MIB)
 #define DAY (86400 * NS_PER_S)
 
 static const char *const backlog_types[] = {
@@ -18,6 +20,10 @@ static const char *const source_types[] = {
 
 static const char *const oversizes[] = {
 	[OVERSIZE_FAIL] = "fail", [OVERSIZE_TRUNCATE] = "truncate", NULL
+};
+
+static const char *const bodies_modes[] = {
+	[BODIES_NONE] = "none", [BODIES_INLINE] = "inline", [BODIES_FILES] = "files", NULL
 };
 
 #define AT(member) .offset = offsetof(struct source_settings, member)
@@ -189,6 +195,19 @@ static const struct config_key keys[] = {
 	{ "results.remember", CONFIG_DURATION, AT(results.remember_ns), .preset = "1d",
 	  .max = 365 * DAY, .unit = "time",
 	  .help = "sqlite: how long a settled job is known by its id, if backlog.max_bytes allows" },
+
+	{ "results.bodies", CONFIG_CHOICE, AT(results.bodies), .preset = "none",
+	  .choices = bodies_modes, .unit = "",
+	  .help = "what becomes of the responses' bodies: \"none\" are kept, or \"inline\", in the "
+	          "records, or in \"files\" of their own" },
+	{ "results.max_inline", CONFIG_SIZE, AT(results.max_inline), .preset = "64K", .min = 1,
+	  .max = 8 * MIB, .unit = "bytes",
+	  .help = "inline: what is longer is cut off there in its record" },
+	{ "results.inline_memory", CONFIG_SIZE, AT(results.inline_memory), .preset = "16M",
+	  .min = 1, .max = 1024 * GIB, .unit = "bytes",
+	  .help = "inline: of all bodies that are under way; at least max_inline" },
+	{ "results.bodies_dir", CONFIG_STRING, AT(results.bodies_dir), .preset = "bodies",
+	  .unit = "", .help = "files: the directory for them; it is made if it is not there" },
 
 	{ "control.socket", CONFIG_STRING, AT(control.socket), .preset = "control.sock", .unit = "",
 	  .help = "penstockd: the socket that penstock status and curl talk to" },

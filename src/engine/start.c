@@ -188,6 +188,7 @@ static int start_recorder(struct engine *e)
 			.results = e->options.results,
 			.backlog = e->backlog,
 			.ledger = e->ledger,
+			.bodies = e->bodies,
 			.last_seq = stats.last_seq,
 			.stalls = e->options.stalls,
 			.trouble = on_trouble,
@@ -229,6 +230,7 @@ static int start_workers(struct engine *e, struct buf *errors)
 		.fetcher = e->fetcher,
 		.recorder = e->recorder,
 		.ledger = e->ledger,
+		.bodies = e->bodies,
 		.policy = engine_policy(s),
 		.seed = random_seed(),
 		.all_left = on_workers_left,
@@ -377,6 +379,8 @@ int engine_start_parts(struct engine *e, const struct engine_options *options, s
 {
 	e->event_fd = event_create();
 	int r = e->event_fd < 0 ? e->event_fd : engine_open_store(e, errors);
+	if (r == 0)
+		r = engine_open_bodies(e, errors);
 	if (r == 0)
 		r = engine_start_fetcher(e, errors);
 	if (r == 0)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is kept: the backlog and what it tells, the ledger, and the log that is made whole
- * from it at the start. */
+/* What is kept: the backlog and what it tells, the ledger, the log that is made whole from it at
+ * the start, and bodies. */
 #include "engine/parts.h"
 
 #include "backlog/memory.h"
 #include "backlog/sqlite.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "base/event.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -172,6 +173,42 @@ int engine_open_store(struct engine *e, struct buf *errors)
 	if (r == 0 && e->backlog->durable)
 		r = make_log_whole(e, errors);
 	return r;
+}
+
+/* --- bodies ------------------------------------------------------------------------ */
+
+static void on_bodies_trouble(void *arg, int error)
+{
+	struct engine *e = arg;
+
+	if (error < 0)
+		log_error("%s: bodies cannot be kept: %s%s", e->options.bodies_dir, strerror(-error),
+		          e->options.stalls ? "; nothing is lost, fetching waits until they can" : "");
+	else
+		log_info("%s: bodies can be kept again", e->options.bodies_dir);
+	event_raise(e->event_fd);
+}
+
+int engine_open_bodies(struct engine *e, struct buf *errors)
+{
+	const struct settings *s = e->options.settings;
+	const struct bodies_options options = {
+		.mode = (enum bodies_mode) s->results.bodies,
+		.max_inline = s->results.max_inline,
+		.inline_memory = s->results.inline_memory,
+		.dir = e->options.bodies_dir,
+		.durable = e->backlog->durable,
+		.trouble = on_bodies_trouble,
+		.arg = e,
+	};
+
+	if (options.mode == BODIES_NONE)
+		return 0;
+	int r = bodies_open(&options, &e->bodies);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	buf_printf(errors, "%s: bodies cannot be kept here: %s\n", options.dir, strerror(-r));
+	return -ENOTDIR;
 }
 
 /* --- poison ------------------------------------------------------------------------ */

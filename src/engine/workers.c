@@ -8,12 +8,14 @@
 #include "base/thread.h"
 #include "engine/deadline.h"
 #include "engine/give_back.h"
+#include "sink/body.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How much longer than its timeout a fetch may take before its worker counts as stuck. */
 #define GRACE_NS (10 * NS_PER_S)
@@ -38,6 +40,7 @@ struct worker {
 	/* Reused from job to job. */
 	struct response response;
 	struct buf line;
+	struct body *body; /* NULL: it is only counted */
 };
 
 struct workers {
@@ -60,6 +63,7 @@ static struct worker *worker_free(struct worker *worker)
 	if (worker) {
 		response_done(&worker->response);
 		buf_done(&worker->line);
+		body_free(worker->body);
 		free(worker);
 	}
 	return NULL;
@@ -102,6 +106,74 @@ static enum lane_outcome lane_outcome(int error, const struct response *response
 	                                                                     : LANE_UNUSED;
 }
 
+/* --- bodies ------------------------------------------------------------------------ */
+
+static void set_fetching(struct worker *worker, uint64_t until_ns)
+{
+	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
+}
+
+/* A disk may take longer than the attempt has, which is nobody's fault. */
+static void set_keeping(struct worker *worker) { pulse_set(&worker->pulse, "keeping a body", NEVER); }
+
+static int begin_body(void *arg, uint64_t bytes, uint64_t deadline_ns)
+{
+	struct worker *worker = arg;
+
+	set_keeping(worker);
+	int error = body_begin(worker->body, bytes, deadline_ns);
+	set_fetching(worker, deadline_ns);
+	return error;
+}
+
+static int take_body(void *arg, const char *data, size_t n)
+{
+	struct worker *worker = arg;
+
+	set_keeping(worker);
+	int error = body_take(worker->body, data, n);
+	set_fetching(worker, atomic_load_explicit(&worker->until_ns, memory_order_relaxed));
+	return error;
+}
+
+/* Says of the response why its body is not kept. */
+static void note_unkept(struct response *response, int error)
+{
+	response->body_error = error;
+	(void) snprintf(response->reason, sizeof(response->reason), "the body cannot be kept: %s",
+	                strerror(-error));
+}
+
+/* What is fetched while nothing can be kept would have to be fetched again.  Returns 0, or as
+ * fetch() does. */
+static int admit_body(struct worker *worker)
+{
+	if (!worker->body)
+		return 0;
+	pulse_set(&worker->pulse, "waiting to keep a body", NEVER);
+	int error = body_admit(worker->body);
+	if (error == 0)
+		return 0;
+	response_clear(&worker->response);
+	note_unkept(&worker->response, error);
+	return error == -ECANCELED ? error : -ENOSPC;
+}
+
+/* Keeps the body of a response that is final; if that cannot be done, the job is not. */
+static void keep_body(struct worker *worker, struct job *job, struct judgement *j)
+{
+	int error = body_finish(worker->body, worker->response.truncated);
+
+	if (error == 0)
+		return;
+	note_unkept(&worker->response, error);
+	job->attempts--; /* judged anew */
+	retry_judge(&worker->policy.retry, job, -ENOSPC, deadline_left_ns(job), &worker->response,
+	            &worker->random, j);
+}
+
+static void add_body(const void *body, struct buf *b) { body_add_json(body, b); }
+
 /* --- one job ----------------------------------------------------------------------- */
 
 /* What the job says itself.  It can lower the bound of the answer's body, which is there for the
@@ -134,6 +206,9 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t left_n
 		.truncates = worker->policy.truncates,
 		.least_speed = worker->policy.least_speed,
 		.speed_span_ns = worker->policy.speed_span_ns,
+		.begin_body = worker->body ? begin_body : NULL,
+		.take_body = worker->body ? take_body : NULL,
+		.body_arg = worker,
 		.from = job->hop,
 		.enter = enter_lane,
 		.arg = worker,
@@ -147,7 +222,7 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t left_n
 		until_ns = req.deadline_ns < until_ns ? req.deadline_ns : until_ns;
 	}
 	atomic_store_explicit(&worker->until_ns, until_ns, memory_order_relaxed);
-	pulse_set(&worker->pulse, "fetching", clock_after(until_ns, GRACE_NS));
+	set_fetching(worker, until_ns);
 	return fetch(options->fetcher, &req, &worker->response);
 }
 
@@ -194,7 +269,7 @@ static void set_work(struct worker *worker, uint64_t number, uint64_t now_ns)
 	crash_set_work(number);
 }
 
-/* The record of a job that is final. */
+/* The record of a job that is final, with the body of a response that is whole. */
 static void write_record(struct worker *worker, const struct job *job, const struct judgement *j,
                          int64_t started_wall_us, uint64_t started_ns)
 {
@@ -207,6 +282,9 @@ static void write_record(struct worker *worker, const struct job *job, const str
 		.started_wall_us = started_wall_us,
 		.finished_wall_us = clock_wall_us(),
 		.queued_us = (started_ns - job->ready_ns) / NS_PER_US,
+		.add_body = worker->body && worker->response.complete &&
+		                            worker->response.body_error == 0 ? add_body : NULL,
+		.body = worker->body,
 	};
 
 	result_add_members(&result, &worker->line);
@@ -231,8 +309,18 @@ static void judge(struct worker *worker, struct job *job, int error, struct judg
 	refresh_policy(worker);
 	retry_judge(&worker->policy.retry, job, error, deadline_left_ns(job), &worker->response,
 	            &worker->random, ret_j);
-	count(worker->crew, job, &worker->response, ret_j);
 	leave_lane(worker, lane_outcome(error, &worker->response, ret_j), ret_j->cool_ns);
+	if (worker->body && error == 0 && ret_j->kind == VERDICT_FINAL)
+		keep_body(worker, job, ret_j); /* its lane need not wait for the disk */
+	count(worker->crew, job, &worker->response, ret_j);
+}
+
+/* What the attempt's answer took, once it is the recorder's or of no use. */
+static void clear_work(struct worker *worker)
+{
+	release_large(&worker->line);
+	if (worker->body)
+		body_drop(worker->body);
 }
 
 /* Returns what is to become of the job, which is fetched as far as it may be. */
@@ -240,7 +328,9 @@ static struct judgement fetch_job(struct worker *worker, struct job *job, uint64
 {
 	struct judgement j = { .kind = VERDICT_HOP };
 
-	int error = attempt(worker, job, left_ns);
+	int error = admit_body(worker);
+	if (error == 0)
+		error = attempt(worker, job, left_ns);
 	pulse_set(&worker->pulse, "handing over", NEVER); /* a log or disk that stalls is not its fault */
 	if (error == -EXDEV)
 		error = hop(worker, job);
@@ -277,7 +367,7 @@ static void run_job(struct worker *worker, struct job *job)
 		verdict.due_ns = clock_after(clock_now_ns(), j.delay_ns);
 	set_work(worker, 0, 0);
 	recorder_put(worker->crew->options.recorder, &verdict, j.outcome, &worker->line);
-	release_large(&worker->line);
+	clear_work(worker);
 }
 
 /* --- the thread -------------------------------------------------------------------- */
@@ -377,14 +467,19 @@ static int start_worker(struct workers *w)
 	if (!worker)
 		return -ENOMEM;
 
+	int r = w->options.bodies ? body_create(w->options.bodies, &worker->body) : 0;
+	if (r < 0) {
+		free(worker);
+		return r;
+	}
+
 	mutex_lock(&w->lock);
 	uint64_t number = ++w->started;
 	w->alive++;
 	mutex_unlock(&w->lock);
 	worker->crew = w;
 	worker->random.state = w->options.seed + number;
-
-	int r = thread_start(&worker->thread, "worker", THREAD_STACK_SMALL, run, worker);
+	r = thread_start(&worker->thread, "worker", THREAD_STACK_SMALL, run, worker);
 	mutex_lock(&w->lock);
 	if (r < 0) {
 		w->alive--;

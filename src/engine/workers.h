@@ -15,6 +15,7 @@
 #include "engine/retry.h"
 #include "fetch/fetch.h"
 #include "queue/queue.h"
+#include "sink/bodies.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +41,7 @@ struct workers_options {
 	struct fetcher *fetcher;
 	struct recorder *recorder;
 	struct ledger *ledger;
+	struct bodies *bodies;   /* NULL: bodies are only counted */
 	struct workers_policy policy;
 	uint64_t seed; /* of the back-off's jitter */
 

@@ -94,13 +94,21 @@ static uint64_t max_wire_bytes(const struct transfer *t)
 	return t->decoder ? max + max / 64 + 4096 : max;
 }
 
-/* Whether its length, if known, is too much already. */
-static bool is_announced_too_long(const struct transfer *t)
+/* Its length on the wire; UINT64_MAX if that is not known. */
+static uint64_t announced_bytes(const struct transfer *t)
 {
 	curl_off_t length = -1;
 
 	(void) curl_easy_getinfo(t->handle->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	return length >= 0 && (uint64_t) length > max_wire_bytes(t);
+	return length >= 0 ? (uint64_t) length : UINT64_MAX;
+}
+
+/* Whether its length, if known, is too much already. */
+static bool is_announced_too_long(const struct transfer *t)
+{
+	uint64_t length = announced_bytes(t);
+
+	return length < UINT64_MAX && length > max_wire_bytes(t);
 }
 
 /* Decides what becomes of a body whose first piece has come. */
@@ -121,6 +129,20 @@ static int begin_body(struct transfer *t)
 
 /* --- taking it --------------------------------------------------------------------- */
 
+/* Gives a piece to whoever takes the body. */
+static int give(struct transfer *t, const char *data, size_t n)
+{
+	const struct fetch_request *req = t->req;
+	int error = 0;
+
+	if (req->begin_body && t->response->body_bytes == 0) {
+		error = req->begin_body(req->body_arg, t->decoder ? UINT64_MAX : announced_bytes(t),
+		                        t->deadline_ns);
+		speed_restart(&t->handle->speed); /* that it waited is not the origin's fault */
+	}
+	return error < 0 ? error : req->take_body(req->body_arg, data, n);
+}
+
 static int keep(struct transfer *t, const char *data, size_t n)
 {
 	struct response *response = t->response;
@@ -128,7 +150,7 @@ static int keep(struct transfer *t, const char *data, size_t n)
 	size_t kept = n <= left ? n : t->req->truncates ? (size_t) left : 0;
 
 	if (kept > 0 && t->req->take_body)
-		response->body_error = t->req->take_body(t->req->body_arg, data, kept);
+		response->body_error = give(t, data, kept);
 	if (response->body_error < 0)
 		return -ENOSPC;
 	response->body_bytes += kept;

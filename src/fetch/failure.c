@@ -103,13 +103,26 @@ int transfer_fail_slow(struct transfer *t)
 	return r;
 }
 
+/* Whoever was to take the body could not. */
+static int fail_taking(struct transfer *t)
+{
+	int error = t->response->body_error;
+
+	if (error == -ECANCELED)
+		return transfer_fail(t, error, CURLE_ABORTED_BY_CALLBACK, "aborted");
+	if (error == -ETIMEDOUT)
+		return transfer_fail(t, -ENOSPC, CURLE_OPERATION_TIMEDOUT,
+		                     "timeout: waiting for memory for the body");
+	return transfer_fail(t, -ENOSPC, CURLE_WRITE_ERROR, "the body cannot be kept: %s",
+	                     strerror(-error));
+}
+
 int transfer_fail_body(struct transfer *t, const struct handle *h)
 {
 	buf_clear(&t->response->error); /* libcurl complains of our own callback */
 	switch (t->refusal) {
 	case -ENOSPC:
-		return transfer_fail(t, -ENOSPC, CURLE_WRITE_ERROR, "the body cannot be kept: %s",
-		                     strerror(-t->response->body_error));
+		return fail_taking(t);
 	case -EFBIG:
 		return transfer_fail(t, -EFBIG, CURLE_FILESIZE_EXCEEDED, "body larger than %llu bytes",
 		                     (unsigned long long) t->req->max_body_bytes);

@@ -69,7 +69,13 @@ struct fetch_request {
 
 	/* Takes the body of the answer that the fetch ends with, decoded, piece by piece; bodies of
 	 * answers that redirect are dropped.  Returns 0, or -Exxx, which ends the fetch with
-	 * -ENOSPC.  NULL: the body is only counted. */
+	 * -ENOSPC.  NULL: the body is only counted.
+	 *
+	 * Before the first piece, begin_body() is called if there is one.  It may wait until the
+	 * deadline, and is told the body's length, UINT64_MAX if the answer does not say it.
+	 * Returns as take_body() does; -ETIMEDOUT: it has waited in vain for memory, -ECANCELED:
+	 * the fetch shall end as fetcher_cancel() has it. */
+	int (*begin_body)(void *body_arg, uint64_t bytes, uint64_t deadline_ns);
 	int (*take_body)(void *body_arg, const char *data, size_t n);
 	void *body_arg;
 
@@ -103,7 +109,7 @@ struct fetch_request {
  *   -ELOOP            more than max_redirects redirects
  *   -EFBIG            more than max_body_bytes, decoded or, give or take a little, encoded
  *   -ENODATA          the request's body_file cannot be read: the origin has no part in it
- *   -ENOSPC           take_body() has failed: response->body_error
+ *   -ENOSPC           the body could not be taken: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
  *   -EACCES           the guard denies the addresses of the host
  *   -ECONNREFUSED     could not connect

@@ -14,6 +14,13 @@ void speed_start(struct speed *s, uint64_t bytes_per_s, uint64_t span_ns, uint64
 	s->next_ns = clock_after(now_ns, s->part_ns);
 }
 
+void speed_restart(struct speed *s)
+{
+	s->n = 0;
+	if (s->next_ns != NEVER)
+		s->next_ns = clock_after(clock_now_ns(), s->part_ns);
+}
+
 bool speed_is_low(struct speed *s, uint64_t bytes, uint64_t now_ns)
 {
 	uint64_t *part = &s->bytes[s->n % SPEED_PARTS]; /* holds what was a span ago */

@@ -25,6 +25,9 @@ struct speed {
 NONNULL(1)
 void speed_start(struct speed *s, uint64_t bytes_per_s, uint64_t span_ns, uint64_t now_ns);
 
+/* Begins a new span after a time that does not count; what came before counts for the new one. */
+NONNULL(1) void speed_restart(struct speed *s);
+
 /* To be asked at 'next_ns' or later, with all bytes since the start. */
 NONNULL(1) bool speed_is_low(struct speed *s, uint64_t bytes, uint64_t now_ns);
 

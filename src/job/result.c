@@ -254,5 +254,9 @@ void result_add_members(const struct result *result, struct buf *b)
 		buf_add_str(b, ",\"meta\":");
 		buf_add_str(b, job->extra->meta);
 	}
+	if (result->add_body) {
+		buf_add_str(b, ",\"body\":");
+		result->add_body(result->body, b);
+	}
 	buf_add_str(b, "}\n");
 }

@@ -52,7 +52,7 @@ struct response {
 	struct buf headers;
 	size_t n_headers;
 	bool headers_truncated; /* there were more, or longer ones, than are kept */
-	int body_error;        /* why it could not be kept, after fetch()'s -ENOSPC */
+	int body_error;        /* why the body could not be taken, after fetch()'s -ENOSPC */
 	int64_t retry_after_s; /* from Retry-After (RFC 9110, section 10.2.3); 0 without, or if past */
 	uint64_t namelookup_us, connect_us, appconnect_us, pretransfer_us, starttransfer_us;
 	uint64_t redirect_us; /* when the last redirect was followed; 0: there was none */
@@ -87,6 +87,10 @@ struct result {
 	int64_t started_wall_us;          /* of the last attempt; 0: there was none */
 	int64_t finished_wall_us;
 	uint64_t queued_us;               /* from when it could run to the start of the last attempt */
+
+	/* Appends what is said of the body that was kept, as JSON.  NULL: none was. */
+	void (*add_body)(const void *body, struct buf *b);
+	const void *body;
 };
 
 /*

@@ -15,6 +15,7 @@ const char *wait_reason_name(enum wait_reason reason)
 		[WAIT_QUEUE] = "queue",
 		[WAIT_WORKER] = "worker",
 		[WAIT_POISON] = "poison",
+		[WAIT_BODIES] = "bodies",
 	};
 	return names[reason];
 }

@@ -4,6 +4,8 @@
 #ifndef PENSTOCK_JOB_WAIT_H
 #define PENSTOCK_JOB_WAIT_H
 
+#include <stdbool.h>
+
 /* The numbers stand in databases, which outlive every release. */
 enum wait_reason {
 	/* It is not due. */
@@ -23,8 +25,16 @@ enum wait_reason {
 	WAIT_WORKER = 9,      /* queued, for its turn to be popped */
 
 	WAIT_POISON = 10,     /* it has crashed the daemon too often */
+
+	WAIT_BODIES = 11,     /* it is not due: its body could not be kept */
 	WAIT_REASONS,
 };
+
+/* Whether it is the job that waits until a time, rather than for its lane or its turn. */
+static inline bool wait_is_delay(enum wait_reason reason)
+{
+	return reason <= WAIT_NAMES || reason == WAIT_BODIES;
+}
 
 /* As in answers and metrics: "not_before", "retry_after". */
 const char *wait_reason_name(enum wait_reason reason);

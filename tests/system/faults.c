@@ -8,7 +8,8 @@
  *
  *   FAULTS_PATHS  the strings, with ':' between them; without it, no call counts
  *   FAULTS_CALLS  the kinds of calls that count, with ',' between them: "write", "sync",
- *                 "truncate", "rename", "unlink"; all without it
+ *                 "truncate", "rename", "link" (linkat, renameat), "unlink"; all
+ *                 without it
  *   FAULTS_DO     kill-before, kill-middle (half of the bytes are written), kill-after,
  *                 ENOSPC, EIO, EROFS or short (half of the bytes are written, once; then
  *                 ENOSPC); nothing without it
@@ -16,6 +17,7 @@
  *   FAULTS_TIMES  for so many calls; for ever without it
  *   FAULTS_WHILE  only as long as there is a file of this name
  *   FAULTS_TRACE  a file that gets a line for each call that counts
+ *   FAULTS_NO_TMPFILE  there are no files without names (O_TMPFILE)
  *   FAULTS_CRASH_PORT  connect(2) to this TCP port is a segmentation violation
  *
  * Whether a path is wanted is asked anew at each call: descriptors are used again for
@@ -28,6 +30,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -47,6 +50,7 @@ static struct {
 	int error;
 	long at, times;
 	int trace;
+	bool no_tmpfile;
 	int crash_port;
 } faults = { .trace = -1 };
 
@@ -61,7 +65,10 @@ static struct {
 	int (*fdatasync)(int);
 	int (*ftruncate)(int, off64_t);
 	int (*rename)(const char *, const char *);
+	int (*linkat)(int, const char *, int, const char *, int);
+	int (*renameat)(int, const char *, int, const char *);
 	int (*unlink)(const char *);
+	int (*openat)(int, const char *, int, ...);
 	int (*connect)(int, const struct sockaddr *, socklen_t);
 } real;
 
@@ -113,7 +120,10 @@ static void set_up(void)
 	real.fdatasync = symbol("fdatasync");
 	real.ftruncate = symbol("ftruncate64");
 	real.rename = symbol("rename");
+	real.linkat = symbol("linkat");
+	real.renameat = symbol("renameat");
 	real.unlink = symbol("unlink");
+	real.openat = symbol("openat64");
 	real.connect = symbol("connect");
 
 	faults.paths = getenv("FAULTS_PATHS");
@@ -121,6 +131,7 @@ static void set_up(void)
 	faults.whiles = getenv("FAULTS_WHILE");
 	faults.at = number("FAULTS_AT", 1);
 	faults.times = number("FAULTS_TIMES", LONG_MAX);
+	faults.no_tmpfile = getenv("FAULTS_NO_TMPFILE") != NULL;
 	faults.crash_port = (int) number("FAULTS_CRASH_PORT", 0);
 	const char *trace = getenv("FAULTS_TRACE");
 	if (trace)
@@ -347,6 +358,43 @@ int rename(const char *from, const char *to)
 	make_absolute(from, path);
 	enum action action = count("rename", path, 0);
 	return before(action) < 0 ? -1 : after(action, real.rename(from, to));
+}
+
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+	char path[PATH_MAX];
+
+	prepare();
+	enum action action = find_path(to_dir, path) ? count("link", path, 0) : NOTHING;
+	if (before(action) < 0)
+		return -1;
+	return after(action, real.linkat(from_dir, from, to_dir, to, flags));
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	char path[PATH_MAX];
+
+	prepare();
+	enum action action = find_path(to_dir, path) ? count("link", path, 0) : NOTHING;
+	if (before(action) < 0)
+		return -1;
+	return after(action, real.renameat(from_dir, from, to_dir, to));
+}
+
+int openat64(int dir, const char *path, int flags, ...)
+{
+	va_list args;
+
+	prepare();
+	va_start(args, flags);
+	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (faults.no_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return real.openat(dir, path, flags, mode);
 }
 
 int unlink(const char *name)

@@ -2,6 +2,7 @@
 SYSTEM_TESTS = \
 	tests/system/test_answer.py \
 	tests/system/test_audit.py \
+	tests/system/test_bodies.py \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \
 	tests/system/test_control_socket.py \

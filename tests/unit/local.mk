@@ -2,6 +2,7 @@
 UNIT_LIBS = $(PENSTOCK_LIBS) $(CUNIT_LIBS)
 EXTRA_DIST += \
 	tests/unit/backlog_calls.h \
+	tests/unit/body_stage.h \
 	tests/unit/config_example.h \
 	tests/unit/control_mock.h \
 	tests/unit/control_stage.h \
@@ -41,6 +42,16 @@ check_PROGRAMS += tests/unit/test_base64
 TESTS += tests/unit/test_base64
 tests_unit_test_base64_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_base64_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_bodies_dir
+TESTS += tests/unit/test_bodies_dir
+tests_unit_test_bodies_dir_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_bodies_dir_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_body
+TESTS += tests/unit/test_body
+tests_unit_test_body_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_body_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_buf
 TESTS += tests/unit/test_buf
@@ -457,6 +468,11 @@ EXPLAIN_MOCK = $(AM_LDFLAGS) \
 	-Wl,--wrap=queue_lane,--wrap=queue_stats,--wrap=queue_find \
 	-Wl,--wrap=workers_find,--wrap=workers_stats,--wrap=workers_get_policy
 tests_unit_test_explain_LDFLAGS = $(EXPLAIN_MOCK)
+
+# Files of bodies, on a disk that fails when the test says so.
+FAULTY_DISK = $(AM_LDFLAGS) \
+	-Wl,--wrap=openat64,--wrap=write,--wrap=fdatasync,--wrap=fsync,--wrap=linkat,--wrap=renameat
+tests_unit_test_bodies_dir_LDFLAGS = $(FAULTY_DISK)
 
 # Fails each allocation in turn.
 FAILING_MALLOC = $(AM_LDFLAGS) \

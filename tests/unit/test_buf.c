@@ -391,6 +391,26 @@ static void test_jansson_reads_random_bytes_back(void)
 	buf_done(&raw);
 }
 
+static void test_what_is_measured_is_what_is_appended(void)
+{
+	char all[128 + 9];
+	struct buf b = { 0 };
+	size_t len = 0;
+
+	for (int i = 0; i < 128; i++)
+		all[i] = (char) i;
+	memcpy(all + 128, "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9);
+	for (size_t n = 0; n <= sizeof(all); n++) {
+		bool whole = n != 129 && n != 131 && n != 132 && (n < 134 || n == sizeof(all));
+		CU_ASSERT_EQUAL(buf_measure_json(all, n, &len), whole);
+		buf_clear(&b);
+		buf_add_json(&b, all, n);
+		if (whole)
+			CU_ASSERT_EQUAL(len, b.len);
+	}
+	buf_done(&b);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -415,6 +435,7 @@ int main(void)
 		  test_bytes_that_are_no_utf8_are_replaced_one_by_one },
 		{ "jansson reads every code point back", test_jansson_reads_every_code_point_back },
 		{ "jansson reads random bytes back", test_jansson_reads_random_bytes_back },
+		{ "what is measured is what is appended", test_what_is_measured_is_what_is_appended },
 		CU_TEST_INFO_NULL,
 	};
 	return unit_run("buf", tests);

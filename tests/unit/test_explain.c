@@ -177,6 +177,8 @@ static void test_a_delayed_job_says_until_when(void)
 	job.why = WAIT_NAMES;
 	job.due_wall_us = clock_wall_us() + 50000000;
 	expect_span(job, "names", "too many workers were waiting for names; again in ", "", 50);
+	job.why = WAIT_BODIES;
+	expect_span(job, "bodies", "the body of its response could not be kept; again in ", "", 50);
 	job.why = WAIT_POISON;
 	expect(job, "poison", "it has crashed the daemon too often, and is set aside");
 }

@@ -171,6 +171,87 @@ static void test_a_body_is_taken_piece_by_piece(void)
 	stage_done(&s);
 }
 
+struct begun {
+	struct taken taken; /* the first member: take() gets the same pointer */
+	unsigned times;
+	uint64_t announced;
+	int error;
+};
+
+static int begin_body(void *arg, uint64_t bytes, uint64_t deadline_ns)
+{
+	struct begun *begun = arg;
+
+	CU_ASSERT_EQUAL(begun->taken.pieces, 0);
+	CU_ASSERT_TRUE(deadline_ns > clock_now_ns());
+	begun->times++;
+	begun->announced = bytes;
+	return begun->error;
+}
+
+static int fetch_beginning(struct stage *s, const char *path, struct begun *begun)
+{
+	char url[128];
+
+	(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", (unsigned) origin.port, path);
+	return stage_fetch(s, &(struct fetch_request) {
+				      .url = url,
+				      .begin_body = begin_body,
+				      .take_body = take,
+				      .body_arg = begun,
+			      });
+}
+
+static void test_a_body_is_announced_once(void)
+{
+	static const struct {
+		const char *path;
+		unsigned times;
+		uint64_t announced;
+	} cases[] = {
+		{ "/bytes/100000", 1, 100000 },
+		{ "/chunked/100000", 1, UINT64_MAX },
+		{ "/no-length/100000", 1, UINT64_MAX },
+		{ "/bytes/0", 0, 0 },
+		{ "/redirect/2", 1, 128 },
+	};
+	struct stage s;
+
+	begin(&s);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct begun begun = { 0 };
+		CU_ASSERT_EQUAL(fetch_beginning(&s, cases[i].path, &begun), 0);
+		CU_ASSERT_EQUAL(begun.times, cases[i].times);
+		CU_ASSERT_EQUAL(begun.announced, cases[i].announced);
+		CU_ASSERT_EQUAL(begun.taken.bytes, s.response.body_bytes);
+	}
+	stage_done(&s);
+}
+
+static void test_a_body_may_be_refused(void)
+{
+	static const struct {
+		int error, result;
+		const char *reason;
+	} cases[] = {
+		{ -ETIMEDOUT, -ENOSPC, "timeout: waiting for memory for the body" },
+		{ -ECANCELED, -ECANCELED, "aborted" },
+		{ -ENOMEM, -ENOSPC, "the body cannot be kept: Cannot allocate memory" },
+	};
+	struct stage s;
+
+	begin(&s);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct begun begun = { .error = cases[i].error };
+		CU_ASSERT_EQUAL(fetch_beginning(&s, "/bytes/100000", &begun), cases[i].result);
+		CU_ASSERT_EQUAL(begun.times, 1);
+		CU_ASSERT_EQUAL(begun.taken.pieces, 0);
+		CU_ASSERT_EQUAL(s.response.body_error, cases[i].error);
+		CU_ASSERT_STRING_EQUAL(s.response.reason, cases[i].reason);
+	}
+	stage_done(&s);
+}
+
 static void test_a_long_body_can_be_cut_off(void)
 {
 	static const char *const longer[] = { "/bytes/1001", "/chunked/1001", "/no-length/1001",
@@ -391,6 +472,8 @@ int main(void)
 		{ "a response forgets the last one", test_a_response_forgets_the_last_one },
 		{ "a body has a limit", test_a_body_has_a_limit },
 		{ "a body is taken piece by piece", test_a_body_is_taken_piece_by_piece },
+		{ "a body is announced once", test_a_body_is_announced_once },
+		{ "a body may be refused", test_a_body_may_be_refused },
 		{ "a long body can be cut off", test_a_long_body_can_be_cut_off },
 		{ "redirects are followed", test_redirects_are_followed },
 		{ "a redirect may lead to another origin",

@@ -210,6 +210,8 @@ static void test_the_figures_are_the_engines(void)
 	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_failures_total"), 6);
 	CU_ASSERT_EQUAL(value(&p, "penstock_results_recorded_total"), 2);
 	CU_ASSERT_EQUAL(value(&p, "penstock_results_failing"), 1);
+	CU_ASSERT_EQUAL(value(&p, "penstock_results_bodies_total"), 0);
+	CU_ASSERT_EQUAL(value(&p, "penstock_results_bodies_failing"), 0);
 	CU_ASSERT_EQUAL(value(&p, "penstock_source_jobs_total{source=\"urls.txt\"}"), 2);
 	CU_ASSERT_EQUAL(value(&p, "penstock_source_bad_lines_total{source=\"urls.txt\"}"), 1);
 	CU_ASSERT_TRUE(value(&p, "penstock_queue_consumers_idle_seconds_total") > 0);

@@ -213,6 +213,47 @@ static void test_what_was_not_attempted_comes_back(void)
 	CU_ASSERT_EQUAL(attempts, 0);
 }
 
+static void test_what_cannot_be_kept_is_fetched_again(void)
+{
+	const char *post = "{\"url\":\"" URL "\",\"body\":\"x\"}";
+	const struct response asked = { .status = 200, .body_error = -ENOSPC, .reason = "x" };
+	const struct response large = { .status = 200, .body_error = -EFBIG, .reason = "x" };
+	const struct response unasked = { .body_error = -EIO, .reason = "x" };
+	const struct retry_policy p = policy_of(1);
+	unsigned attempts = 0;
+
+	struct judgement j = judge(&p, URL, 0, -ENOSPC, &asked, &attempts);
+	CU_ASSERT_EQUAL(j.kind, VERDICT_RETURN);
+	CU_ASSERT_EQUAL(j.why, WAIT_BODIES);
+	CU_ASSERT_TRUE(j.delay_ns > 0 && j.delay_ns <= 10 * NS_PER_S);
+	CU_ASSERT_FALSE(j.transport_failed);
+	CU_ASSERT_EQUAL(attempts, 0);
+	j = judge(&p, post, 0, -ENOSPC, &unasked, &attempts);
+	CU_ASSERT_EQUAL(j.kind, VERDICT_RETURN);
+	CU_ASSERT_EQUAL(attempts, 0);
+	j = judge(&p, post, 0, -ENOSPC, &asked, &attempts);
+	expect_dead(&j, "x");
+	CU_ASSERT_EQUAL(attempts, 1);
+	j = judge(&p, URL, 0, -ENOSPC, &large, &attempts);
+	expect_dead(&j, "x");
+}
+
+/* It is an attempt, for others may have had the memory because they were quicker. */
+static void test_a_wait_for_memory_is_nobody_s_fault(void)
+{
+	const struct response response = { .status = 200, .body_error = -ETIMEDOUT, .reason = "x" };
+	const struct retry_policy p = policy_of(2);
+	unsigned attempts = 0;
+
+	struct judgement j = judge(&p, URL, 0, -ENOSPC, &response, &attempts);
+	CU_ASSERT_EQUAL(j.kind, VERDICT_RETRY);
+	CU_ASSERT_EQUAL(j.why, WAIT_RETRY);
+	CU_ASSERT_FALSE(j.transport_failed);
+	CU_ASSERT_EQUAL(attempts, 1);
+	j = judge(&p, URL, 1, -ENOSPC, &response, &attempts);
+	expect_dead(&j, "retries exhausted: x");
+}
+
 /* --- attempts ---------------------------------------------------------------------- */
 
 static void test_attempts_are_limited(void)
@@ -476,6 +517,8 @@ int main(void)
 		{ "every error has its meaning", test_every_error_has_its_meaning },
 		{ "what was not attempted comes back uncounted",
 		  test_what_was_not_attempted_comes_back },
+		{ "what cannot be kept is fetched again", test_what_cannot_be_kept_is_fetched_again },
+		{ "a wait for memory is nobody's fault", test_a_wait_for_memory_is_nobody_s_fault },
 		{ "attempts are limited", test_attempts_are_limited },
 		{ "only what may be repeated is", test_only_what_may_be_repeated_is },
 		{ "the back-off doubles up to its bound, with full jitter",

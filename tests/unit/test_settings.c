@@ -4,6 +4,7 @@
 #include "engine/settings.h"
 
 #include "base/units.h"
+#include "sink/bodies.h"
 #include "unit.h"
 
 #include <ctype.h>
@@ -141,7 +142,7 @@ static void add_number(struct buf *b, const char *base, const struct config_key 
 	buf_add_char(b, '\0');
 }
 
-/* A time that may be no longer than another is tested with the ends of both. */
+/* A value that may be no greater than another is tested with the ends of both. */
 static bool takes_number(const char *base, const struct config_key *key, uint64_t value)
 {
 	struct buf b = { 0 };
@@ -151,7 +152,8 @@ static bool takes_number(const char *base, const struct config_key *key, uint64_
 
 	add_number(&b, base, key, value);
 	const char *overrides[] = { "retry.base=1ms", "retry.max=365d", "origins[*].breaker_pause=1ms",
-		                    "origins[*].breaker_max=365d", b.data };
+		                    "origins[*].breaker_max=365d", "results.max_inline=1",
+		                    "results.inline_memory=1T", b.data };
 	bool taken = try_load(NULL, overrides, ARRAY_LEN(overrides), &s, &c, &errors) == 0;
 	c = config_free(c);
 	buf_done(&b);
@@ -444,6 +446,41 @@ static void test_the_backlog_s_bounds_follow_its_type(void)
 	CU_ASSERT_FALSE(takes("backlog.path="));
 }
 
+static void test_bodies_fit_into_their_memory(void)
+{
+	CU_ASSERT_TRUE(takes("results.bodies=files"));
+	CU_ASSERT_FALSE(takes("results.bodies=database"));
+	CU_ASSERT_FALSE(takes("results.bodies_dir="));
+	CU_ASSERT_TRUE(takes("results.inline_memory=64K"));
+	expect_complaint("results: {\n inline_memory = \"63K\"; };",
+	                 ":2: results.inline_memory: results.inline_memory must be at least "
+	                 "results.max_inline");
+	expect_complaint("results: { inline_memory = \"1M\";\n max_inline = \"2M\"; };",
+	                 ":2: results.max_inline: results.inline_memory must be at least");
+}
+
+/* Only the mode that needs it is charged. */
+static void test_the_ceilings_grow_with_bodies(void)
+{
+	struct config *c = NULL;
+	struct settings none = load(NULL, 0, &c), s = none;
+	const uint64_t memory = settings_memory_ceiling(&none, 1);
+	const uint64_t files = settings_descriptors(&none, 1);
+
+	s.results.inline_memory *= 2;
+	CU_ASSERT_EQUAL(settings_memory_ceiling(&s, 1), memory);
+	s.results.bodies = BODIES_INLINE;
+	const uint64_t more = settings_memory_ceiling(&s, 1);
+	CU_ASSERT_TRUE(more >= memory + 3 * s.results.inline_memory);
+	CU_ASSERT_EQUAL(settings_descriptors(&s, 1), files);
+	s.results.max_inline++;
+	CU_ASSERT_TRUE(settings_memory_ceiling(&s, 1) > more);
+	s.results.bodies = BODIES_FILES;
+	CU_ASSERT_EQUAL(settings_memory_ceiling(&s, 1), memory);
+	CU_ASSERT_TRUE(settings_descriptors(&s, 1) >= files + s.workers);
+	c = config_free(c);
+}
+
 static void test_the_ceilings_grow_with_what_needs_room(void)
 {
 	struct config *c = NULL;
@@ -603,6 +640,8 @@ int main(void)
 		{ "all problems are named at once", test_all_problems_are_named_at_once },
 		{ "nothing is stored on failure", test_nothing_is_stored_on_failure },
 		{ "the backlog's bounds follow its type", test_the_backlog_s_bounds_follow_its_type },
+		{ "bodies fit into their memory", test_bodies_fit_into_their_memory },
+		{ "the ceilings grow with bodies", test_the_ceilings_grow_with_bodies },
 		{ "the ceilings grow with what needs room",
 		  test_the_ceilings_grow_with_what_needs_room },
 		{ "the example shows every key", test_the_example_shows_every_key },

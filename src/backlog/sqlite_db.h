@@ -3,7 +3,8 @@
  * One connection to the backlog's database: opening, the schema, the statements, and
  * SQLite's codes as -Exxx.  Not thread-safe.
  *
- * Schema 3; one of 2, which knew no deadlines, is brought up to it.  Times are wall-clock microseconds.
+ * Schema 3; one of 2, which knew no deadlines, is brought up to it.  Times are wall-clock
+ * microseconds.
  *   job      one row for each job that is not settled.  It never says whether the job is out.
  *   lane     one row for each origin that has such jobs, or rests; with their numbers
  *   paused   the lanes that shall be paused at the next start; "" is every lane

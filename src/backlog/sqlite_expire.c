@@ -79,7 +79,7 @@ static bool begin(struct sqlite_backlog *q, struct expiry *e, int64_t *ret_next_
 	bool due = q->expires_us <= e->wall_us;
 	*ret_next_us = q->expires_us;
 	if (due) {
-		q->expires_us = INT64_MAX; /* before the snapshot: who lowers it since is not in it */
+		q->expires_us = INT64_MAX; /* before the snapshot: whoever comes later lowers it */
 		e->told = q->told;
 		claims_begin_take(&q->claims);
 	}

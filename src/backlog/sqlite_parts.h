@@ -244,7 +244,7 @@ struct sqlite_backlog {
 	uint64_t told GUARDED_BY(lock);         /* the last number that 'accepted' was told of */
 	bool out_full GUARDED_BY(lock);         /* a take has stopped at max_out_bytes… */
 	bool expired_wait GUARDED_BY(lock);     /* …one of expired jobs, too */
-	int64_t expires_us GUARDED_BY(lock); /* none does earlier, but for what is out; INT64_MAX: none; 0: look */
+	int64_t expires_us GUARDED_BY(lock); /* no job in it expires earlier; INT64_MAX: none does */
 	bool expiring GUARDED_BY(lock);      /* that has become earlier, and is to be told */
 	struct source_name *sources GUARDED_BY(lock);
 

@@ -41,8 +41,8 @@ struct engine_options {
 
 	bool stalls; /* when the disk fails, wait until it is well again (recorder.h) */
 
-	/* Told of each job that is dead, by its worker or the feeder, which it must not hold up; may
-	 * be NULL. */
+	/* Told of each job that is dead, by its worker or the feeder, which it must not hold up;
+	 * may be NULL. */
 	void (*dead)(void *arg, const struct job *job, const char *reason);
 	void *arg;
 };

@@ -48,7 +48,7 @@ void feeder_expire(struct feeder *f)
 {
 	atomic_store(&f->expiring, true);
 	feeder_wake(f);
-	queue_nudge(f->options.queue); /* it may wait there, for room that there may not be for long */
+	queue_nudge(f->options.queue); /* it may wait there for room, for long */
 }
 
 void feeder_open(struct feeder *f, const char *origin)
@@ -183,7 +183,7 @@ static void expire(struct feeder *f)
 	struct job *jobs[FEEDER_BATCH];
 	int64_t wall_us = clock_wall_us(), next_us = 0;
 
-	atomic_store(&f->expiring, false); /* what is told of from now on may be too late for this */
+	atomic_store(&f->expiring, false); /* first: what is told later comes next time */
 	pulse_set(&f->pulse, "taking expired jobs", clock_now_ns() + PULSE_STEP_NS);
 	size_t n = queue_take_expired(f->options.queue, wall_us, FEEDER_BATCH, jobs, &next_us);
 	f->expiry_ns = expiry_of(next_us, wall_us);

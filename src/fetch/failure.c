@@ -36,8 +36,8 @@ PRINTF_LIKE(2, 3) static int fail_late(struct transfer *t, const char *format, .
 	va_start(args, format);
 	(void) vsnprintf(phase, sizeof(phase), format, args);
 	va_end(args);
-	return transfer_fail(t, is_deadline ? -ETIME : -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "%s: %s",
-	                     is_deadline ? "deadline" : "timeout", phase);
+	return transfer_fail(t, is_deadline ? -ETIME : -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT,
+	                     "%s: %s", is_deadline ? "deadline" : "timeout", phase);
 }
 
 int transfer_fail_redirected(struct transfer *t) { return fail_late(t, "redirected"); }

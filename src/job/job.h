@@ -95,7 +95,7 @@ struct job {
 	                          * URL.  Owned; counted in 'bytes' */
 	uint64_t lane;           /* the backlog's own */
 	size_t held_bytes;       /* the backlog's own: what it counts for there; see 'bytes' */
-	size_t due_at, deadline_at; /* the backlog's or the queue's own: where it stands in a heap */
+	size_t due_at, deadline_at; /* the backlog's or the queue's own: places in heaps */
 };
 
 /*

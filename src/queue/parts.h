@@ -44,7 +44,7 @@ struct queue {
 	struct wake timer GUARDED_BY(lock); /* at most one consumer; the same || an earlier time */
 	uint64_t timer_ns GUARDED_BY(lock); /* until when it sleeps */
 	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed */
-	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed || nudged */
+	struct queue_producers asking GUARDED_BY(lock);  /* so, not paused || closed || nudged */
 
 	struct lanes lanes GUARDED_BY(lock);
 	struct heap deadlines GUARDED_BY(lock); /* of the queued jobs that have one, by it */

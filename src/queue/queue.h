@@ -190,8 +190,8 @@ NODISCARD NONNULL(1) uint64_t queue_stops(struct queue *q);
 NONNULL(1, 2) void queue_evict_stopped(struct queue *q, struct job_list *ret_evicted);
 
 /* Takes up to 'room' jobs out whose deadline has passed at 'wall_us', in the order of their
- * deadlines; also of what is paused.  Returns their number, and in '*ret_next_wall_us' when the next
- * deadline passes of those that are queued; INT64_MAX: none has one. */
+ * deadlines; also of what is paused.  Returns their number, and in '*ret_next_wall_us' when the
+ * next deadline passes of those that are queued; INT64_MAX: none has one. */
 NODISCARD NONNULL(1, 4, 5)
 size_t queue_take_expired(struct queue *q, int64_t wall_us, size_t room, struct job **ret_jobs,
                           int64_t *ret_next_wall_us);

@@ -264,6 +264,27 @@ static void an_earlier_deadline_is_told(bool durable)
 }
 BOTH(an_earlier_deadline_is_told)
 
+static void of_a_batch_the_first_deadline_counts(bool durable)
+{
+	static const char *const lines[] = {
+		"{\"url\":\"http://a/1\",\"deadline\":\"2040-01-01T00:00:20Z\"}",
+		"{\"url\":\"http://a/2\",\"deadline\":\"2040-01-01T00:00:10Z\"}",
+		"{\"url\":\"http://a/3\",\"deadline\":\"2040-01-01T00:00:30Z\"}",
+	};
+	struct stage s;
+	struct job *jobs[10];
+
+	begin(&s, durable);
+	expire(&s, 0, "", jobs, 0);
+	CU_ASSERT_EQUAL(stage_submit(&s, lines, 3, false, NULL), 0);
+	CU_ASSERT_EQUAL(told(&s), 1);
+	expire(&s, 15, "2", jobs, 20);
+	expire(&s, 30, "13", jobs + 1, 0);
+	settle_all(&s, jobs, 3);
+	stage_done(&s);
+}
+BOTH(of_a_batch_the_first_deadline_counts)
+
 static void an_expired_job_makes_room(bool durable)
 {
 	struct stage s;
@@ -447,6 +468,7 @@ int main(void)
 		TABLE("what has been taken does not expire and the other way round",
 		      what_has_been_taken_does_not_expire_and_the_other_way_round),
 		TABLE("an earlier deadline is told", an_earlier_deadline_is_told),
+		TABLE("of a batch the first deadline counts", of_a_batch_the_first_deadline_counts),
 		TABLE("an expired job makes room", an_expired_job_makes_room),
 		{ "a deadline outlives the process", test_a_deadline_outlives_the_process },
 		{ "a database that knows no deadlines learns them",

@@ -20,14 +20,15 @@ class Fetch(harness.Case):
     def refuse(self, *args, urls):
         """Fetches what must be refused, each once; returns the records in the order of 'urls'."""
         before = self.connections()
-        ended = self.fetch(*args, stdin="".join(url + "\n" for url in urls), code=SOME_FAILED)
+        jobs = "".join(json.dumps({"url": url, "id": str(i)}) + "\n" for i, url in enumerate(urls))
+        ended = self.fetch(*args, stdin=jobs, code=SOME_FAILED)
         self.assertEqual(self.connections(), before)
-        records = {record["url"]: record for record in ended.records}
+        records = {record["id"]: record for record in ended.records}
         self.assertEqual(len(records), len(urls))
         for record in records.values():
             self.assertEqual((record["outcome"], record["attempts"], record["response_code"]),
                              ("dead", 1, 0), record)
-        return [records[url] for url in urls]
+        return [records[str(i)] for i in range(len(urls))]
 
     def test_the_record_says_which_rule(self):
         record, = self.refuse("--set", "guard.deny=private,loopback",

@@ -28,6 +28,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
+	tests/system/nginx_harness.py \
 	tests/system/stub_daemon.py
 EXTRA_DIST += tests/system/systemd-lab/boot.sh
 

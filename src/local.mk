@@ -16,5 +16,5 @@ include src/daemon/local.mk
 include src/cli/local.mk
 
 PENSTOCK_LIBS = libpenstock.a $(CURL_LIBS) $(CARES_LIBS) $(CONFIG_LIBS) $(JANSSON_LIBS) \
-	$(MICROHTTPD_LIBS) $(SQLITE_LIBS)
+	$(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(SSL_LIBS)
 EXTRA_DIST += src/README.md

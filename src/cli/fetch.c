@@ -311,6 +311,8 @@ static int prepare_and_perform(struct run *run)
 		code = choose_sources(run);
 	if (code == EXIT_OK && settings_allow_descriptors(&run->settings, run->n_sources, 0) < 0)
 		code = EXIT_CONFIG;
+	if (code == EXIT_OK && run->args.check && !engine_check_rules(&run->settings))
+		code = EXIT_CONFIG;
 	if (code == EXIT_OK && run->args.check)
 		return settings_show(&run->settings, run->config, run->n_sources, 0) < 0 ? EXIT_IO
 		                                                                         : EXIT_OK;

@@ -66,6 +66,8 @@ static int show_settings(const struct daemon *d)
 {
 	const struct live *live = &d->live;
 
+	if (!engine_check_rules(&live->settings))
+		return DAEMON_CONFIG;
 	return settings_show(&live->settings, live->first, live->n_sources, CONTROL_DESCRIPTORS) < 0
 	               ? DAEMON_IO : DAEMON_OK;
 }

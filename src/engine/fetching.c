@@ -3,29 +3,39 @@
 #include "engine/parts.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "engine/profiles.h"
 #include "engine/settings.h"
 #include "fetch/fetch.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
+int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules, struct buf *errors)
 {
-	const struct origin_settings *origins = s->origins.items;
-	struct fetch_profile *profiles = calloc(s->origins.n + 1, sizeof(*profiles));
-	if (!profiles)
-		return -ENOMEM;
+	struct fetch_profile *profiles = NULL;
 
-	for (size_t i = 0; i < s->origins.n; i++)
-		profiles[i] = (struct fetch_profile) {
-			.match = origins[i].match,
-			.insecure = origins[i].insecure,
-		};
-	int r = fetch_rules_create(
+	int r = profiles_make(&s->origins, &profiles, errors);
+	if (r < 0)
+		return r;
+	r = fetch_rules_create(
 		&(struct fetch_rules_options) { .profiles = profiles, .n_profiles = s->origins.n },
 		ret_rules);
-	free(profiles);
+	profiles_free(profiles, s->origins.n);
 	return r;
+}
+
+bool engine_check_rules(const struct settings *s)
+{
+	struct fetch_rules *rules = NULL;
+	struct buf errors = { 0 };
+
+	int r = engine_make_rules(s, &rules, &errors);
+	if (r == -ENOMEM)
+		log_error("out of memory");
+	log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	fetch_rules_unref(rules);
+	return r == 0;
 }
 
 int engine_start_fetcher(struct engine *e, struct buf *errors)
@@ -34,7 +44,7 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 	struct buf servers = { 0 };
 	struct fetch_rules *rules = NULL;
 
-	int r = make_rules(s, &rules);
+	int r = engine_make_rules(s, &rules, errors);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
@@ -59,17 +69,6 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 	if (r == -EINVAL)
 		buf_printf(errors, "fetch.dns_servers: %s: not a list of addresses\n", servers.data);
 	buf_done(&servers);
-	fetch_rules_unref(rules);
-	return r;
-}
-
-int engine_set_rules(struct engine *e)
-{
-	struct fetch_rules *rules = NULL;
-
-	int r = make_rules(e->options.settings, &rules);
-	if (r == 0)
-		fetcher_set_rules(e->fetcher, rules);
 	fetch_rules_unref(rules);
 	return r;
 }

@@ -81,6 +81,8 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		r = transfer_fail_timeout(t, h);
 	else if (code != CURLE_OK && !is_cut_off(t, code))
 		r = transfer_fail_curl(t, h, code);
+	else if (transfer_is_proxy_login(t, h))
+		r = transfer_fail_proxy(t, h, t->response->status);
 	else
 		r = keep_target(t, h, ret_redirected);
 	transfer_give_back(t, h, r == 0 && code == CURLE_OK);

@@ -94,7 +94,8 @@ struct fetch_request {
  *   -EFBIG            more than max_body_bytes
  *   -ENOSPC           take_body() has failed: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
- *   -ECONNREFUSED     could not connect
+ *   -EACCES           the proxy does not let the request through
+ *   -ECONNREFUSED     could not connect, or the proxy could not, or wants another login
  *   -ECONNRESET       the connection broke
  *   -EPROTO           what came is not valid HTTP
  *   -EIO              anything else, a failing name server included

@@ -40,12 +40,15 @@ struct handle {
 
 	bool modified; /* options of more than a plain GET are set */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
+	struct curl_slist *tunnel;             /* CURLOPT_CONNECT_TO; NULL without a tunnel to… */
+	char tunnel_ip[RESOLVER_ADDRESS_SIZE]; /* …this address, which the proxy is asked for */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */
 
 	struct fetch_rules *rules; /* that it was made by; a reference */
 	const struct fetch_profile *profile; /* of its origin, in 'rules' */
 
-	/* For the pool: the origin it is good for, and its places in two lists. */
+	/* For the pool: the origin it is good for, and its places in two lists.  The profile goes
+	 * with origin and rules, so these also tell proxies and identities apart. */
 	char *origin;
 	struct handle *bucket_next, *bucket_prev;
 	struct handle *older, *newer;
@@ -64,13 +67,17 @@ struct handle_options {
 
 /*
  * Creates a handle for 'origin' that keeps to 'rules', of which it gets a reference, and
- * connects to none but 'addresses' (NULL if the host is an address itself).  Returns 0 or
- * -ENOMEM.
+ * connects to none but 'addresses' (NULL if the host is an address itself): those of the
+ * origin, or of the proxy that its profile has.  Returns 0 or -ENOMEM.
  */
 NODISCARD NONNULL(1, 2, 3, 5)
 int handle_create(const struct handle_options *options, struct fetch_rules *rules,
                   const struct url_origin *origin, const struct addresses *addresses,
                   struct handle **ret_handle);
+
+/* Has the proxy asked for a tunnel to 'address' and not to the host's name, which TLS and
+ * requests keep to.  Before the first request.  Returns 0 or -ENOMEM. */
+NODISCARD NONNULL(1, 2) int handle_tunnel_to(struct handle *h, const char *address);
 
 /* Closes the connection.  Ignores NULL, returns NULL. */
 struct handle *handle_free(struct handle *h);

@@ -75,9 +75,26 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	return c;
 }
 
+/* Takes back what the origin is logged in with; the handle is reset before its next loan. */
+static CURLcode withhold_login(struct handle *h)
+{
+	CURLcode c = CURLE_OK;
+
+	h->modified = true;
+#define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
+	SET(CURLOPT_USERPWD, NULL);
+	SET(CURLOPT_XOAUTH2_BEARER, NULL);
+	SET(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+#undef SET
+	return c;
+}
+
 int hop_prepare(const struct hop *hop, struct handle *h)
 {
 	if (curl_easy_setopt(h->easy, CURLOPT_URL, hop->url) != CURLE_OK)
+		return -ENOMEM;
+	if (hop->without_secrets && (h->profile->login || h->profile->bearer) &&
+	    withhold_login(h) != CURLE_OK)
 		return -ENOMEM;
 	if (is_plain(hop))
 		return 0;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 
 static bool is_address(const char *host)
 {
@@ -19,46 +20,105 @@ static struct fetch_rules *current_rules(struct fetcher *f)
 	return rules;
 }
 
+/* Who is connected to for the hop. */
+struct way {
+	struct fetch_rules *rules;
+	const struct fetch_profile *proxied; /* the profile of the hop's origin; NULL: no proxy */
+	struct addresses *host;  /* of the hop's; NULL: an address itself, or found by the proxy */
+	struct addresses *proxy; /* NULL: none, or an address itself */
+};
+
 /* Whether an idle handle may be used: its connection is good, was made by today's rules, and
- * still goes to one of 'addresses'. */
-static bool is_good(const struct handle *h, const struct fetch_rules *rules,
-                    const struct addresses *addresses)
+ * still goes to an address of its host. */
+static bool is_good(const struct handle *h, const struct way *way)
 {
-	return h->rules == rules && handle_is_quiet(h) &&
-	       (!addresses || addresses_include(addresses, h->remote_ip));
+	const struct addresses *peer = way->proxied ? way->proxy : way->host;
+
+	return h->rules == way->rules && handle_is_quiet(h) &&
+	       (!peer || addresses_include(peer, h->remote_ip)) &&
+	       (!h->tunnel || addresses_include(way->host, h->tunnel_ip));
+}
+
+/* The address that a proxy is asked for, which may well have no IPv6. */
+static const char *tunnel_end(const struct addresses *addresses)
+{
+	for (size_t i = 0; i < addresses->n; i++)
+		if (!strchr(addresses->text[i], ':'))
+			return addresses->text[i];
+	return addresses->text[0];
+}
+
+static int create(struct transfer *t, const struct way *way, struct handle **ret_handle)
+{
+	struct handle *h = NULL;
+
+	int r = handle_create(&t->f->handle_options, way->rules, &t->hop.origin,
+	                      way->proxied ? way->proxy : way->host, &h);
+	if (r == 0 && way->proxied && way->host)
+		r = handle_tunnel_to(h, tunnel_end(way->host));
+	if (r < 0) {
+		handle_free(h);
+		return transfer_fail_memory(t);
+	}
+	*ret_handle = h;
+	return 0;
 }
 
 /* Takes a good idle handle, or makes a new one. */
-static int lend(struct transfer *t, const struct addresses *addresses, struct handle **ret_handle)
+static int lend(struct transfer *t, const struct way *way, struct handle **ret_handle)
 {
-	struct fetcher *f = t->f;
-	struct fetch_rules *rules = current_rules(f);
 	struct handle *h;
 
-	while ((h = pool_take(f->pool, t->hop.origin.text)) && !is_good(h, rules, addresses))
+	while ((h = pool_take(t->f->pool, t->hop.origin.text)) && !is_good(h, way))
 		handle_free(h);
-	int r = h ? 0 : handle_create(&f->handle_options, rules, &t->hop.origin, addresses, &h);
-	fetch_rules_unref(rules);
+	if (!h)
+		return create(t, way, ret_handle);
 	*ret_handle = h;
-	return r;
+	return 0;
+}
+
+/* Finds the addresses of the hop's host, unless that is the proxy's affair. */
+static int find_host(struct transfer *t, struct way *way)
+{
+	const char *why = NULL;
+
+	if ((way->proxied && way->proxied->proxy_resolves) || is_address(t->hop.origin.host))
+		return 0;
+	int r = resolver_lookup(t->f->resolver, t->hop.origin.host, t->deadline_ns, &way->host, &why);
+	if (r < 0)
+		return transfer_fail_lookup(t, r, "", why);
+	t->response->namelookup_us = transfer_elapsed_us(t);
+	return 0;
+}
+
+static int find_proxy(struct transfer *t, struct way *way)
+{
+	const char *why = NULL;
+
+	if (!way->proxied || is_address(way->proxied->proxy_host))
+		return 0;
+	int r = resolver_lookup(t->f->resolver, way->proxied->proxy_host, t->deadline_ns,
+	                        &way->proxy, &why);
+	return r < 0 ? transfer_fail_lookup(t, r, "proxy: ", why) : 0;
 }
 
 int transfer_lend(struct transfer *t, struct handle **ret_handle)
 {
-	struct addresses *addresses = NULL;
-	const char *why = NULL;
+	struct way way = { .rules = current_rules(t->f) };
 
-	if (!is_address(t->hop.origin.host)) {
-		int r = resolver_lookup(t->f->resolver, t->hop.origin.host, t->deadline_ns,
-		                        &addresses, &why);
-		if (r < 0)
-			return transfer_fail_lookup(t, r, why);
-		t->response->namelookup_us = transfer_elapsed_us(t);
-	}
-
-	int r = lend(t, addresses, ret_handle);
-	addresses_unref(addresses);
-	return r < 0 ? transfer_fail_memory(t) : 0;
+	if (fetch_rules_have_proxy(way.rules))
+		way.proxied = fetch_rules_profile(way.rules, t->hop.origin.text);
+	if (way.proxied && !way.proxied->proxy)
+		way.proxied = NULL;
+	int r = find_host(t, &way);
+	if (r == 0)
+		r = find_proxy(t, &way);
+	if (r == 0)
+		r = lend(t, &way, ret_handle);
+	addresses_unref(way.host);
+	addresses_unref(way.proxy);
+	fetch_rules_unref(way.rules);
+	return r;
 }
 
 void transfer_give_back(struct transfer *t, struct handle *h, bool healthy)

@@ -22,7 +22,8 @@ SYSTEM_TESTS = \
 	tests/system/test_stop.py \
 	tests/system/test_submit.py \
 	tests/system/test_systemd.py \
-	tests/system/test_timeouts.py
+	tests/system/test_timeouts.py \
+	tests/system/test_tls.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \

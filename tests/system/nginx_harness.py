@@ -82,22 +82,22 @@ subjectKeyIdentifier = hash
         return self.path("ca.pem")
 
     def authority(self, name):
-        self._openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN=penstock test {name}",
+        self.run_openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN=penstock test {name}",
                       "-extensions", "authority", "-days", "3650", "-out", name + ".pem")
 
     def issue(self, name, alternatives, expired=False, ca="ca"):
         """A certificate for names such as "DNS:localhost" or "IP:127.0.0.1"."""
         begins, ends = ("20200101", "20210101") if expired else ("20200101", "20990101")
-        self._openssl("req", "-new", *self._new_key(name), "-subj", f"/CN={name}",
+        self.run_openssl("req", "-new", *self._new_key(name), "-subj", f"/CN={name}",
                       "-out", name + ".csr")
         self._write(name + ".ext", "subjectAltName = " + ", ".join(alternatives) + "\n")
-        self._openssl("ca", "-batch", "-notext", "-config", "openssl.cnf", "-cert", ca + ".pem",
+        self.run_openssl("ca", "-batch", "-notext", "-config", "openssl.cnf", "-cert", ca + ".pem",
                       "-keyfile", ca + ".key", "-extfile", name + ".ext", "-in", name + ".csr",
                       "-startdate", begins + "000000Z", "-enddate", ends + "000000Z",
                       "-out", name + ".pem")
 
     def sign_itself(self, name, alternatives):
-        self._openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN={name}", "-days", "3650",
+        self.run_openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN={name}", "-days", "3650",
                       "-addext", "subjectAltName = " + ", ".join(alternatives),
                       "-out", name + ".pem")
 
@@ -109,7 +109,7 @@ subjectKeyIdentifier = hash
         with open(self.path(name), "w", encoding="ascii") as file:
             file.write(text)
 
-    def _openssl(self, *args):
+    def run_openssl(self, *args):
         done = subprocess.run([_find("openssl"), *args], cwd=self.dir, stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=PATIENCE)
         if done.returncode != 0:
@@ -253,6 +253,9 @@ class Nginx:
     def cert(self, name):
         """The path of a certificate or key, such as "client.key"."""
         return self.certificates.path(name)
+
+    def read_cert(self, name):
+        return self._read(os.path.join("certs", name))
 
     @property
     def ca(self):

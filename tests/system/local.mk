@@ -16,6 +16,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_poison.py \
+	tests/system/test_proxy.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \
 	tests/system/test_service.py \

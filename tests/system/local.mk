@@ -6,6 +6,7 @@ SYSTEM_TESTS = \
 	tests/system/test_control_socket.py \
 	tests/system/test_crash.py \
 	tests/system/test_crash_steps.py \
+	tests/system/test_credentials.py \
 	tests/system/test_daemon.py \
 	tests/system/test_daemon_results.py \
 	tests/system/test_daemon_set.py \

@@ -39,9 +39,10 @@ static int read_file(const struct place *at, const char *key, const char *value,
 	if (*value == '\0')
 		return 0;
 	int r = read(value, &text, &exposed, &why);
-	buf_add_char(&why, '\0');
-	if (r == -EINVAL && !why.failed)
-		r = complain(at, key, "", why.data);
+	if (r == -EINVAL) {
+		buf_add_char(&why, '\0');
+		r = why.failed ? -ENOMEM : complain(at, key, "", why.data);
+	}
 	buf_done(&why);
 	if (r < 0)
 		return r;

@@ -305,5 +305,8 @@ void fetcher_cancel(struct fetcher *f)
 void fetch_stats(struct fetcher *f, struct fetch_stats *ret_stats)
 {
 	*ret_stats = (struct fetch_stats) { .idle_connections = pool_idle(f->pool) };
+	mutex_lock(&f->lock);
+	ret_stats->insecure_profiles = fetch_rules_insecure(f->rules);
+	mutex_unlock(&f->lock);
 	resolver_stats(f->resolver, &ret_stats->resolver);
 }

@@ -107,6 +107,7 @@ int fetch(struct fetcher *f, const struct fetch_request *req, struct response *r
 
 struct fetch_stats {
 	size_t idle_connections;
+	size_t insecure_profiles; /* of the rules in force */
 	struct resolver_stats resolver;
 };
 NONNULL(1, 2) void fetch_stats(struct fetcher *f, struct fetch_stats *ret_stats);

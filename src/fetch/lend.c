@@ -48,7 +48,16 @@ static const char *tunnel_end(const struct addresses *addresses)
 	return addresses->text[0];
 }
 
-static int create(struct transfer *t, const struct way *way, struct handle **ret_handle)
+static struct handle *take_idle(struct transfer *t, const struct way *way)
+{
+	struct handle *h;
+
+	while ((h = pool_take(t->f->pool, t->hop.origin.text)) && !is_good(h, way))
+		handle_free(h);
+	return h;
+}
+
+static int make(struct transfer *t, const struct way *way, struct handle **ret_handle)
 {
 	struct handle *h = NULL;
 
@@ -60,19 +69,6 @@ static int create(struct transfer *t, const struct way *way, struct handle **ret
 		handle_free(h);
 		return transfer_fail_memory(t);
 	}
-	*ret_handle = h;
-	return 0;
-}
-
-/* Takes a good idle handle, or makes a new one. */
-static int lend(struct transfer *t, const struct way *way, struct handle **ret_handle)
-{
-	struct handle *h;
-
-	while ((h = pool_take(t->f->pool, t->hop.origin.text)) && !is_good(h, way))
-		handle_free(h);
-	if (!h)
-		return create(t, way, ret_handle);
 	*ret_handle = h;
 	return 0;
 }
@@ -113,8 +109,8 @@ int transfer_lend(struct transfer *t, struct handle **ret_handle)
 	int r = find_host(t, &way);
 	if (r == 0)
 		r = find_proxy(t, &way);
-	if (r == 0)
-		r = lend(t, &way, ret_handle);
+	if (r == 0 && !(*ret_handle = take_idle(t, &way)))
+		r = make(t, &way, ret_handle);
 	addresses_unref(way.host);
 	addresses_unref(way.proxy);
 	fetch_rules_unref(way.rules);

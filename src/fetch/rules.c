@@ -12,6 +12,7 @@
 struct fetch_rules {
 	atomic_uint references;
 	bool have_proxy;
+	size_t n_insecure;
 	size_t n;
 	struct fetch_profile profiles[];
 };
@@ -70,6 +71,7 @@ int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_r
 	atomic_init(&rules->references, 1);
 	while (r == 0 && rules->n < options->n_profiles) {
 		r = copy(&rules->profiles[rules->n], &options->profiles[rules->n]);
+		rules->n_insecure += rules->profiles[rules->n].insecure;
 		rules->have_proxy = rules->have_proxy || rules->profiles[rules->n].proxy;
 		rules->n++;
 	}
@@ -108,5 +110,7 @@ const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
 			return &rules->profiles[i];
 	return &usual;
 }
+
+size_t fetch_rules_insecure(const struct fetch_rules *rules) { return rules->n_insecure; }
 
 bool fetch_rules_have_proxy(const struct fetch_rules *rules) { return rules->have_proxy; }

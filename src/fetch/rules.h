@@ -67,6 +67,9 @@ NONNULL(1, 2)
 const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
                                                 const char *origin);
 
+/* How many profiles have certificates unchecked. */
+NONNULL(1) size_t fetch_rules_insecure(const struct fetch_rules *rules);
+
 /* Whether any profile has a proxy. */
 NONNULL(1) bool fetch_rules_have_proxy(const struct fetch_rules *rules);
 

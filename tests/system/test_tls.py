@@ -264,6 +264,7 @@ class Reload(daemon_harness.Case):
         daemon = self.start_trusting(self.origins({"match": '"*"', "insecure": "true"}))
         self.assertEqual(self.fetched(daemon, "expired")["outcome"], "done")
         self.reload(daemon)
+        self.assertEqual(daemon.status()["fetch"]["insecure_origins"], 1)
         ended = daemon.stop()
         self.assertEqual(ended.err.count("origins[*].insecure: certificates are not checked"), 2)
 

@@ -70,6 +70,14 @@ static void add_place(const struct config *c, size_t i, const char *member, stru
 	buf_printf(errors, "%s: %s: ", config_origin_of(c, path), path);
 }
 
+/* Whether a host and what follows it has a port, or may have: a '*' stands for one as well. */
+static bool may_have_port(const char *host)
+{
+	const char *bracket = strrchr(host, ']');
+
+	return strpbrk(bracket ? bracket : host, ":*");
+}
+
 /* Why nothing can match, or NULL. */
 static const char *match_trouble(const char *match)
 {
@@ -85,6 +93,8 @@ static const char *match_trouble(const char *match)
 	}
 	if (strchr(scheme_end ? scheme_end + 3 : match, '/'))
 		return "must have no path; write a host, host:port or http://host:port";
+	if (scheme_end && !may_have_port(scheme_end + 3))
+		return "must have a port if it has a scheme; write https://host:443";
 	return NULL;
 }
 

@@ -91,9 +91,9 @@ NODISCARD NONNULL(1) bool engine_check_rules(const struct settings *s);
 
 /* Puts those settings in force that can change while the engine runs: the workers'
  * number, the queue's capacity, the origins' limits, timeouts and retries; and 'rules', which
- * were made of them.  'settings' must be the struct
- * that engine_start() was given, changed in place by the calling thread.  Returns 0,
- * or -EAGAIN or -ENOMEM if not all workers could be started. */
+ * were made of them and get a reference.  'settings' must be the struct that engine_start() was
+ * given, changed in place by the calling thread.  Returns 0, or -EAGAIN or -ENOMEM if not all
+ * workers could be started. */
 NODISCARD NONNULL(1, 2) int engine_apply(struct engine *e, struct fetch_rules *rules);
 
 /* After ENGINE_ENDED was reached by a stop, if jobs wait in memory: records every job that is left as

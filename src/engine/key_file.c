@@ -39,8 +39,8 @@ static int find(const char *value, char **ret_path, struct buf *why)
 		return -EINVAL;
 	}
 	if (!directory) {
-		buf_printf(why, "%s: there are no credentials: CREDENTIALS_DIRECTORY is not set; have "
-		           "systemd load it with LoadCredential=%s:PATH", value, name);
+		buf_printf(why, "%s: there are no credentials: CREDENTIALS_DIRECTORY is not set; "
+		           "have systemd load it with LoadCredential=%s:PATH", value, name);
 		return -EINVAL;
 	}
 	return asprintf(ret_path, "%s/%s", directory, name) < 0 ? -ENOMEM : 0;
@@ -68,8 +68,8 @@ static int read_all(int fd, size_t size, const char *path, char **ret_text, stru
 		*ret_text = text;
 		return 0;
 	}
-	int r = got < 0   ? fail(path, "cannot be read: ", errno, why)
-	        : n != size || got > 0 ? fail(path, "has changed while it was read; try again", 0, why)
+	int r = got < 0                ? fail(path, "cannot be read: ", errno, why)
+	        : n != size || got > 0 ? fail(path, "has changed just now; try again", 0, why)
 	                               : fail(path, "has NUL characters", 0, why);
 	explicit_bzero(text, size + 1);
 	free(text);

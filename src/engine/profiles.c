@@ -47,8 +47,8 @@ static int read_file(const struct place *at, const char *key, const char *value,
 	if (r < 0)
 		return r;
 	if (is_secret && exposed)
-		log_warning("origins[%s].%s: %s: others can read it: chmod go= would keep it secret",
-		            at->origin->match, key, value);
+		log_warning("origins[%s].%s: %s: others can read it: chmod go= would keep it "
+		            "secret", at->origin->match, key, value);
 	*ret_text = text;
 	return 0;
 }
@@ -110,7 +110,7 @@ const char *profiles_proxy_trouble(const char *url)
 	int r = url_parse(parser, url, &origin, &why);
 	url_parser_free(parser);
 	return r == 0                  ? NULL
-	       : r == -EPROTONOSUPPORT ? "must be http:// or https://; other proxies are not spoken to"
+	       : r == -EPROTONOSUPPORT ? "must be http:// or https://; there are no others"
 	                               : "must be http://host:port or https://host:port";
 }
 

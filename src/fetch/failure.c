@@ -173,9 +173,9 @@ int transfer_fail_proxy(struct transfer *t, const struct handle *h, long status)
 	t->response->status = 0; /* which would be the origin's */
 	t->response->retry_after_s = 0;
 	if (status == 407)
-		return transfer_fail(t, -ECONNREFUSED, CURLE_RECV_ERROR,
-		                     h->profile->proxy_login ? "proxy: 407, does not take its proxy_login"
-		                                             : "proxy: 407, wants a proxy_login");
+		return transfer_fail(t, -ECONNREFUSED, CURLE_RECV_ERROR, "proxy: 407, %s",
+		                     h->profile->proxy_login ? "does not take its proxy_login"
+		                                             : "wants a proxy_login");
 	return transfer_fail(t, refuses ? -EACCES : -ECONNREFUSED, CURLE_RECV_ERROR,
 	                     "proxy: no tunnel: http %ld", status);
 }
@@ -191,7 +191,8 @@ static int fail_with_proxy(struct transfer *t, const struct handle *h, CURLcode 
 		return transfer_fail_proxy(t, h, status);
 	int r = fail_peer(t, h, code);
 	memcpy(reason, t->response->reason, sizeof(reason));
-	return transfer_fail(t, r == -EKEYREJECTED ? -ECONNREFUSED : r, code, "proxy: %.150s", reason);
+	return transfer_fail(t, r == -EKEYREJECTED ? -ECONNREFUSED : r, code, "proxy: %.150s",
+	                     reason);
 }
 
 int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code)

@@ -86,11 +86,23 @@ static CURLcode set_authorities(struct handle *h, const struct handle_options *o
 	return c;
 }
 
+/* Text that libcurl is to read where it is. */
+static struct curl_blob blob(const char *text)
+{
+	return (struct curl_blob) {
+		.data = (char *) (uintptr_t) text,
+		.len = strlen(text),
+		.flags = CURL_BLOB_NOCOPY,
+	};
+}
+
 static CURLcode set_tls(struct handle *h)
 {
 	static const long versions[] = {
-		[FETCH_TLS_1_0] = CURL_SSLVERSION_TLSv1_0, [FETCH_TLS_1_1] = CURL_SSLVERSION_TLSv1_1,
-		[FETCH_TLS_1_2] = CURL_SSLVERSION_TLSv1_2, [FETCH_TLS_1_3] = CURL_SSLVERSION_TLSv1_3,
+		[FETCH_TLS_1_0] = CURL_SSLVERSION_TLSv1_0,
+		[FETCH_TLS_1_1] = CURL_SSLVERSION_TLSv1_1,
+		[FETCH_TLS_1_2] = CURL_SSLVERSION_TLSv1_2,
+		[FETCH_TLS_1_3] = CURL_SSLVERSION_TLSv1_3,
 	};
 	const struct fetch_profile *p = h->profile;
 	CURLcode c = CURLE_OK;
@@ -102,10 +114,7 @@ static CURLcode set_tls(struct handle *h)
 		SET(CURLOPT_SSL_VERIFYHOST, 0L);
 	}
 	if (p->client_cert) {
-		struct curl_blob cert = { (char *) (uintptr_t) p->client_cert, strlen(p->client_cert),
-			                  CURL_BLOB_NOCOPY };
-		struct curl_blob key = { (char *) (uintptr_t) p->client_key, strlen(p->client_key),
-			                 CURL_BLOB_NOCOPY };
+		struct curl_blob cert = blob(p->client_cert), key = blob(p->client_key);
 		SET(CURLOPT_SSLCERT_BLOB, &cert);
 		SET(CURLOPT_SSLKEY_BLOB, &key);
 	}
@@ -136,7 +145,8 @@ static CURLcode set_proxy_login(struct handle *h)
 	return c;
 }
 
-/* Never one from the environment, and none but for HTTP in the clear where it guards. */
+/* Never one from the environment.  Whatever goes through a proxy goes through a tunnel; only one
+ * that finds addresses itself may read and relay what is in the clear. */
 static CURLcode set_proxy(struct handle *h)
 {
 	const struct fetch_profile *p = h->profile;
@@ -204,7 +214,7 @@ static int configure_multi(struct handle *h)
 	return m == CURLM_OK ? 0 : -ENOMEM;
 }
 
-/* Pins the host that is connected to to its addresses, so that libcurl never resolves a name itself. */
+/* Pins who is connected to to its addresses, so that libcurl never resolves a name itself. */
 static int pin(struct handle *h, const struct url_origin *origin, const struct addresses *addresses)
 {
 	const struct fetch_profile *p = h->profile;

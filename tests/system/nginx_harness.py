@@ -82,24 +82,26 @@ subjectKeyIdentifier = hash
         return self.path("ca.pem")
 
     def authority(self, name):
-        self.run_openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN=penstock test {name}",
-                      "-extensions", "authority", "-days", "3650", "-out", name + ".pem")
+        self.run_openssl("req", "-x509", *self._new_key(name),
+                         "-subj", f"/CN=penstock test {name}", "-extensions", "authority",
+                         "-days", "3650", "-out", name + ".pem")
 
     def issue(self, name, alternatives, expired=False, ca="ca"):
         """A certificate for names such as "DNS:localhost" or "IP:127.0.0.1"."""
         begins, ends = ("20200101", "20210101") if expired else ("20200101", "20990101")
         self.run_openssl("req", "-new", *self._new_key(name), "-subj", f"/CN={name}",
-                      "-out", name + ".csr")
+                         "-out", name + ".csr")
         self._write(name + ".ext", "subjectAltName = " + ", ".join(alternatives) + "\n")
-        self.run_openssl("ca", "-batch", "-notext", "-config", "openssl.cnf", "-cert", ca + ".pem",
-                      "-keyfile", ca + ".key", "-extfile", name + ".ext", "-in", name + ".csr",
-                      "-startdate", begins + "000000Z", "-enddate", ends + "000000Z",
-                      "-out", name + ".pem")
+        self.run_openssl("ca", "-batch", "-notext", "-config", "openssl.cnf",
+                         "-cert", ca + ".pem", "-keyfile", ca + ".key",
+                         "-extfile", name + ".ext", "-in", name + ".csr",
+                         "-startdate", begins + "000000Z", "-enddate", ends + "000000Z",
+                         "-out", name + ".pem")
 
     def sign_itself(self, name, alternatives):
-        self.run_openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN={name}", "-days", "3650",
-                      "-addext", "subjectAltName = " + ", ".join(alternatives),
-                      "-out", name + ".pem")
+        self.run_openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN={name}",
+                         "-days", "3650", "-addext",
+                         "subjectAltName = " + ", ".join(alternatives), "-out", name + ".pem")
 
     def _new_key(self, name):
         return ("-config", "openssl.cnf", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -197,8 +199,8 @@ class Nginx:
         self.ports = {kind: held.getsockname()[1] for kind, held in zip(SERVERS, sockets)}
         with open(self.path("nginx.conf"), "w", encoding="ascii") as conf:
             conf.write(CONFIG.format(
-                user="user root;" if os.geteuid() == 0 else "", tls12=TLS12, tls13=TLS13, servers="".join(
-                self._server(kind) for kind in SERVERS)))
+                user="user root;" if os.geteuid() == 0 else "", tls12=TLS12, tls13=TLS13,
+                servers="".join(self._server(kind) for kind in SERVERS)))
         # nginx takes over sockets that its older self hands to it in this variable.
         fds = [held.fileno() for held in sockets]
         env = dict(os.environ, NGINX="".join(f"{fd};" for fd in fds))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches through HTTP and HTTPS proxies: what the proxy is asked for, and what is said if it fails."""
+"""Fetches through HTTP and HTTPS proxies: what these are asked for, and what is said of failures."""
 import base64
 import contextlib
 import os
@@ -329,7 +329,8 @@ class Failures(Case):
 
     def test_settings_that_do_not_go_together(self):
         for settings, message in (
-                ([setting("proxy", "socks5://x:1")], "proxy: of \"*\": must be http:// or https://"),
+                ([setting("proxy", "socks5://x:1")],
+                 "proxy: of \"*\": must be http:// or https://"),
                 ([setting("proxy", "x:1")], "must be http://host:port or https://host:port"),
                 ([setting("proxy", "http://x:1/y")], "must have no path"),
                 ([setting("proxy", "http://me:hidden@x:1")], "must have no user and password"),

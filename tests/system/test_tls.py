@@ -61,6 +61,12 @@ class Trust(Case):
                              trusts=False)
         self.assertEqual(record["outcome"], "done")
 
+    def test_many_connections_share_the_authorities(self):
+        ended = self.fetch("--quiet", setting("ca_file", self.nginx.ca), "--workers=16",
+                           "--set=fetch.idle_connections=0",
+                           stdin=f"{self.nginx.url('good')}\n{self.nginx.url('tls12')}\n" * 50)
+        self.assertEqual([r["outcome"] for r in ended.records], ["done"] * 100)
+
     def test_a_name_is_what_the_server_is_asked_for(self):
         names = self.server(harness.NameServer)
         record, _ = self.get("good", f"--set=fetch.dns_servers={names.address}",

@@ -245,8 +245,10 @@ static void test_what_is_unsafe_is_warned_of(void)
 static void test_proxies_that_are_none(void)
 {
 	static const char *const good[] = { "http://p:1", "https://p:1", "http://p", "http://[::1]:1" };
-	static const char *const bad[] = { "p:1", "p", "socks5://p:1", "http://", "http://p:0", "http://p:x",
-		"http://u:p@p:1", "http://p:1/", "http://p:1?x", "http://p:1#x", "" };
+	static const char *const bad[] = {
+		"p:1", "p", "socks5://p:1", "http://", "http://p:0", "http://p:x",
+		"http://u:p@p:1", "http://p:1/", "http://p:1?x", "http://p:1#x", "",
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		CU_ASSERT_PTR_NULL(profiles_proxy_trouble(good[i]));

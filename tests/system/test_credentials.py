@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins and tokens of origins: who gets them, who does not, and that nothing else shows them."""
 import base64
+import contextlib
 import glob
 import json
 import os
@@ -27,6 +28,8 @@ class Case(harness.Case):
         self.here = f"http://127.0.0.1:{self.notebook.port}"
 
     def secret(self, name, text=SECRET + "\n", mode=0o600):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.path(name))  # which may be one that cannot be written to
         path = self.write(name, text)
         os.chmod(path, mode)
         return path

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
 import threading
@@ -123,6 +124,18 @@ class Proxy:
             sock.close()
 
 
+class DualNameServer(harness.NameServer):
+    """One for which all names have an IPv6 address as well."""
+
+    def _answer(self, query):
+        end = query.index(b"\0", 12) + 5
+        if query[end - 4:end - 2] != b"\0\x1c":  # AAAA, RFC 3596
+            return super()._answer(query)
+        return (query[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + query[12:end] +
+                struct.pack("!HHHIH", 0xC00C, 28, 1, 60, 16) +
+                socket.inet_pton(socket.AF_INET6, "2001:db8::1"))
+
+
 class Case(harness.Case):
     """A test with a name server, for whom NAME and all names with `up` are 127.0.0.1."""
 
@@ -178,6 +191,14 @@ class Tunnel(Case):
         for host in "10.1.2.3", "[2001:db8::1]":
             self.get(f"http://{host}:81/ok", *self.through(proxy.port))
         self.assertEqual(proxy.asked, ["CONNECT 10.1.2.3:81 HTTP/1.1",
+                                       "CONNECT [2001:db8::1]:81 HTTP/1.1"])
+
+    def test_ipv4_is_preferred_which_every_proxy_has(self):
+        self.names = self.server(DualNameServer)
+        proxy = self.server(Proxy, self.origin.port)
+        for host in "a.up", "a.nx":
+            self.get(f"http://{host}:81/ok", *self.through(proxy.port))
+        self.assertEqual(proxy.asked, ["CONNECT 127.0.0.1:81 HTTP/1.1",
                                        "CONNECT [2001:db8::1]:81 HTTP/1.1"])
 
     def test_a_tunnel_is_used_again(self):

@@ -334,6 +334,8 @@ static int prepare_and_perform(struct run *run)
 		code = choose_sources(run);
 	if (code == EXIT_OK && settings_allow_descriptors(&run->settings, run->n_sources, 0) < 0)
 		code = EXIT_CONFIG;
+	if (code == EXIT_OK && run->args.check && !engine_check_rules(&run->settings))
+		code = EXIT_CONFIG;
 	if (code == EXIT_OK && run->args.check)
 		return show_settings(run);
 	if (code != EXIT_OK)

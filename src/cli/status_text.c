@@ -271,6 +271,12 @@ static void add_work(struct buf *b, const json_t *status)
 	buf_add_str(b, " received, ");
 	add_count(b, fetch, "idle_connections");
 	buf_add_str(b, " connections kept\n");
+	if (count(fetch, "insecure_origins") > 0) {
+		add_label(b, "insecure");
+		buf_add_str(b, "certificates are not checked, by ");
+		add_count(b, fetch, "insecure_origins");
+		buf_add_str(b, " of the groups in origins\n");
+	}
 
 	add_label(b, "names");
 	add_count(b, dns, "lookups");

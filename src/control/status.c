@@ -139,10 +139,11 @@ static json_t *fetch_json(const struct engine_stats *stats)
 	const struct workers_stats *w = &stats->workers;
 	const struct resolver_stats *dns = &stats->fetch.resolver;
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
 	                 "attempts", integer(w->attempts), "failed", integer(w->failed),
 	                 "body_bytes", integer(w->body_bytes),
 	                 "idle_connections", integer(stats->fetch.idle_connections),
+	                 "insecure_origins", integer(stats->fetch.insecure_profiles),
 	                 "dns", "cached", integer(dns->cached), "waiting", integer(dns->waiting),
 	                 "lookups", integer(dns->lookups), "hits", integer(dns->hits),
 	                 "queries", integer(dns->queries), "failures", integer(dns->failures));

@@ -95,6 +95,8 @@ static int show_settings(struct daemon *d)
 	int code = check_bodies(d);
 	if (code != DAEMON_OK)
 		return code;
+	if (!engine_check_rules(&live->settings))
+		return DAEMON_CONFIG;
 	return settings_show(&live->settings, live->first, live->n_sources, CONTROL_DESCRIPTORS) < 0
 	               ? DAEMON_IO : DAEMON_OK;
 }

@@ -110,16 +110,19 @@ static void add_report(struct buf *answer, const struct report *r, bool applied)
 
 /* --- changing ---------------------------------------------------------------------- */
 
-/* Puts 'fresh' in force, as far as it takes effect.  Takes its config over. */
+/* Puts 'fresh' and the 'rules' made of it in force, as far as it takes effect.  Takes over its
+ * config, and a reference. */
 static void apply(struct live *live, struct engine *engine, const char *cause,
-                  const struct settings *fresh, struct config *config, struct buf *answer)
+                  const struct settings *fresh, struct config *config, struct fetch_rules *rules,
+                  struct buf *answer)
 {
 	struct report report = { 0 };
 
 	size_t n = config_change(&settings_table, &live->settings, fresh, on_difference, &report);
-	bool applied = engine_apply(engine) == 0;
+	bool applied = engine_apply(engine, rules) == 0;
 	if (!applied)
 		log_error("%s: not all workers could be started", cause);
+	fetch_rules_unref(rules);
 	log_info("%s: %zu settings differ", cause, n);
 	config_free(live->changed);
 	live->changed = config;
@@ -148,6 +151,23 @@ static unsigned refuse(struct config *config, int error)
 	return error == -ENOMEM ? 503 : error == -EINVAL ? 400 : 409;
 }
 
+/* Puts 'fresh' in force if there is all that it needs, and changes nothing otherwise.  Takes the
+ * config over. */
+static unsigned apply_if_possible(struct live *live, struct engine *engine, const char *cause,
+                                  const struct settings *fresh, struct config *config,
+                                  struct buf *answer)
+{
+	struct fetch_rules *rules = NULL;
+
+	if (!is_affordable(live, fresh, answer))
+		return refuse(config, -EMFILE);
+	int r = engine_make_rules(fresh, &rules, answer);
+	if (r < 0)
+		return refuse(config, r);
+	apply(live, engine, cause, fresh, config, rules, answer);
+	return 200;
+}
+
 unsigned live_reload(struct live *live, struct engine *engine, struct buf *answer)
 {
 	struct settings fresh;
@@ -156,10 +176,7 @@ unsigned live_reload(struct live *live, struct engine *engine, struct buf *answe
 	int r = load(live, &fresh, &config, answer);
 	if (r < 0)
 		return refuse(NULL, r == -ENOMEM ? r : -EINVAL);
-	if (!is_affordable(live, &fresh, answer))
-		return refuse(config, -EMFILE);
-	apply(live, engine, "reload", &fresh, config, answer);
-	return 200;
+	return apply_if_possible(live, engine, "reload", &fresh, config, answer);
 }
 
 /* --- single keys ------------------------------------------------------------------- */
@@ -183,8 +200,5 @@ unsigned live_set(struct live *live, struct engine *engine, const char *const *s
 	(void) config_compare(&settings_table, &live->settings, &fresh, note_restart, answer);
 	if (answer->len > 0)
 		return refuse(config, -EBUSY);
-	if (!is_affordable(live, &fresh, answer))
-		return refuse(config, -EMFILE);
-	apply(live, engine, "set", &fresh, config, answer);
-	return 200;
+	return apply_if_possible(live, engine, "set", &fresh, config, answer);
 }

@@ -93,15 +93,14 @@ void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 	fetch_stats(e->fetcher, &ret_stats->fetch);
 }
 
-int engine_apply(struct engine *e)
+int engine_apply(struct engine *e, struct fetch_rules *rules)
 {
 	const struct settings *s = e->options.settings;
 	const struct workers_policy policy = engine_policy(s);
 
 	workers_set_policy(e->workers, &policy);
-	int r = engine_set_rules(e);
-	if (r == 0)
-		r = engine_set_limits(e);
+	fetcher_set_rules(e->fetcher, rules);
+	int r = engine_set_limits(e);
 	feeder_open(e->feeder, NULL); /* what they rest for may hold no longer */
 	if (r < 0)
 		return r;

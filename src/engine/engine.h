@@ -84,11 +84,22 @@ NONNULL(1, 2) void engine_state(struct engine *e, struct engine_state *ret_state
  * workers finish what they have at hand.  Does not wait.  Idempotent. */
 NONNULL(1) void engine_stop(struct engine *e);
 
+/* Makes of settings what fetches keep to, with the files that they name as these are now, and
+ * warns of what is unsafe.  Returns 0 and a reference; -EINVAL with one line a problem, each
+ * ended by '\n', appended to 'errors'; or -ENOMEM. */
+NODISCARD NONNULL(1, 2, 3)
+int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules,
+                      struct buf *errors);
+
+/* Whether that can be made; logs why not. */
+NODISCARD NONNULL(1) bool engine_check_rules(const struct settings *s);
+
 /* Puts those settings in force that can change while the engine runs: the workers'
- * number, the queue's capacity, the origins' limits, timeouts and retries.  'settings' must be the struct
- * that engine_start() was given, changed in place by the calling thread.  Returns 0,
- * or -EAGAIN or -ENOMEM if not all workers could be started. */
-NODISCARD NONNULL(1) int engine_apply(struct engine *e);
+ * number, the queue's capacity, the origins' limits, timeouts and retries; and 'rules', which
+ * were made of them and get a reference.  'settings' must be the struct that engine_start() was
+ * given, changed in place by the calling thread.  Returns 0, or -EAGAIN or -ENOMEM if not all
+ * workers could be started. */
+NODISCARD NONNULL(1, 2) int engine_apply(struct engine *e, struct fetch_rules *rules);
 
 /* After ENGINE_ENDED was reached by a stop, if jobs wait in memory: records every job that is left as
  * cancelled, for 'reason', which is borrowed.  Does not wait: ENGINE_ENDED is reached

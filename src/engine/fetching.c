@@ -3,6 +3,8 @@
 #include "engine/parts.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "engine/profiles.h"
 #include "engine/settings.h"
 #include "fetch/fetch.h"
 
@@ -10,19 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
+int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules, struct buf *errors)
 {
-	const struct origin_settings *origins = s->origins.items;
-	struct fetch_profile *profiles = calloc(s->origins.n + 1, sizeof(*profiles));
-	if (!profiles)
-		return -ENOMEM;
+	struct fetch_profile *profiles = NULL;
 
+	int r = profiles_make(&s->origins, &profiles, errors);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < s->origins.n; i++)
-		profiles[i] = (struct fetch_profile) {
-			.match = origins[i].match,
-			.insecure = origins[i].insecure,
-			.compressed = s->fetch.compressed,
-		};
+		profiles[i].compressed = s->fetch.compressed;
 	const struct fetch_rules_options options = {
 		.profiles = profiles,
 		.n_profiles = s->origins.n,
@@ -31,9 +29,23 @@ static int make_rules(const struct settings *s, struct fetch_rules **ret_rules)
 		.deny = { .entries = s->guard.deny.items, .n = s->guard.deny.n },
 		.allow = { .entries = s->guard.allow.items, .n = s->guard.allow.n },
 	};
-	int r = fetch_rules_create(&options, ret_rules);
-	free(profiles);
+	r = fetch_rules_create(&options, ret_rules);
+	profiles_free(profiles, s->origins.n);
 	return r;
+}
+
+bool engine_check_rules(const struct settings *s)
+{
+	struct fetch_rules *rules = NULL;
+	struct buf errors = { 0 };
+
+	int r = engine_make_rules(s, &rules, &errors);
+	if (r == -ENOMEM)
+		log_error("out of memory");
+	log_error_lines(errors.data, errors.len);
+	buf_done(&errors);
+	fetch_rules_unref(rules);
+	return r == 0;
 }
 
 int engine_start_fetcher(struct engine *e, struct buf *errors)
@@ -42,7 +54,7 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 	struct buf servers = { 0 };
 	struct fetch_rules *rules = NULL;
 
-	int r = make_rules(s, &rules);
+	int r = engine_make_rules(s, &rules, errors);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->fetch.dns_servers.n; i++)
@@ -70,17 +82,6 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 	else if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP)
 		buf_printf(errors, "fetch.body_dir: %s: %s\n", s->fetch.body_dir, strerror(-r));
 	buf_done(&servers);
-	fetch_rules_unref(rules);
-	return r;
-}
-
-int engine_set_rules(struct engine *e)
-{
-	struct fetch_rules *rules = NULL;
-
-	int r = make_rules(e->options.settings, &rules);
-	if (r == 0)
-		fetcher_set_rules(e->fetcher, rules);
 	fetch_rules_unref(rules);
 	return r;
 }

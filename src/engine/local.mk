@@ -6,9 +6,11 @@ libpenstock_a_SOURCES += \
 	src/engine/fetching.c \
 	src/engine/give_back.c src/engine/give_back.h \
 	src/engine/intake.c src/engine/intake.h \
+	src/engine/key_file.c src/engine/key_file.h \
 	src/engine/ledger.c src/engine/ledger.h \
 	src/engine/lanes.c \
 	src/engine/parts.h \
+	src/engine/profiles.c src/engine/profiles.h \
 	src/engine/recorder.c src/engine/recorder.h \
 	src/engine/retry.c src/engine/retry.h \
 	src/engine/settings.c src/engine/settings.h src/engine/settings_parts.h \

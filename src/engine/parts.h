@@ -72,9 +72,6 @@ struct workers_policy engine_policy(const struct settings *s);
 
 NODISCARD NONNULL(1, 2) int engine_start_fetcher(struct engine *e, struct buf *errors);
 
-/* Puts in force whom it may be fetched from, and how.  Returns 0 or -ENOMEM. */
-NODISCARD NONNULL(1) int engine_set_rules(struct engine *e);
-
 /* Puts the origins' limits in force.  Returns 0 or -ENOMEM. */
 NODISCARD NONNULL(1) int engine_set_limits(struct engine *e);
 

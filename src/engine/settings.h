@@ -14,6 +14,7 @@
 
 enum { BACKLOG_MEMORY, BACKLOG_SQLITE };
 enum { OVERSIZE_FAIL, OVERSIZE_TRUNCATE };
+enum { ORIGIN_GUARD_ADDRESS, ORIGIN_GUARD_PROXY };
 enum { SOURCE_FILE, SOURCE_DIRECTORY, SOURCE_SCHEDULE };
 
 /* Whose settings they are: some defaults differ. */
@@ -30,6 +31,15 @@ struct origin_settings {
 	uint64_t breaker_pause_ns;
 	uint64_t breaker_max_ns;
 	bool insecure;
+	int tls_min;               /* of enum fetch_tls */
+	const char *ca_file;       /* files as in engine/key_file.h; "" for none */
+	const char *client_cert;
+	const char *client_key;
+	const char *login;
+	const char *bearer;
+	const char *proxy;         /* a URL; "" for none */
+	const char *proxy_login;
+	int guard;                 /* ORIGIN_GUARD_… */
 };
 
 /* An element of 'sources'. */

@@ -2,6 +2,7 @@
 /* What the table of keys cannot say: how values must go together. */
 #include "engine/settings.h"
 
+#include "engine/profiles.h"
 #include "engine/retry.h"
 #include "engine/settings_parts.h"
 #include "fetch/dns.h"
@@ -72,6 +73,14 @@ static void add_place(const struct config *c, size_t i, const char *member, stru
 	buf_printf(errors, "%s: %s: ", config_origin_of(c, path), path);
 }
 
+/* Whether a host and what follows it has a port, or may have: a '*' stands for one as well. */
+static bool may_have_port(const char *host)
+{
+	const char *bracket = strrchr(host, ']');
+
+	return strpbrk(bracket ? bracket : host, ":*");
+}
+
 /* Why nothing can match, or NULL. */
 static const char *match_trouble(const char *match)
 {
@@ -87,7 +96,58 @@ static const char *match_trouble(const char *match)
 	}
 	if (strchr(scheme_end ? scheme_end + 3 : match, '/'))
 		return "must have no path; write a host, host:port or http://host:port";
+	if (scheme_end && !may_have_port(scheme_end + 3))
+		return "must have a port if it has a scheme; write https://host:443";
 	return NULL;
+}
+
+/* Whether 'match' names its scheme, and something of its host. */
+static bool names_hosts(const char *match)
+{
+	const char *host = strncmp(match, "https://", 8) == 0  ? match + 8
+	                   : strncmp(match, "http://", 7) == 0 ? match + 7
+	                                                       : "";
+
+	return !strchr("*.:", host[strspn(host, "*.")]);
+}
+
+/* What a login is sent to has to be said: no other host shall get it, and whether it goes in
+ * clear text. */
+static const char *secret_trouble(const struct origin_settings *o)
+{
+	if (*o->login != '\0' && *o->bearer != '\0')
+		return "login and bearer: only one of them can be sent";
+	if ((*o->login != '\0' || *o->bearer != '\0') && !names_hosts(o->match))
+		return "login and bearer: match must be as https://host:port, so that nobody else gets "
+		       "it (http://host:port sends it in clear text)";
+	return NULL;
+}
+
+static const char *access_trouble(const struct origin_settings *o)
+{
+	if (*o->client_key != '\0' && *o->client_cert == '\0')
+		return "client_key: needs client_cert";
+	if (*o->proxy == '\0' && *o->proxy_login != '\0')
+		return "proxy_login: needs proxy";
+	if (*o->proxy == '\0' && o->guard == ORIGIN_GUARD_PROXY)
+		return "guard: \"proxy\" needs proxy";
+	return secret_trouble(o);
+}
+
+static void check_access(const struct origin_settings *o, const struct config *c, size_t i,
+                         struct buf *errors)
+{
+	const char *trouble = access_trouble(o);
+
+	if (trouble) {
+		add_place(c, i, "match", errors);
+		buf_printf(errors, "\"%s\": %s\n", o->match, trouble);
+	}
+	trouble = *o->proxy != '\0' ? profiles_proxy_trouble(o->proxy) : NULL;
+	if (trouble) {
+		add_place(c, i, "proxy", errors);
+		buf_printf(errors, "of \"%s\": %s\n", o->match, trouble);
+	}
 }
 
 static void check_origins(const struct config_groups *groups, const struct config *c,
@@ -108,6 +168,7 @@ static void check_origins(const struct config_groups *groups, const struct confi
 			buf_printf(errors, "of \"%s\": breaker_pause must not be longer than "
 			           "breaker_max\n", o->match);
 		}
+		check_access(o, c, i, errors);
 	}
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/settings.h"
+#include "fetch/rules.h"
 #include "job/job.h"
 #include "sink/bodies.h"
 
@@ -24,6 +25,13 @@ static const char *const oversizes[] = {
 
 static const char *const bodies_modes[] = {
 	[BODIES_NONE] = "none", [BODIES_INLINE] = "inline", [BODIES_FILES] = "files", NULL
+};
+static const char *const tls_versions[] = {
+	[FETCH_TLS_1_0] = "1.0", [FETCH_TLS_1_1] = "1.1", [FETCH_TLS_1_2] = "1.2",
+	[FETCH_TLS_1_3] = "1.3", NULL
+};
+static const char *const origin_guards[] = {
+	[ORIGIN_GUARD_ADDRESS] = "address", [ORIGIN_GUARD_PROXY] = "proxy", NULL
 };
 
 #define AT(member) .offset = offsetof(struct source_settings, member)
@@ -73,6 +81,26 @@ static const struct config_key origin_keys[] = {
 	  .max = 365 * DAY, .unit = "time", .help = "…and never longer than this" },
 	{ "insecure", CONFIG_BOOL, AT(insecure), .preset = "false", .unit = "",
 	  .help = "its certificate is not checked: anybody may be in between" },
+	{ "tls_min", CONFIG_CHOICE, AT(tls_min), .preset = "1.2", .choices = tls_versions, .unit = "",
+	  .help = "the oldest version of TLS that will do: \"1.0\", \"1.1\", \"1.2\" or \"1.3\"" },
+	{ "ca_file", CONFIG_STRING, AT(ca_file), .preset = "", .unit = "",
+	  .help = "certificates, in PEM, that are trusted in the place of the system's; this and all "
+	          "other files: a path, or \"credential:NAME\" for one of systemd's" },
+	{ "client_cert", CONFIG_STRING, AT(client_cert), .preset = "", .unit = "",
+	  .help = "file of the certificate, in PEM, that we show" },
+	{ "client_key", CONFIG_STRING, AT(client_key), .preset = "", .unit = "",
+	  .help = "file of its key, in PEM; none: it is in client_cert" },
+	{ "login", CONFIG_STRING, AT(login), .preset = "", .unit = "",
+	  .help = "file of user:password, sent as Authorization: Basic" },
+	{ "bearer", CONFIG_STRING, AT(bearer), .preset = "", .unit = "",
+	  .help = "file of a token, sent as Authorization: Bearer" },
+	{ "proxy", CONFIG_STRING, AT(proxy), .preset = "", .unit = "",
+	  .help = "http://host:port or https://host:port that it is asked through; none: directly" },
+	{ "proxy_login", CONFIG_STRING, AT(proxy_login), .preset = "", .unit = "",
+	  .help = "file of user:password for the proxy" },
+	{ "guard", CONFIG_CHOICE, AT(guard), .preset = "address", .choices = origin_guards, .unit = "",
+	  .help = "with a proxy: \"address\" finds and checks the address here, and has the proxy "
+	          "tunnel to it; \"proxy\" leaves names and checks to the proxy" },
 };
 #undef AT
 

@@ -42,17 +42,38 @@ PRINTF_LIKE(2, 3) static int fail_late(struct transfer *t, const char *format, .
 
 int transfer_fail_redirected(struct transfer *t) { return fail_late(t, "redirected"); }
 
-/* What the fetch was doing when its time was up; 'h' is its handle. */
-static const char *phase(const struct transfer *t, const struct handle *h)
+/* Whether a connection is made and nothing was asked of the origin yet. */
+static bool is_getting_ready(const struct handle *h)
 {
-	curl_off_t ready = 0, answered = 0;
+	curl_off_t ready = 0;
 
 	/* libcurl 7.88 tells the connecting time only after the TLS handshake, but the
 	 * peer's address as soon as it has accepted. */
 	(void) curl_easy_getinfo(h->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+	return ready == 0;
+}
+
+/* Whether it was not yet the origin, but its proxy, that was spoken to. */
+static bool is_with_proxy(const struct handle *h)
+{
+	long status = 0;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return h->profile->proxy && is_getting_ready(h) && status / 100 != 2;
+}
+
+/* What the fetch was doing when its time was up; 'h' is its handle. */
+static const char *phase(const struct transfer *t, const struct handle *h)
+{
+	curl_off_t answered = 0;
+	long sent = 0;
+
 	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-	if (ready == 0)
-		return *t->response->remote_ip == '\0' ? "connecting" : "tls handshake";
+	(void) curl_easy_getinfo(h->easy, CURLINFO_REQUEST_SIZE, &sent);
+	if (*t->response->remote_ip == '\0')
+		return "connecting";
+	if (is_getting_ready(h))
+		return is_with_proxy(h) && sent > 0 ? "waiting for a tunnel" : "tls handshake";
 	if (answered == 0)
 		return "waiting for the response";
 	return t->has_body ? "reading the body" : "reading the headers";
@@ -60,7 +81,7 @@ static const char *phase(const struct transfer *t, const struct handle *h)
 
 int transfer_fail_timeout(struct transfer *t, const struct handle *h)
 {
-	return fail_late(t, "%s", phase(t, h));
+	return fail_late(t, "%s%s", is_with_proxy(h) ? "proxy: " : "", phase(t, h));
 }
 
 /* libcurl says CURLE_RECV_ERROR of broken chunks and of too large headers, too,
@@ -144,7 +165,43 @@ int transfer_fail_refused(struct transfer *t, const struct guard_refusal *refusa
 	return transfer_fail(t, -EACCES, CURLE_COULDNT_CONNECT, "refused: %s", text);
 }
 
-int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
+/* OpenSSL's own words on why TLS has failed, at the end of libcurl's; "" if there are none. */
+static const char *tls_words(const struct handle *h)
+{
+	static const char problem[] = "SSL certificate problem: ";
+	const char *words = strstr(h->error, "SSL routines:");
+
+	if (strncmp(h->error, problem, sizeof(problem) - 1) == 0)
+		return h->error + sizeof(problem) - 1;
+	return words ? strrchr(words, ':') + 1 : "";
+}
+
+/* Which certificate has been refused why. */
+static int fail_certificate(struct transfer *t, const struct handle *h)
+{
+	const char *words = tls_words(h);
+
+	/* A chain that OpenSSL trusts is refused by libcurl for its names only. */
+	return transfer_fail(t, -EKEYREJECTED, CURLE_PEER_FAILED_VERIFICATION,
+	                     "tls: certificate not trusted: %s",
+	                     *words != '\0' ? words : "it is for another host");
+}
+
+/* The table's words, and where TLS was broken off, OpenSSL's. */
+static int fail_known(struct transfer *t, const struct handle *h, CURLcode code, int err,
+                      const char *reason)
+{
+	const char *words = tls_words(h);
+
+	if (code == CURLE_RECV_ERROR && *words != '\0')
+		reason = "tls: connection lost";
+	/* libcurl may have added an errno that says nothing. */
+	return transfer_fail(t, -err, code, "%s%s%.*s", reason, *words != '\0' ? ": " : "",
+	                     (int) strcspn(words, ","), words);
+}
+
+/* Where it has failed for an origin's, or a proxy's, fault. */
+static int fail_peer(struct transfer *t, const struct handle *h, CURLcode code)
 {
 	static const struct {
 		CURLcode code;
@@ -155,7 +212,6 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		{ CURLE_BAD_FUNCTION_ARGUMENT, EINVAL, "bad request" },
 		{ CURLE_OUT_OF_MEMORY, ENOMEM, "out of memory" },
 		{ CURLE_COULDNT_CONNECT, ECONNREFUSED, "connect failed" },
-		{ CURLE_PEER_FAILED_VERIFICATION, EKEYREJECTED, "tls: certificate not trusted" },
 		{ CURLE_SSL_CONNECT_ERROR, ECONNRESET, "tls: handshake failed" },
 		{ CURLE_SEND_ERROR, ECONNRESET, "connection lost" },
 		{ CURLE_RECV_ERROR, ECONNRESET, "connection lost" },
@@ -167,6 +223,53 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		{ CURLE_HTTP2_STREAM, EPROTO, "bad response: http/2 stream" },
 	};
 
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return fail_certificate(t, h);
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (known[i].code == code)
+			return fail_known(t, h, code, known[i].err, known[i].reason);
+	return transfer_fail(t, -EIO, code, "%s", curl_easy_strerror(code));
+}
+
+bool transfer_is_proxy_login(const struct transfer *t, const struct handle *h)
+{
+	return t->response->status == 407 && h->profile->proxy && h->profile->proxy_resolves &&
+	       !t->hop.origin.tls;
+}
+
+/* A proxy that lets some through and not this one will do so again.  What is wrong with itself or
+ * its way on, its login included, passes, or is for somebody to mend, and the jobs wait. */
+int transfer_fail_proxy(struct transfer *t, const struct handle *h, long status)
+{
+	bool refuses = status / 100 == 4 && status != 407 && status != 408 && status != 429;
+
+	t->response->status = 0; /* which would be the origin's */
+	t->response->retry_after_s = 0;
+	if (status == 407)
+		return transfer_fail(t, -ECONNREFUSED, CURLE_RECV_ERROR, "proxy: 407, %s",
+		                     h->profile->proxy_login ? "does not take its proxy_login"
+		                                             : "wants a proxy_login");
+	return transfer_fail(t, refuses ? -EACCES : -ECONNREFUSED, CURLE_RECV_ERROR,
+	                     "proxy: no tunnel: http %ld", status);
+}
+
+/* The way to the origin has failed, as any other would have, before it was spoken to. */
+static int fail_with_proxy(struct transfer *t, const struct handle *h, CURLcode code)
+{
+	char reason[sizeof(t->response->reason)];
+	long status = 0;
+
+	(void) curl_easy_getinfo(h->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (status > 0)
+		return transfer_fail_proxy(t, h, status);
+	int r = fail_peer(t, h, code);
+	memcpy(reason, t->response->reason, sizeof(reason));
+	return transfer_fail(t, r == -EKEYREJECTED ? -ECONNREFUSED : r, code, "proxy: %.150s",
+	                     reason);
+}
+
+int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
+{
 	if (*t->upload.trouble != '\0')
 		return fail_upload(t);
 	if (code == CURLE_OPERATION_TIMEDOUT)
@@ -175,22 +278,24 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		return transfer_fail_refused(t, &h->refusal);
 	if (t->refusal < 0)
 		return transfer_fail_body(t, h);
+	if (is_with_proxy(h) && code != CURLE_OUT_OF_MEMORY)
+		return fail_with_proxy(t, h, code);
 	if (is_long_header(t, h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response: header too large");
 	if (is_malformed(t, h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response");
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (known[i].code == code)
-			return transfer_fail(t, -known[i].err, code, "%s", known[i].reason);
-	return transfer_fail(t, -EIO, code, "%s", curl_easy_strerror(code));
+	return fail_peer(t, h, code);
 }
 
-int transfer_fail_lookup(struct transfer *t, int r, const char *why)
+int transfer_fail_lookup(struct transfer *t, int r, const char *whose, const char *why)
 {
 	/* -EBUSY says that nothing was attempted, which holds for the call's first hop only. */
 	if (r == -EBUSY && t->has_asked)
 		r = -EIO;
 	if (r == -ETIMEDOUT)
-		return fail_late(t, "resolving (%s)", why);
-	return transfer_fail(t, r, CURLE_COULDNT_RESOLVE_HOST, "name: %s", why);
+		return fail_late(t, "%sresolving (%s)", whose, why);
+	/* That there is no such host would end the job; no such proxy is for somebody to mend. */
+	if (r == -ENOENT && *whose != '\0')
+		r = -ECONNREFUSED;
+	return transfer_fail(t, r, CURLE_COULDNT_RESOLVE_HOST, "%sname: %s", whose, why);
 }

@@ -90,6 +90,8 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		r = transfer_fail_slow(t);
 	else if (code != CURLE_OK && !is_cut_off(t, code))
 		r = transfer_fail_curl(t, h, code);
+	else if (transfer_is_proxy_login(t, h))
+		r = transfer_fail_proxy(t, h, t->response->status);
 	else
 		r = transfer_finish_body(t);
 	if (r == 0)
@@ -360,5 +362,8 @@ void fetcher_cancel(struct fetcher *f)
 void fetch_stats(struct fetcher *f, struct fetch_stats *ret_stats)
 {
 	*ret_stats = (struct fetch_stats) { .idle_connections = pool_idle(f->pool) };
+	mutex_lock(&f->lock);
+	ret_stats->insecure_profiles = fetch_rules_insecure(f->rules);
+	mutex_unlock(&f->lock);
 	resolver_stats(f->resolver, &ret_stats->resolver);
 }

@@ -111,8 +111,9 @@ struct fetch_request {
  *   -ENODATA          the request's body_file cannot be read: the origin has no part in it
  *   -ENOSPC           the body could not be taken: response->body_error
  *   -EKEYREJECTED     the server's certificate is not trusted
- *   -EACCES           the guard denies the addresses of the host
- *   -ECONNREFUSED     could not connect
+ *   -EACCES           the guard denies the addresses of the host, or the proxy does not let the
+ *                     request through
+ *   -ECONNREFUSED     could not connect, or the proxy could not, or wants another login
  *   -ECONNRESET       the connection broke
  *   -EPROTO           what came is not valid HTTP, or not of the encoding that it is said to be
  *   -EIO              anything else, a failing name server included
@@ -124,6 +125,7 @@ int fetch(struct fetcher *f, const struct fetch_request *req, struct response *r
 
 struct fetch_stats {
 	size_t idle_connections;
+	size_t insecure_profiles; /* of the rules in force */
 	struct resolver_stats resolver;
 };
 NONNULL(1, 2) void fetch_stats(struct fetcher *f, struct fetch_stats *ret_stats);

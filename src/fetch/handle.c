@@ -7,6 +7,8 @@
 #include "fetch/tls.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,15 +54,17 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-/* Called with the address that is connected to next, wherever libcurl has it from. */
+/* Called with the address that is connected to next, wherever libcurl has it from.  A proxy was
+ * chosen by who has chosen the rules, so they do not hold for it. */
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct handle *h = arg;
 	struct ip ip;
 
 	(void) purpose; /* there is only one, for IP */
-	if (!ip_of_sockaddr(&address->addr, &ip) ||
-	    guard_check(fetch_rules_guard(h->rules), &ip, &h->refusal) < 0)
+	if (!h->profile->proxy &&
+	    (!ip_of_sockaddr(&address->addr, &ip) ||
+	     guard_check(fetch_rules_guard(h->rules), &ip, &h->refusal) < 0))
 		return CURL_SOCKET_BAD;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -80,23 +84,139 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
 
 /* --- setting up -------------------------------------------------------------------- */
 
+#define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
+
+/* CURLOPT_SSL_CTX_FUNCTION(3): of the origin, and of a proxy. */
+static CURLcode on_tls(CURL *easy, void *context, void *arg)
+{
+	const struct fetch_profile *p = arg;
+
+	(void) easy;
+	SSL_CTX_set1_cert_store(context, p->authorities);
+	return CURLE_OK;
+}
+
+static CURLcode set_authorities(struct handle *h, const struct handle_options *options)
+{
+	CURLcode c = CURLE_OK;
+
+	if (h->profile->authorities) {
+		SET(CURLOPT_CAINFO, NULL);
+		SET(CURLOPT_CAPATH, NULL);
+		SET(CURLOPT_PROXY_CAINFO, NULL);
+		SET(CURLOPT_PROXY_CAPATH, NULL);
+		SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
+		SET(CURLOPT_SSL_CTX_DATA, h->profile);
+	} else if (options->ca_path) {
+		SET(CURLOPT_CAINFO, NULL);
+		SET(CURLOPT_CAPATH, options->ca_path);
+		SET(CURLOPT_PROXY_CAINFO, NULL);
+		SET(CURLOPT_PROXY_CAPATH, options->ca_path);
+	}
+	return c;
+}
+
+/* Text that libcurl is to read where it is. */
+static struct curl_blob blob(const char *text)
+{
+	return (struct curl_blob) {
+		.data = (char *) (uintptr_t) text,
+		.len = strlen(text),
+		.flags = CURL_BLOB_NOCOPY,
+	};
+}
+
+static CURLcode set_tls(struct handle *h)
+{
+	static const long versions[] = {
+		[FETCH_TLS_1_0] = CURL_SSLVERSION_TLSv1_0,
+		[FETCH_TLS_1_1] = CURL_SSLVERSION_TLSv1_1,
+		[FETCH_TLS_1_2] = CURL_SSLVERSION_TLSv1_2,
+		[FETCH_TLS_1_3] = CURL_SSLVERSION_TLSv1_3,
+	};
+	const struct fetch_profile *p = h->profile;
+	CURLcode c = CURLE_OK;
+
+	SET(CURLOPT_SSLVERSION, versions[p->tls_min]);
+	SET(CURLOPT_PROXY_SSLVERSION, versions[p->tls_min]);
+	if (p->insecure) {
+		SET(CURLOPT_SSL_VERIFYPEER, 0L);
+		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (p->client_cert) {
+		struct curl_blob cert = blob(p->client_cert), key = blob(p->client_key);
+		SET(CURLOPT_SSLCERT_BLOB, &cert);
+		SET(CURLOPT_SSLKEY_BLOB, &key);
+	}
+	return c;
+}
+
+/* libcurl decodes what it is given for a proxy: CURLOPT_PROXYUSERPWD(3). */
+static CURLcode set_proxy_login(struct handle *h)
+{
+	const char *login = h->profile->proxy_login;
+	size_t n = 0;
+	CURLcode c = CURLE_OK;
+
+	char *encoded = malloc(3 * strlen(login) + 1);
+	if (!encoded)
+		return CURLE_OUT_OF_MEMORY;
+	for (const char *at = login; *at != '\0'; at++) {
+		encoded[n++] = *at;
+		if (*at == '%') {
+			encoded[n++] = '2';
+			encoded[n++] = '5';
+		}
+	}
+	encoded[n] = '\0';
+	SET(CURLOPT_PROXYUSERPWD, encoded);
+	explicit_bzero(encoded, n);
+	free(encoded);
+	return c;
+}
+
+/* Never one from the environment.  Whatever goes through a proxy goes through a tunnel; only one
+ * that finds addresses itself may read and relay what is in the clear. */
+static CURLcode set_proxy(struct handle *h)
+{
+	const struct fetch_profile *p = h->profile;
+	CURLcode c = CURLE_OK;
+
+	SET(CURLOPT_PROXY, p->proxy ? p->proxy : "");
+	SET(CURLOPT_NOPROXY, p->proxy ? "" : "*");
+	if (!p->proxy)
+		return c;
+	SET(CURLOPT_HTTPPROXYTUNNEL, p->proxy_resolves ? 0L : 1L);
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (h->tunnel)
+		SET(CURLOPT_CONNECT_TO, h->tunnel);
+	return c == CURLE_OK && p->proxy_login ? set_proxy_login(h) : c;
+}
+
+static CURLcode set_login(struct handle *h)
+{
+	const struct fetch_profile *p = h->profile;
+	CURLcode c = CURLE_OK;
+
+	if (p->login)
+		SET(CURLOPT_USERPWD, p->login);
+	if (p->bearer) {
+		SET(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+		SET(CURLOPT_XOAUTH2_BEARER, p->bearer);
+	}
+	return c;
+}
+
 static int configure(struct handle *h, const struct handle_options *options)
 {
 	CURLcode c = CURLE_OK;
 	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS);
 
-#define SET(option, value) (c = c ? c : curl_easy_setopt(h->easy, option, value))
 	SET(CURLOPT_NOSIGNAL, 1L); /* required in a threaded program */
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_PROXY, ""); /* never a proxy from the environment */
-	SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_USERAGENT, options->user_agent);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
 	SET(CURLOPT_MAXLIFETIME_CONN, (long) CONNECTION_LIFETIME_S);
-	if (options->ca_path) {
-		SET(CURLOPT_CAINFO, NULL);
-		SET(CURLOPT_CAPATH, options->ca_path);
-	}
 	/* We do the decoding (decode.h). */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	if (h->codings)
@@ -105,19 +225,20 @@ static int configure(struct handle *h, const struct handle_options *options)
 		SET(CURLOPT_PREREQFUNCTION, on_request);
 		SET(CURLOPT_PREREQDATA, h);
 	}
-	if (h->profile->insecure) {
-		SET(CURLOPT_SSL_VERIFYPEER, 0L);
-		SET(CURLOPT_SSL_VERIFYHOST, 0L);
-	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, h);
 	if (h->pins)
 		SET(CURLOPT_RESOLVE, h->pins);
-#undef SET
+	c = c ? c : set_authorities(h, options);
+	c = c ? c : set_tls(h);
+	c = c ? c : set_proxy(h);
+	c = c ? c : set_login(h);
 	return c == CURLE_OK ? 0 : -ENOMEM; /* every option is known to libcurl >= 7.88 */
 }
+
+#undef SET
 
 static int configure_multi(struct handle *h)
 {
@@ -133,12 +254,14 @@ static int configure_multi(struct handle *h)
 	return m == CURLM_OK ? 0 : -ENOMEM;
 }
 
-/* Pins the host to its addresses, so that libcurl never resolves a name itself. */
+/* Pins who is connected to to its addresses, so that libcurl never resolves a name itself. */
 static int pin(struct handle *h, const struct url_origin *origin, const struct addresses *addresses)
 {
+	const struct fetch_profile *p = h->profile;
 	struct buf entry = { 0 };
 
-	buf_printf(&entry, "%s:%u:", origin->host, (unsigned) origin->port);
+	buf_printf(&entry, "%s:%u:", p->proxy ? p->proxy_host : origin->host,
+	           p->proxy ? p->proxy_port : origin->port);
 	for (size_t i = 0; i < addresses->n; i++)
 		buf_printf(&entry, strchr(addresses->text[i], ':') ? "%s[%s]" : "%s%s",
 		           i > 0 ? "," : "", addresses->text[i]);
@@ -183,6 +306,20 @@ fail:
 	return -ENOMEM;
 }
 
+int handle_tunnel_to(struct handle *h, const char *address)
+{
+	bool is_v6 = strchr(address, ':');
+	char entry[sizeof("::[]:") + RESOLVER_ADDRESS_SIZE];
+
+	/* Whatever the host and port, in the place of this host and of the same port. */
+	(void) snprintf(entry, sizeof(entry), is_v6 ? "::[%s]:" : "::%s:", address);
+	h->tunnel = curl_slist_append(NULL, entry);
+	if (!h->tunnel || curl_easy_setopt(h->easy, CURLOPT_CONNECT_TO, h->tunnel) != CURLE_OK)
+		return -ENOMEM;
+	(void) snprintf(h->tunnel_ip, sizeof(h->tunnel_ip), "%s", address);
+	return 0;
+}
+
 struct handle *handle_free(struct handle *h)
 {
 	if (!h)
@@ -192,6 +329,7 @@ struct handle *handle_free(struct handle *h)
 	curl_multi_cleanup(h->multi);
 	curl_slist_free_all(h->pins);
 	curl_slist_free_all(h->codings);
+	curl_slist_free_all(h->tunnel);
 	curl_slist_free_all(h->headers);
 	fetch_rules_unref(h->rules);
 	free(h->origin);

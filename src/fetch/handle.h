@@ -55,6 +55,8 @@ struct handle {
 	bool over_tls; /* the current request has gone out, and there was TLS */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
+	struct curl_slist *tunnel;             /* CURLOPT_CONNECT_TO; NULL without a tunnel to… */
+	char tunnel_ip[RESOLVER_ADDRESS_SIZE]; /* …this address, which the proxy is asked for */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */
 
 	struct guard_refusal refusal; /* of an address, by 'rules', in the current request */
@@ -62,7 +64,8 @@ struct handle {
 	struct fetch_rules *rules; /* that it was made by; a reference */
 	const struct fetch_profile *profile; /* of its origin, in 'rules' */
 
-	/* For the pool: the origin it is good for, and its places in two lists. */
+	/* For the pool: the origin it is good for, and its places in two lists.  The profile goes
+	 * with origin and rules, so these also tell proxies and identities apart. */
 	char *origin;
 	struct handle *bucket_next, *bucket_prev;
 	struct handle *older, *newer;
@@ -81,13 +84,18 @@ struct handle_options {
 
 /*
  * Creates a handle for 'origin' that keeps to 'rules', of which it gets a reference, and
- * connects to none but 'addresses' (NULL if the host is an address itself), and to none that
- * the rules deny.  Returns 0 or -ENOMEM.
+ * connects to none but 'addresses' (NULL if the host is an address itself): those of the
+ * origin, or of the proxy that its profile has; and to no origin that the rules deny.  Returns 0
+ * or -ENOMEM.
  */
 NODISCARD NONNULL(1, 2, 3, 5)
 int handle_create(const struct handle_options *options, struct fetch_rules *rules,
                   const struct url_origin *origin, const struct addresses *addresses,
                   struct handle **ret_handle);
+
+/* Has the proxy asked for a tunnel to 'address' and not to the host's name, which TLS and
+ * requests keep to.  Before the first request.  Returns 0 or -ENOMEM. */
+NODISCARD NONNULL(1, 2) int handle_tunnel_to(struct handle *h, const char *address);
 
 /* Closes the connection.  Ignores NULL, returns NULL. */
 struct handle *handle_free(struct handle *h);

@@ -130,7 +130,6 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	}
 	return c;
 }
-#undef SET
 
 /* Without its fragment, behind which libcurl 7.88 puts a redirect to "?query". */
 static CURLcode set_url(const char *url, struct handle *h)
@@ -150,11 +149,27 @@ static CURLcode set_url(const char *url, struct handle *h)
 	return c;
 }
 
+/* Takes back what the origin is logged in with; the handle is reset before its next loan. */
+static CURLcode withhold_login(struct handle *h)
+{
+	CURLcode c = CURLE_OK;
+
+	h->modified = true;
+	SET(CURLOPT_USERPWD, NULL);
+	SET(CURLOPT_XOAUTH2_BEARER, NULL);
+	SET(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+#undef SET
+	return c;
+}
+
 int hop_prepare(const struct hop *hop, struct handle *h)
 {
 	if (set_url(hop->url, h) != CURLE_OK)
 		return -ENOMEM;
 	h->decodes = h->profile->compressed && !has_coding_of_its_own(hop);
+	if (hop->without_secrets && (h->profile->login || h->profile->bearer) &&
+	    withhold_login(h) != CURLE_OK)
+		return -ENOMEM;
 	if (is_plain(hop))
 		return 0;
 	if (add_headers(hop, h) < 0 || add_silence(hop, h) < 0 || modify(hop, h) != CURLE_OK)

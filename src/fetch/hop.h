@@ -21,7 +21,8 @@ struct hop {
 	size_t body_bytes;
 	struct upload *upload; /* in place of 'body'; NULL for none */
 	bool without_content; /* the request lost its body: leave out the headers about it */
-	bool without_secrets; /* it left its first origin: leave out credentials */
+	bool without_secrets; /* it left its first origin: leave out credentials, also
+	                       * those that the origin's profile has */
 };
 
 /* Sets 'hop' up in the handle.  Returns 0 or -ENOMEM. */

@@ -13,6 +13,7 @@ libpenstock_a_SOURCES += \
 	src/fetch/ip.c src/fetch/ip.h \
 	src/fetch/lend.c \
 	src/fetch/names.c src/fetch/names.h \
+	src/fetch/pem.c src/fetch/pem.h \
 	src/fetch/pool.c src/fetch/pool.h \
 	src/fetch/resolver.c src/fetch/resolver.h \
 	src/fetch/rules.c src/fetch/rules.h \

@@ -4,6 +4,7 @@
 #include "job/url.h"
 
 #include <errno.h>
+#include <openssl/x509.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@ struct fetch_rules {
 	struct guard *guard;
 	char **headers; /* n_headers, owned */
 	size_t n_headers;
+	bool have_proxy;
+	size_t n_insecure;
 	size_t n;
 	struct fetch_profile profiles[];
 };
@@ -21,6 +24,13 @@ struct fetch_rules {
 /* Where the strings of a profile stand; each is NULL or owned. */
 static const size_t strings[] = {
 	offsetof(struct fetch_profile, match),
+	offsetof(struct fetch_profile, client_cert),
+	offsetof(struct fetch_profile, client_key),
+	offsetof(struct fetch_profile, proxy),
+	offsetof(struct fetch_profile, proxy_host),
+	offsetof(struct fetch_profile, proxy_login),
+	offsetof(struct fetch_profile, login),
+	offsetof(struct fetch_profile, bearer),
 };
 
 static char **string_of(struct fetch_profile *p, size_t i)
@@ -33,6 +43,8 @@ static int copy(struct fetch_profile *to, const struct fetch_profile *from)
 	int r = 0;
 
 	*to = *from;
+	if (to->authorities)
+		(void) X509_STORE_up_ref(to->authorities);
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
 		char **text = string_of(to, i);
 		if (*text && !(*text = strdup(*text)))
@@ -43,8 +55,13 @@ static int copy(struct fetch_profile *to, const struct fetch_profile *from)
 
 static void done(struct fetch_profile *p)
 {
-	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
-		free(*string_of(p, i));
+	for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
+		char *text = *string_of(p, i);
+		if (text)
+			explicit_bzero(text, strlen(text));
+		free(text);
+	}
+	X509_STORE_free(p->authorities);
 }
 
 static int copy_headers(struct fetch_rules *rules, const struct fetch_rules_options *options)
@@ -75,6 +92,8 @@ int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_r
 		r = copy_headers(rules, options);
 	while (r == 0 && rules->n < options->n_profiles) {
 		r = copy(&rules->profiles[rules->n], &options->profiles[rules->n]);
+		rules->n_insecure += rules->profiles[rules->n].insecure;
+		rules->have_proxy = rules->have_proxy || rules->profiles[rules->n].proxy;
 		rules->n++;
 	}
 	if (r < 0) {
@@ -109,7 +128,7 @@ struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules)
 const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
                                                 const char *origin)
 {
-	static const struct fetch_profile usual = { .match = "*" };
+	static const struct fetch_profile usual = { .match = "*", .tls_min = FETCH_TLS_1_2 };
 
 	for (size_t i = 0; i < rules->n; i++)
 		if (url_match_origin(rules->profiles[i].match, origin))
@@ -128,3 +147,7 @@ bool fetch_rules_keep_header(const struct fetch_rules *rules, const char *name)
 			return true;
 	return false;
 }
+
+size_t fetch_rules_insecure(const struct fetch_rules *rules) { return rules->n_insecure; }
+
+bool fetch_rules_have_proxy(const struct fetch_rules *rules) { return rules->have_proxy; }

@@ -83,8 +83,17 @@ int transfer_fail_refused(struct transfer *t, const struct guard_refusal *refusa
 /* libcurl's verdict as ours (libcurl-errors(3)). */
 NONNULL(1, 2) int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code);
 
-/* What resolver_lookup() has returned and said. */
-NONNULL(1, 3) int transfer_fail_lookup(struct transfer *t, int r, const char *why);
+/* What resolver_lookup() has returned and said of a host that is the origin's or, as 'whose' says
+ * in front of the reason, not. */
+NONNULL(1, 3, 4)
+int transfer_fail_lookup(struct transfer *t, int r, const char *whose, const char *why);
+
+/* Whether an answer is not the origin's but its proxy's, which wants another login. */
+NODISCARD NONNULL(1, 2)
+bool transfer_is_proxy_login(const struct transfer *t, const struct handle *h);
+
+/* The proxy has answered with 'status' in the origin's place. */
+NONNULL(1, 2) int transfer_fail_proxy(struct transfer *t, const struct handle *h, long status);
 
 /* --- lend.c ------------------------------------------------------------------------ */
 

@@ -270,7 +270,8 @@ class Origin:
 
 
 class Notebook:
-    """A server that notes each request whole: method, path, headers and body."""
+    """A server that notes each request whole: method, path, headers and body.  /to?URL, the URL
+    encoded, leads there."""
 
     def __init__(self, port=0):
         requests = self.requests = []
@@ -281,7 +282,10 @@ class Notebook:
             def note(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 requests.append((self.command, self.path, dict(self.headers.items()), body))
-                self.send_response(200)
+                leads_on = self.path.startswith("/to?")
+                self.send_response(302 if leads_on else 200)
+                if leads_on:
+                    self.send_header("Location", urllib.parse.unquote(self.path[4:]))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -8,6 +8,7 @@ SYSTEM_TESTS = \
 	tests/system/test_control_socket.py \
 	tests/system/test_crash.py \
 	tests/system/test_crash_steps.py \
+	tests/system/test_credentials.py \
 	tests/system/test_daemon.py \
 	tests/system/test_daemon_results.py \
 	tests/system/test_daemon_set.py \
@@ -21,6 +22,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_poison.py \
+	tests/system/test_proxy.py \
 	tests/system/test_request.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \
@@ -28,7 +30,8 @@ SYSTEM_TESTS = \
 	tests/system/test_stop.py \
 	tests/system/test_submit.py \
 	tests/system/test_systemd.py \
-	tests/system/test_timeouts.py
+	tests/system/test_timeouts.py \
+	tests/system/test_tls.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \

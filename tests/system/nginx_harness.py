@@ -82,24 +82,26 @@ subjectKeyIdentifier = hash
         return self.path("ca.pem")
 
     def authority(self, name):
-        self._openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN=penstock test {name}",
-                      "-extensions", "authority", "-days", "3650", "-out", name + ".pem")
+        self.run_openssl("req", "-x509", *self._new_key(name),
+                         "-subj", f"/CN=penstock test {name}", "-extensions", "authority",
+                         "-days", "3650", "-out", name + ".pem")
 
     def issue(self, name, alternatives, expired=False, ca="ca"):
         """A certificate for names such as "DNS:localhost" or "IP:127.0.0.1"."""
         begins, ends = ("20200101", "20210101") if expired else ("20200101", "20990101")
-        self._openssl("req", "-new", *self._new_key(name), "-subj", f"/CN={name}",
-                      "-out", name + ".csr")
+        self.run_openssl("req", "-new", *self._new_key(name), "-subj", f"/CN={name}",
+                         "-out", name + ".csr")
         self._write(name + ".ext", "subjectAltName = " + ", ".join(alternatives) + "\n")
-        self._openssl("ca", "-batch", "-notext", "-config", "openssl.cnf", "-cert", ca + ".pem",
-                      "-keyfile", ca + ".key", "-extfile", name + ".ext", "-in", name + ".csr",
-                      "-startdate", begins + "000000Z", "-enddate", ends + "000000Z",
-                      "-out", name + ".pem")
+        self.run_openssl("ca", "-batch", "-notext", "-config", "openssl.cnf",
+                         "-cert", ca + ".pem", "-keyfile", ca + ".key",
+                         "-extfile", name + ".ext", "-in", name + ".csr",
+                         "-startdate", begins + "000000Z", "-enddate", ends + "000000Z",
+                         "-out", name + ".pem")
 
     def sign_itself(self, name, alternatives):
-        self._openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN={name}", "-days", "3650",
-                      "-addext", "subjectAltName = " + ", ".join(alternatives),
-                      "-out", name + ".pem")
+        self.run_openssl("req", "-x509", *self._new_key(name), "-subj", f"/CN={name}",
+                         "-days", "3650", "-addext",
+                         "subjectAltName = " + ", ".join(alternatives), "-out", name + ".pem")
 
     def _new_key(self, name):
         return ("-config", "openssl.cnf", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -109,7 +111,7 @@ subjectKeyIdentifier = hash
         with open(self.path(name), "w", encoding="ascii") as file:
             file.write(text)
 
-    def _openssl(self, *args):
+    def run_openssl(self, *args):
         done = subprocess.run([_find("openssl"), *args], cwd=self.dir, stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=PATIENCE)
         if done.returncode != 0:
@@ -197,8 +199,8 @@ class Nginx:
         self.ports = {kind: held.getsockname()[1] for kind, held in zip(SERVERS, sockets)}
         with open(self.path("nginx.conf"), "w", encoding="ascii") as conf:
             conf.write(CONFIG.format(
-                user="user root;" if os.geteuid() == 0 else "", tls12=TLS12, tls13=TLS13, servers="".join(
-                self._server(kind) for kind in SERVERS)))
+                user="user root;" if os.geteuid() == 0 else "", tls12=TLS12, tls13=TLS13,
+                servers="".join(self._server(kind) for kind in SERVERS)))
         # nginx takes over sockets that its older self hands to it in this variable.
         fds = [held.fileno() for held in sockets]
         env = dict(os.environ, NGINX="".join(f"{fd};" for fd in fds))
@@ -253,6 +255,9 @@ class Nginx:
     def cert(self, name):
         """The path of a certificate or key, such as "client.key"."""
         return self.certificates.path(name)
+
+    def read_cert(self, name):
+        return self._read(os.path.join("certs", name))
 
     @property
     def ca(self):

@@ -281,6 +281,11 @@ TESTS += tests/unit/test_pool
 tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_pool_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_profiles
+TESTS += tests/unit/test_profiles
+tests_unit_test_profiles_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_profiles_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_queue
 TESTS += tests/unit/test_queue
 tests_unit_test_queue_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -480,5 +485,6 @@ FAILING_MALLOC = $(AM_LDFLAGS) \
 	-Wl,--wrap=strdup,--wrap=strndup,--wrap=asprintf,--wrap=__asprintf_chk
 tests_unit_test_job_hop_LDFLAGS = $(FAILING_MALLOC)
 tests_unit_test_no_memory_LDFLAGS = $(FAILING_MALLOC)
+tests_unit_test_profiles_LDFLAGS = $(FAILING_MALLOC)
 tests_unit_test_queue_lanes_LDFLAGS = $(FAILING_MALLOC)
 tests_unit_test_sqlite_memory_LDFLAGS = $(FAILING_MALLOC)

@@ -216,7 +216,7 @@ static void test_status_has_its_members_in_order(void)
 		"backlog ( type held_jobs held_bytes max_jobs max_bytes submitters_blocked "
 		"submitters_blocked_seconds error ) "
 		"workers ( wanted alive ) "
-		"fetch ( attempts failed body_bytes idle_connections "
+		"fetch ( attempts failed body_bytes idle_connections insecure_origins "
 		"dns ( cached waiting lookups hits queries failures ) ) "
 		"sources ( name jobs bad_lines bytes_read blocked_seconds ended ) "
 		"results ( path recorded recorded_bytes pending blocked_seconds "

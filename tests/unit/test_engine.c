@@ -485,6 +485,17 @@ static void test_a_lost_reader_is_reported(void)
 
 /* --- changing ---------------------------------------------------------------------- */
 
+static void apply(struct stage *s)
+{
+	struct fetch_rules *rules = NULL;
+	struct buf errors = { 0 };
+
+	CU_ASSERT_EQUAL_FATAL(engine_make_rules(&s->settings, &rules, &errors), 0);
+	CU_ASSERT_EQUAL(engine_apply(s->engine, rules), 0);
+	CU_ASSERT_EQUAL(errors.len, 0);
+	fetch_rules_unref(rules);
+}
+
 static void test_limits_change_while_it_runs(void)
 {
 	static const unsigned sizes[] = { 1, 12, 3, 8, 2 };
@@ -495,11 +506,11 @@ static void test_limits_change_while_it_runs(void)
 	start(&s);
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		s.settings.workers = sizes[i];
-		CU_ASSERT_EQUAL(engine_apply(s.engine), 0);
+		apply(&s);
 		CU_ASSERT_EQUAL(stats_of(&s).workers.wanted, sizes[i]);
 	}
 	s.settings.queue.capacity = 20;
-	CU_ASSERT_EQUAL(engine_apply(s.engine), 0);
+	apply(&s);
 	CU_ASSERT_EQUAL(stats_of(&s).queue.capacity_jobs, 20);
 	(void) await_end(&s);
 	expect_ledger(&s, 1000, 0, 0);

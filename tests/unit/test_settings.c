@@ -280,9 +280,34 @@ static void test_an_origin_is_matched_by_what_can_match(void)
 	                 ":1: origins[0].match: \"\": must not be empty");
 	expect_complaint("origins = ( { match = \"http://a/b\"; } );", "must have no path");
 	expect_complaint("origins = ( { match = \"a/\"; } );", "must have no path");
+	expect_complaint("origins = ( { match = \"https://a\"; } );", "must have a port");
+	expect_complaint("origins = ( { match = \"https://[::1]\"; } );", "must have a port");
+	expect_complaint("origins = ( { match = \"https://a*\"; }, { match = \"http://[::1]:80\"; } );",
+	                 NULL);
 	CU_ASSERT_TRUE(takes("origins[https://a.example:8443].rate=5/s"));
 	CU_ASSERT_FALSE(takes("origins[A].rate=5/s"));
 	CU_ASSERT_FALSE(takes("origins[a b].rate=5/s"));
+}
+
+static void test_what_an_origin_is_reached_by_goes_together(void)
+{
+	expect_complaint("origins = ( { match = \"a\"; client_key = \"x\"; } );",
+	                 "client_key: needs client_cert");
+	expect_complaint("origins = ( { match = \"a\"; proxy_login = \"x\"; } );",
+	                 "proxy_login: needs proxy");
+	expect_complaint("origins = ( { match = \"a\"; guard = \"proxy\"; } );",
+	                 "guard: \"proxy\" needs proxy");
+	expect_complaint("origins = ( { match = \"a\"; proxy = \"a:1\"; } );",
+	                 "of \"a\": must be http://host:port");
+	expect_complaint("origins = ( { match = \"a\"; bearer = \"x\"; } );",
+	                 "match must be as https://host:port");
+	expect_complaint("origins = ( { match = \"https://*:443\"; login = \"x\"; } );",
+	                 "match must be as https://host:port");
+	expect_complaint("origins = ( { match = \"https://a:443\"; login = \"x\"; bearer = \"y\"; } );",
+	                 "only one of them");
+	expect_complaint("origins = ( { match = \"https://a:443\"; bearer = \"x\";\n"
+	                 "client_cert = \"y\"; proxy = \"http://p:1\"; proxy_login = \"z\";\n"
+	                 "guard = \"proxy\"; } );", NULL);
 }
 
 static void test_a_breaker_s_pause_has_its_bound(void)
@@ -628,6 +653,8 @@ int main(void)
 		{ "a source needs what its type needs", test_a_source_needs_what_its_type_needs },
 		{ "an origin is matched by what can match",
 		  test_an_origin_is_matched_by_what_can_match },
+		{ "what an origin is reached by goes together",
+		  test_what_an_origin_is_reached_by_goes_together },
 		{ "a breaker's pause has its bound", test_a_breaker_s_pause_has_its_bound },
 		{ "fetch has its own defaults for origins",
 		  test_fetch_has_its_own_defaults_for_origins },

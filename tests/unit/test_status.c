@@ -25,7 +25,7 @@ static const char busy[] =
 	"  \"min_free_bytes\": 67108864, \"error\": \"Input/output error\"},"
 	" \"workers\": {\"wanted\": 4, \"alive\": 4},"
 	" \"fetch\": {\"attempts\": 220, \"failed\": 70, \"body_bytes\": 3145728,"
-	"  \"idle_connections\": 2, \"dns\": {\"lookups\": 9, \"hits\": 8, \"failures\": 1}},"
+	"  \"idle_connections\": 2, \"insecure_origins\": 1, \"dns\": {\"lookups\": 9, \"hits\": 8, \"failures\": 1}},"
 	" \"sources\": [{\"name\": \"a\\u001b[2Jb\\u0085\\u00e9\", \"jobs\": 400, \"bad_lines\": 2,"
 	"   \"blocked_seconds\": 12.0, \"ended\": false},"
 	"  {\"name\": \"old\", \"jobs\": 100, \"blocked_seconds\": 0.0, \"ended\": true}],"
@@ -81,6 +81,7 @@ static void test_the_page_says_what_matters(void)
 	                  " + 150 done + 40 dead + 7 cancelled\n");
 	expect_line(page, "\nworkers   3 busy, 1 idle\n");
 	expect_line(page, "\nfetches   220 made, 70 failed, 3.0 MiB received, 2 connections kept\n");
+	expect_line(page, "\ninsecure  certificates are not checked, by 1 of the groups in origins\n");
 	expect_line(page, "\nnames     9 lookups, 8 from the cache, 1 failed, 0 waiting\n");
 	expect_line(page, "\nresults   r.jsonl: 190 recorded, 2.0 KiB, 1 pending; workers waited ");
 	expect_line(page, "\n          CANNOT BE WRITTEN: No space left on device\n");

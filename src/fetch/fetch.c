@@ -245,10 +245,12 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 		free(f);
 		return r;
 	}
+	const curl_version_info_data *library = curl_version_info(CURLVERSION_NOW);
 	f->handle_options = (struct handle_options) {
 		.user_agent = options->user_agent,
 		.connect_timeout_ns = options->connect_timeout_ns,
-		.ca_path = curl_version_info(CURLVERSION_NOW)->capath,
+		.ca_path = library->capath,
+		.serves_once = library->version_num < 0x080200,
 		.on_body = transfer_on_body,
 	};
 	f->cancel_fd = event_create();

@@ -159,7 +159,15 @@ struct handle *handle_free(struct handle *h)
 
 int handle_reset(struct handle *h, const struct handle_options *options)
 {
-	curl_easy_reset(h->easy);
+	if (options->serves_once) {
+		CURL *fresh = curl_easy_init();
+		if (!fresh)
+			return -ENOMEM;
+		curl_easy_cleanup(h->easy);
+		h->easy = fresh;
+	} else {
+		curl_easy_reset(h->easy);
+	}
 	curl_slist_free_all(h->headers);
 	h->headers = NULL;
 	h->modified = false;

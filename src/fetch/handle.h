@@ -59,6 +59,12 @@ struct handle_options {
 	 * A bundle is parsed for each handle: 34 ms and 1 MB were measured. */
 	const char *ca_path;
 
+	/* An easy handle must not see a second answer, so handle_reset() is due after each.
+	 * Until 8.2 libcurl forgets to forget where the last header of an answer was: if the
+	 * next answer begins with a continued line, it writes to freed memory, and not even
+	 * curl_easy_reset(3) helps (curl's issue 11101).  A new one costs 10 us. */
+	bool serves_once;
+
 	curl_write_callback on_body; /* its last argument is handle_perform()'s 'arg' */
 };
 

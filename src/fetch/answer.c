@@ -23,6 +23,14 @@ static bool leads_on(const struct transfer *t)
 	       curl_easy_header(t->handle->easy, "Location", 0, CURLH_HEADER, -1, &location) == CURLHE_OK;
 }
 
+size_t transfer_on_header(char *line, size_t size, size_t count, void *arg)
+{
+	struct transfer *t = arg;
+	size_t n = size * count;
+
+	return head_take(&t->head, line, n, t->hop.origin.tls) ? n : CURL_WRITEFUNC_ERROR;
+}
+
 static bool keep(struct transfer *t, const char *data, size_t n)
 {
 	if (t->req->take_body && !t->redirects)

@@ -31,7 +31,7 @@ int transfer_fail_redirected(struct transfer *t)
 /* What the fetch was doing when its time was up; 'h' is its handle. */
 static const char *phase(const struct transfer *t, const struct handle *h)
 {
-	curl_off_t ready = 0, answered = 0;
+	curl_off_t ready = 0, answered = 0, sent = 0;
 
 	/* libcurl 7.88 tells the connecting time only after the TLS handshake, but the
 	 * peer's address as soon as it has accepted. */
@@ -39,9 +39,11 @@ static const char *phase(const struct transfer *t, const struct handle *h)
 	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
 	if (ready == 0)
 		return *t->response->remote_ip == '\0' ? "connecting" : "tls handshake";
+	(void) curl_easy_getinfo(h->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	if (answered == 0)
-		return "waiting for the response";
-	return t->response->body_bytes == 0 ? "reading the headers" : "reading the body";
+		return (uint64_t) sent < t->hop.body_bytes ? "sending the request"
+		                                           : "waiting for the response";
+	return t->head.is_complete ? "reading the body" : "reading the headers";
 }
 
 int transfer_fail_timeout(struct transfer *t, const struct handle *h)
@@ -49,14 +51,28 @@ int transfer_fail_timeout(struct transfer *t, const struct handle *h)
 	return transfer_fail(t, -ETIMEDOUT, CURLE_OPERATION_TIMEDOUT, "timeout: %s", phase(t, h));
 }
 
-/* libcurl says CURLE_RECV_ERROR of broken chunks and of too large headers, too,
- * but then the system knows of no error.  A TLS connection can be lost without one. */
+/* Where libcurl's parsers of headers and chunks give up, its code may be that of a connection
+ * that is lost, of a bad call, or of missing memory. */
 static bool is_malformed(const struct transfer *t, const struct handle *h, CURLcode code)
 {
 	long os_errno = 0;
+	curl_off_t answered = 0;
 
 	(void) curl_easy_getinfo(h->easy, CURLINFO_OS_ERRNO, &os_errno);
-	return code == CURLE_RECV_ERROR && os_errno == 0 && !t->hop.origin.tls;
+	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+	if (code == CURLE_RECV_ERROR) /* a TLS connection can be lost without an errno */
+		return strstr(h->error, "chunk") || (os_errno == 0 && !t->hop.origin.tls);
+	if (code == CURLE_OUT_OF_MEMORY) /* a line of more than 100 KiB */
+		return answered > 0 && !t->head.is_complete;
+	return code == CURLE_BAD_FUNCTION_ARGUMENT && answered > 0;
+}
+
+/* The head was refused by our own callback, of which libcurl complains. */
+static int fail_head(struct transfer *t)
+{
+	buf_clear(&t->response->error);
+	return transfer_fail(t, -EPROTO, CURLE_WEIRD_SERVER_REPLY, "bad response: %s",
+	                     t->head.fault);
 }
 
 /* The body was refused by our own callback, of which libcurl complains. */
@@ -89,12 +105,19 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 		{ CURLE_PARTIAL_FILE, ECONNRESET, "connection closed within the body" },
 		{ CURLE_UNSUPPORTED_PROTOCOL, EPROTO, "bad response: not http" },
 		{ CURLE_WEIRD_SERVER_REPLY, EPROTO, "bad response" },
+		{ CURLE_BAD_CONTENT_ENCODING, EPROTO, "bad response: unknown or broken coding" },
 		{ CURLE_HTTP2, EPROTO, "bad response: http/2" },
 		{ CURLE_HTTP2_STREAM, EPROTO, "bad response: http/2 stream" },
 	};
 
-	if (code == CURLE_OPERATION_TIMEDOUT)
-		return transfer_fail_timeout(t, h);
+	if (code == CURLE_OPERATION_TIMEDOUT) /* the attempt's own timeout is not libcurl's affair */
+		return transfer_fail(t, -ETIMEDOUT, code, "timeout: %s (fetch.connect_timeout)",
+		                     phase(t, h));
+	if (t->head.fault)
+		return fail_head(t);
+	if (!t->head.is_complete && (code == CURLE_OK || code == CURLE_PARTIAL_FILE))
+		return transfer_fail(t, -ECONNRESET, CURLE_PARTIAL_FILE,
+		                     "connection closed within the headers");
 	if (code == CURLE_WRITE_ERROR && (t->body_too_big || t->response->body_error < 0))
 		return fail_body(t);
 	if (is_malformed(t, h, code))

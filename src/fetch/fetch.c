@@ -41,6 +41,7 @@ static void begin_hop(struct transfer *t, struct handle *h)
 	t->handle = h;
 	t->hop_start_us = transfer_elapsed_us(t);
 	t->has_asked = true;
+	t->head = (struct head) { 0 };
 	t->redirects = false;
 	t->body_too_big = false;
 	t->response->body_bytes = 0;
@@ -79,7 +80,7 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		r = transfer_fail(t, r, CURLE_ABORTED_BY_CALLBACK, "aborted");
 	else if (r == -ETIMEDOUT)
 		r = transfer_fail_timeout(t, h);
-	else if (code != CURLE_OK && !is_cut_off(t, code))
+	else if ((code != CURLE_OK && !is_cut_off(t, code)) || !t->head.is_complete)
 		r = transfer_fail_curl(t, h, code);
 	else
 		r = keep_target(t, h, ret_redirected);
@@ -251,6 +252,7 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 		.connect_timeout_ns = options->connect_timeout_ns,
 		.ca_path = library->capath,
 		.serves_once = library->version_num < 0x080200,
+		.on_header = transfer_on_header,
 		.on_body = transfer_on_body,
 	};
 	f->cancel_fd = event_create();

@@ -74,6 +74,7 @@ static int configure(struct handle *h, const struct handle_options *options)
 		SET(CURLOPT_SSL_VERIFYHOST, 0L);
 	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
+	SET(CURLOPT_HEADERFUNCTION, options->on_header);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
 	if (h->pins)
 		SET(CURLOPT_RESOLVE, h->pins);
@@ -267,7 +268,8 @@ int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel
 
 	h->error[0] = '\0';
 	h->overflow = false;
-	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
+	if (curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, arg) != CURLE_OK ||
+	    curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {
 		*ret_code = CURLE_OUT_OF_MEMORY;
 		return 0;

@@ -65,7 +65,8 @@ struct handle_options {
 	 * curl_easy_reset(3) helps (curl's issue 11101).  A new one costs 10 us. */
 	bool serves_once;
 
-	curl_write_callback on_body; /* its last argument is handle_perform()'s 'arg' */
+	/* Their last argument is handle_perform()'s 'arg'. */
+	curl_write_callback on_header, on_body;
 };
 
 /*

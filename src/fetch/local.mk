@@ -5,6 +5,7 @@ libpenstock_a_SOURCES += \
 	src/fetch/failure.c \
 	src/fetch/fetch.c src/fetch/fetch.h \
 	src/fetch/handle.c src/fetch/handle.h \
+	src/fetch/head.c src/fetch/head.h \
 	src/fetch/hop.c src/fetch/hop.h \
 	src/fetch/lend.c \
 	src/fetch/names.c src/fetch/names.h \

@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "fetch/fetch.h"
 #include "fetch/handle.h"
+#include "fetch/head.h"
 #include "fetch/hop.h"
 #include "fetch/pool.h"
 
@@ -34,6 +35,7 @@ struct transfer {
 
 	/* Of the hop. */
 	struct handle *handle;
+	struct head head;
 	bool redirects;        /* its answer leads on, so its body is dropped */
 	bool body_too_big;
 
@@ -58,7 +60,8 @@ NONNULL(1) int transfer_fail_redirected(struct transfer *t);
 /* The time was up while 'h' was at it. */
 NONNULL(1, 2) int transfer_fail_timeout(struct transfer *t, const struct handle *h);
 
-/* libcurl's verdict as ours (libcurl-errors(3)). */
+/* libcurl's verdict as ours (libcurl-errors(3)), or that of an answer without a whole head, which
+ * libcurl takes for one without a body. */
 NONNULL(1, 2) int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code);
 
 /* What resolver_lookup() has returned and said. */
@@ -77,6 +80,9 @@ NONNULL(1, 2) void transfer_give_back(struct transfer *t, struct handle *h, bool
 
 /* Whether a status leads to another URL, if there is a Location (RFC 9110, section 15.4). */
 bool transfer_is_redirect(long status);
+
+/* Takes a line of a head: a CURLOPT_HEADERFUNCTION(3). */
+size_t transfer_on_header(char *line, size_t size, size_t count, void *arg);
 
 /* Takes a piece of a body: a CURLOPT_WRITEFUNCTION(3). */
 size_t transfer_on_body(char *data, size_t size, size_t count, void *arg);

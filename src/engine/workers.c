@@ -114,6 +114,7 @@ static int attempt(struct worker *worker, const struct job *job)
 		.max_redirects = worker->policy.max_redirects,
 		.max_body_bytes = worker->policy.max_body_bytes,
 		.truncates = worker->policy.truncates,
+		.once = !job_may_retry(job),
 		.from = job->hop,
 		.enter = enter_lane,
 		.arg = worker,

@@ -118,6 +118,10 @@ int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code
 	if (!t->head.is_complete && (code == CURLE_OK || code == CURLE_PARTIAL_FILE))
 		return transfer_fail(t, -ECONNRESET, CURLE_PARTIAL_FILE,
 		                     "connection closed within the headers");
+	if (code == CURLE_ABORTED_BY_CALLBACK && h->once) {
+		buf_clear(&t->response->error); /* libcurl wanted to ask once more */
+		code = CURLE_GOT_NOTHING;
+	}
 	if (code == CURLE_WRITE_ERROR && (t->body_too_big || t->response->body_error < 0))
 		return fail_body(t);
 	if (is_malformed(t, h, code))

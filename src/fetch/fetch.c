@@ -74,6 +74,7 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		return transfer_fail_memory(t);
 	}
 
+	h->once = t->req->once;
 	r = handle_perform(h, t, t->deadline_ns, t->f->cancel_fd, &code);
 	transfer_collect(t, h);
 	if (r == -ECANCELED)

@@ -57,6 +57,7 @@ struct fetch_request {
 	unsigned max_redirects;          /* 0: a redirect is the response */
 	uint64_t max_body_bytes;         /* a longer body fails with -EFBIG… */
 	bool truncates;                  /* …or is cut off, and the answer counts as whole */
+	bool once;                       /* fail rather than send it again on a new connection */
 
 	/* Takes the body of the answer that the fetch ends with, piece by piece; bodies of
 	 * answers that redirect are dropped.  Returns 0, or -Exxx, which ends the fetch with

@@ -50,6 +50,20 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* A request is about to go out, perhaps not for the first time: libcurl repeats one that has got
+ * no answer on a kept connection, whatever its method (RFC 9110, section 9.2.2, forbids it).  A
+ * CURLOPT_PREREQFUNCTION(3). */
+static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	struct handle *h = arg;
+
+	(void) remote, (void) local, (void) remote_port, (void) local_port;
+	if (h->has_asked && h->once)
+		return CURL_PREREQFUNC_ABORT;
+	h->has_asked = true;
+	return CURL_PREREQFUNC_OK;
+}
+
 /* --- setting up -------------------------------------------------------------------- */
 
 static int configure(struct handle *h, const struct handle_options *options)
@@ -74,6 +88,8 @@ static int configure(struct handle *h, const struct handle_options *options)
 		SET(CURLOPT_SSL_VERIFYHOST, 0L);
 	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, h);
 	SET(CURLOPT_HEADERFUNCTION, options->on_header);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
 	if (h->pins)
@@ -268,6 +284,7 @@ int handle_perform(struct handle *h, void *arg, uint64_t deadline_ns, int cancel
 
 	h->error[0] = '\0';
 	h->overflow = false;
+	h->has_asked = false;
 	if (curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, arg) != CURLE_OK ||
 	    curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {

@@ -38,6 +38,8 @@ struct handle {
 	nfds_t n_sockets;
 	bool overflow; /* libcurl asked for more sockets than there is room for */
 
+	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
+	bool has_asked; /* it has gone out */
 	bool modified; /* options of more than a plain GET are set */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	curl_socket_t quiet_socket; /* its socket, if the server may not speak unasked: HTTP/1 */

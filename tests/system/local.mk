@@ -15,6 +15,7 @@ SYSTEM_TESTS = \
 	tests/system/test_jobs.py \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
+	tests/system/test_names.py \
 	tests/system/test_poison.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \
@@ -27,6 +28,7 @@ SYSTEM_TESTS = \
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \
+	tests/system/dns_server.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/stub_daemon.py \

@@ -40,7 +40,8 @@ static const char *phase(const struct transfer *t, const struct handle *h)
 	if (ready == 0)
 		return *t->response->remote_ip == '\0' ? "connecting" : "tls handshake";
 	(void) curl_easy_getinfo(h->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	if (answered == 0)
+	/* The first byte of an answer is, for libcurl, also the first of a body that is sent. */
+	if (answered == 0 || (t->head.bytes == 0 && t->hop.body_bytes > 0))
 		return (uint64_t) sent < t->hop.body_bytes ? "sending the request"
 		                                           : "waiting for the response";
 	return t->head.is_complete ? "reading the body" : "reading the headers";

@@ -43,13 +43,21 @@ class Torture(harness.Case):
             jobs += [self.job(case, suffix), self.sane_job(number, suffix)]
         return "".join(json.dumps(job) + "\n" for job in jobs)
 
+    def check_time(self, case, record):
+        """A timeout holds, and is not early."""
+        if "dead timeout" in result(record):
+            self.assertGreaterEqual(record["time_total"], case.timeout)
+            self.assertLess(record["time_total"], case.timeout + 5 * harness.SLOWNESS, case.name)
+
     def check(self, records, cases, suffix=""):
         """Each job has one record, with its own answer or the right words."""
         by_id = {record["id"]: record for record in records}
         self.assertEqual(len(by_id), len(records), "a job has two records")
         wrong = []
         for number, case in enumerate(cases):
-            got = result(by_id.pop(case.name + suffix))
+            record = by_id.pop(case.name + suffix)
+            self.check_time(case, record)
+            got = result(record)
             if not re.fullmatch(case.expected, got):
                 wrong.append(f"{case.name}: {got!r}, not {case.expected!r}")
             sane = by_id.pop(f"sane-{number}{suffix}")
@@ -61,10 +69,10 @@ class Torture(harness.Case):
 
 
 class Fetch(Torture):
-    def run_all(self, cases, workers):
-        ended = self.fetch("-w", workers, "--max-attempts", 1, stdin=self.lines(cases),
+    def run_all(self, cases, workers, *args):
+        ended = self.fetch(*args, "-w", workers, "--max-attempts", 1, stdin=self.lines(cases),
                            code=SOME_FAILED)
-        self.assertEqual(ended.err.count("\n"), 1, ended.err)  # the summary
+        self.assertRegex(ended.err.splitlines()[-1], r"^penstock: \d+ jobs: ")
         self.check_numbering(ended.records)
         self.check(ended.records, cases)
         return ended
@@ -73,6 +81,16 @@ class Fetch(Torture):
         self.assertGreater(len(CASES), 300)
         ended = self.run_all(CASES, 64)
         self.assertLess(ended.seconds, 20 * harness.SLOWNESS)
+
+    def test_over_tls(self):
+        """A connection that ends without TLS saying so is lost, whatever has come.  And HTTP/2 is
+        not told from a server that only says so."""
+        self.broken = self.server(torture.Server, CASES, tls=True)
+        cases = [case._replace(expected=case.expected + "|dead connection lost")
+                 if torture.CLOSE in case.steps or torture.RESET in case.steps else case
+                 for case in CASES if not case.port and case.name != "status-http-2"]
+        config = self.write("penstock.conf", 'origins = ( { match = "*"; insecure = true; } );')
+        self.run_all(cases, 64, "-c", config)
 
     def test_one_after_the_other(self):
         """Each sane job gets the connection of the broken one before it, if that is kept."""

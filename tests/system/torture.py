@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 
-from torture_tls import Flight
+from torture_tls import Flight, context
 
 CLOSE = "close"  # in order
 RESET = "reset"
@@ -112,7 +112,9 @@ class _Peer:
 class Server:
     """Serves the cases on an ephemeral port of 127.0.0.1, those that need it on their own."""
 
-    def __init__(self, cases):
+    def __init__(self, cases, tls=False):
+        self.tls = context() if tls else None
+        self.name = "https" if tls else "http"
         self.cases = {case.name: case for case in cases}
         self.requests = collections.Counter()  # by path
         self.finished = collections.Counter()  # cases with no steps left, the connection kept
@@ -129,10 +131,10 @@ class Server:
         """Where the case happens."""
         if case.port:
             return f"{case.scheme}://127.0.0.1:{self.own_ports[case.name]}/"
-        return f"http://127.0.0.1:{self.port}/case/{case.name}"
+        return f"{self.name}://127.0.0.1:{self.port}/case/{case.name}"
 
     def sane_url(self, number):
-        return f"http://127.0.0.1:{self.port}/sane/{number}"
+        return f"{self.name}://127.0.0.1:{self.port}/sane/{number}"
 
     def filled_in(self, data):
         """A URL in an answer names the server as "@"."""
@@ -164,10 +166,20 @@ class Server:
             self.connections.add(connection)
         # The client may go at any time, which is the point of most cases.
         with contextlib.suppress(OSError, _Gone):
+            if self.tls and serve == self._converse:
+                connection = self._encrypt(connection)
             serve(_Peer(self, connection), *args)
         with self.lock:
             self.connections.discard(connection)
         connection.close()
+
+    def _encrypt(self, connection):
+        with self.lock:
+            self.connections.discard(connection)
+        connection = self.tls.wrap_socket(connection, server_side=True)
+        with self.lock:
+            self.connections.add(connection)
+        return connection
 
     def _converse(self, peer):
         while True:

@@ -26,13 +26,13 @@ x38BaAFKhqsHrAq7hdvdLx4UY0iy16gPfryb/cKbFlxawVOA0uZbTCQr
 """
 
 
-def _context():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def context():
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile() as file:
         file.write(CERTIFICATE + KEY)
         file.flush()
-        context.load_cert_chain(file.name)
-    return context
+        made.load_cert_chain(file.name)
+    return made
 
 
 class Flight:
@@ -46,7 +46,7 @@ class Flight:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         incoming.write(hello)
         try:
-            _context().wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+            context().wrap_bio(incoming, outgoing, server_side=True).do_handshake()
         except ssl.SSLWantReadError:
             pass
         words = outgoing.read()

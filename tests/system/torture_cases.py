@@ -13,7 +13,7 @@ from torture_tls import Flight
 
 Case = collections.namedtuple("Case", "name steps expected method timeout port scheme")
 CASES = []
-SHORT = 0.6  # the timeout, in seconds, of what would never end
+SHORT = 1.5  # the timeout, in seconds, of what would never end; a busy machine needs that to begin
 
 
 def case(name, steps, expected, method="GET", timeout=None, port=False, scheme="http"):
@@ -314,7 +314,7 @@ case("redirect-304", redirect("/sane/7", status="304 Not Modified"), "done 304 0
 case("redirect-399", redirect("/sane/7", status="399 What"), "done 399 0")
 case("redirect-then-reset", [answer("Location: /sane/7", status="302 Found"), RESET], LOST)
 case("redirect-cut", [answer("Location: /sane/7", "Content-Length: 5", status="302 F"), CLOSE], CUT)
-stalls("redirect-slow", [0.15, redirect("?")], "waiting for the response")
+stalls("redirect-slow", [0.4, redirect("?")], "waiting for the response")
 
 # --- what never ends --------------------------------------------------------------------
 

@@ -56,13 +56,11 @@ int transfer_fail_timeout(struct transfer *t, const struct handle *h)
  * that is lost, of a bad call, or of missing memory. */
 static bool is_malformed(const struct transfer *t, const struct handle *h, CURLcode code)
 {
-	long os_errno = 0;
 	curl_off_t answered = 0;
 
-	(void) curl_easy_getinfo(h->easy, CURLINFO_OS_ERRNO, &os_errno);
 	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-	if (code == CURLE_RECV_ERROR) /* a TLS connection can be lost without an errno */
-		return strstr(h->error, "chunk") || (os_errno == 0 && !t->hop.origin.tls);
+	if (code == CURLE_RECV_ERROR)
+		return strstr(h->error, "chunk") != NULL;
 	if (code == CURLE_OUT_OF_MEMORY) /* a line of more than 100 KiB */
 		return answered > 0 && !t->head.is_complete;
 	return code == CURLE_BAD_FUNCTION_ARGUMENT && answered > 0;

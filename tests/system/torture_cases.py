@@ -337,6 +337,8 @@ stalls("trailers-endless", [chunked(CHUNK, b"0\r\n"), Forever(b"X: x\r\n", 0.02)
        "reading the body")
 TOO_LARGE = "dead body larger than .*"
 case("body-endless", [answer(), Forever(b"x" * 65536)], TOO_LARGE)
+case("redirect-body-endless", [answer("Location: /sane/7", status="302 F"), Forever(b"x" * 65536)],
+     TOO_LARGE + "|" + REDIRECTED)
 case("chunks-endless", [chunked(), Forever(b"8000\r\n" + b"x" * 32768 + b"\r\n")], TOO_LARGE)
 
 # --- below HTTP -------------------------------------------------------------------------

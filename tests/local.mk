@@ -10,6 +10,7 @@ include tests/unit/local.mk
 include tests/origin/local.mk
 include tests/system/local.mk
 include tests/bench/local.mk
+include tests/fuzz/local.mk
 include tests/seed/local.mk
 
 TESTS += tests/check-includes.sh tests/check-completions.sh

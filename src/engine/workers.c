@@ -209,6 +209,7 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t left_n
 		.begin_body = worker->body ? begin_body : NULL,
 		.take_body = worker->body ? take_body : NULL,
 		.body_arg = worker,
+		.once = !job_may_retry(job),
 		.from = job->hop,
 		.enter = enter_lane,
 		.arg = worker,

@@ -27,6 +27,14 @@ void transfer_forget(struct transfer *t)
 
 /* --- headers ----------------------------------------------------------------------- */
 
+size_t transfer_on_header(char *line, size_t size, size_t count, void *arg)
+{
+	struct transfer *t = arg;
+	size_t n = size * count;
+
+	return head_take(&t->head, line, n, t->hop.origin.tls) ? n : CURL_WRITEFUNC_ERROR;
+}
+
 static void add_lower(struct buf *b, const char *text)
 {
 	for (; *text != '\0'; text++)
@@ -146,7 +154,7 @@ void transfer_collect(struct transfer *t, struct handle *h)
 	/* libcurl 7.88 counts backwards to a date that has passed. */
 	response->retry_after_s = retry_after > 0 ? retry_after : 0;
 	response->http_version = http_version(h);
-	if (h->over_tls)
+	if (h->has_asked)
 		response->tls = h->tls;
 	if (fetch_rules_keep_headers(h->rules))
 		keep_headers(response, h);

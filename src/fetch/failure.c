@@ -65,18 +65,21 @@ static bool is_with_proxy(const struct handle *h)
 /* What the fetch was doing when its time was up; 'h' is its handle. */
 static const char *phase(const struct transfer *t, const struct handle *h)
 {
-	curl_off_t answered = 0;
-	long sent = 0;
+	uint64_t wanted = t->hop.upload ? t->hop.upload->bytes : t->hop.body_bytes;
+	curl_off_t answered = 0, sent = 0;
+	long asked = 0;
 
 	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-	(void) curl_easy_getinfo(h->easy, CURLINFO_REQUEST_SIZE, &sent);
+	(void) curl_easy_getinfo(h->easy, CURLINFO_REQUEST_SIZE, &asked);
+	(void) curl_easy_getinfo(h->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	if (*t->response->remote_ip == '\0')
 		return "connecting";
 	if (is_getting_ready(h))
-		return is_with_proxy(h) && sent > 0 ? "waiting for a tunnel" : "tls handshake";
-	if (answered == 0)
-		return "waiting for the response";
-	return t->has_body ? "reading the body" : "reading the headers";
+		return is_with_proxy(h) && asked > 0 ? "waiting for a tunnel" : "tls handshake";
+	/* The first byte of an answer is, for libcurl, also the first of a body that is sent. */
+	if (answered == 0 || (t->head.bytes == 0 && wanted > 0))
+		return (uint64_t) sent < wanted ? "sending the request" : "waiting for the response";
+	return t->head.is_complete ? "reading the body" : "reading the headers";
 }
 
 int transfer_fail_timeout(struct transfer *t, const struct handle *h)
@@ -84,14 +87,24 @@ int transfer_fail_timeout(struct transfer *t, const struct handle *h)
 	return fail_late(t, "%s%s", is_with_proxy(h) ? "proxy: " : "", phase(t, h));
 }
 
-/* libcurl says CURLE_RECV_ERROR of broken chunks and of too large headers, too,
- * but then the system knows of no error.  A TLS connection can be lost without one. */
-static bool is_malformed(const struct transfer *t, const struct handle *h, CURLcode code)
+/* Where libcurl's parsers of headers and chunks give up, its code may be that of a connection
+ * that is lost, or of a bad call. */
+static bool is_malformed(const struct handle *h, CURLcode code)
 {
-	long os_errno = 0;
+	curl_off_t answered = 0;
 
-	(void) curl_easy_getinfo(h->easy, CURLINFO_OS_ERRNO, &os_errno);
-	return code == CURLE_RECV_ERROR && os_errno == 0 && !t->hop.origin.tls;
+	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+	if (code == CURLE_RECV_ERROR)
+		return strstr(h->error, "chunk") != NULL;
+	return code == CURLE_BAD_FUNCTION_ARGUMENT && answered > 0;
+}
+
+/* The head was refused by our own callback, of which libcurl complains. */
+static int fail_head(struct transfer *t)
+{
+	buf_clear(&t->response->error);
+	return transfer_fail(t, -EPROTO, CURLE_WEIRD_SERVER_REPLY, "bad response: %s",
+	                     t->head.fault);
 }
 
 /* Reading what shall be sent was given up by our own callback, of which libcurl complains. */
@@ -107,7 +120,7 @@ static bool is_long_header(const struct transfer *t, const struct handle *h, CUR
 	curl_off_t answered = 0;
 
 	(void) curl_easy_getinfo(h->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-	return code == CURLE_OUT_OF_MEMORY && answered > 0 && !t->has_body;
+	return code == CURLE_OUT_OF_MEMORY && answered > 0 && !t->head.is_complete;
 }
 
 int transfer_fail_slow(struct transfer *t)
@@ -219,6 +232,7 @@ static int fail_peer(struct transfer *t, const struct handle *h, CURLcode code)
 		{ CURLE_PARTIAL_FILE, ECONNRESET, "connection closed within the body" },
 		{ CURLE_UNSUPPORTED_PROTOCOL, EPROTO, "bad response: not http" },
 		{ CURLE_WEIRD_SERVER_REPLY, EPROTO, "bad response" },
+		{ CURLE_BAD_CONTENT_ENCODING, EPROTO, "bad response: unknown or broken coding" },
 		{ CURLE_HTTP2, EPROTO, "bad response: http/2" },
 		{ CURLE_HTTP2_STREAM, EPROTO, "bad response: http/2 stream" },
 	};
@@ -268,23 +282,40 @@ static int fail_with_proxy(struct transfer *t, const struct handle *h, CURLcode 
 	                     reason);
 }
 
+/* libcurl takes an end before the head's for that of an answer without a body, and a second
+ * request that was not to go out for the caller's wish. */
+static int fail_unanswered(struct transfer *t, const struct handle *h, CURLcode code)
+{
+	if (code == CURLE_OK || code == CURLE_PARTIAL_FILE)
+		return transfer_fail(t, -ECONNRESET, CURLE_PARTIAL_FILE,
+		                     "connection closed within the headers");
+	if (code == CURLE_ABORTED_BY_CALLBACK && h->once) {
+		buf_clear(&t->response->error);
+		code = CURLE_GOT_NOTHING;
+	}
+	return fail_peer(t, h, code);
+}
+
 int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code)
 {
 	if (*t->upload.trouble != '\0')
 		return fail_upload(t);
-	if (code == CURLE_OPERATION_TIMEDOUT)
-		return transfer_fail_timeout(t, h);
+	if (code == CURLE_OPERATION_TIMEDOUT) /* the attempt's own timeout is not libcurl's affair */
+		return transfer_fail(t, -ETIMEDOUT, code, "timeout: %s%s (fetch.connect_timeout)",
+		                     is_with_proxy(h) ? "proxy: " : "", phase(t, h));
 	if (code == CURLE_COULDNT_CONNECT && h->refusal.entry)
 		return transfer_fail_refused(t, &h->refusal);
+	if (t->head.fault)
+		return fail_head(t);
 	if (t->refusal < 0)
 		return transfer_fail_body(t, h);
 	if (is_with_proxy(h) && code != CURLE_OUT_OF_MEMORY)
 		return fail_with_proxy(t, h, code);
 	if (is_long_header(t, h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response: header too large");
-	if (is_malformed(t, h, code))
+	if (is_malformed(h, code))
 		return transfer_fail(t, -EPROTO, code, "bad response");
-	return fail_peer(t, h, code);
+	return t->head.is_complete ? fail_peer(t, h, code) : fail_unanswered(t, h, code);
 }
 
 int transfer_fail_lookup(struct transfer *t, int r, const char *whose, const char *why)

@@ -41,6 +41,7 @@ static void begin_hop(struct transfer *t, struct handle *h)
 	t->handle = h;
 	t->hop_start_us = transfer_elapsed_us(t);
 	t->has_asked = true;
+	t->head = (struct head) { 0 };
 	t->has_body = t->redirects = false;
 	t->refusal = 0;
 	t->fault = NULL;
@@ -73,6 +74,7 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		return transfer_fail_memory(t);
 	}
 
+	h->once = t->req->once;
 	r = handle_perform(h, t,
 	                   &(struct handle_limits) {
 				   .deadline_ns = t->deadline_ns,
@@ -88,7 +90,7 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		r = transfer_fail_timeout(t, h);
 	else if (r == -ETIME)
 		r = transfer_fail_slow(t);
-	else if (code != CURLE_OK && !is_cut_off(t, code))
+	else if ((code != CURLE_OK && !is_cut_off(t, code)) || !t->head.is_complete)
 		r = transfer_fail_curl(t, h, code);
 	else if (transfer_is_proxy_login(t, h))
 		r = transfer_fail_proxy(t, h, t->response->status);
@@ -299,10 +301,13 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 		free(f);
 		return r;
 	}
+	const curl_version_info_data *library = curl_version_info(CURLVERSION_NOW);
 	f->handle_options = (struct handle_options) {
 		.user_agent = options->user_agent,
 		.connect_timeout_ns = options->connect_timeout_ns,
-		.ca_path = curl_version_info(CURLVERSION_NOW)->capath,
+		.ca_path = library->capath,
+		.serves_once = library->version_num < 0x080200,
+		.on_header = transfer_on_header,
 		.on_body = transfer_on_body,
 	};
 	f->body_dir = options->body_dir ? upload_open_directory(options->body_dir) : -1;

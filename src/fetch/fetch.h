@@ -61,6 +61,7 @@ struct fetch_request {
 	unsigned max_redirects;          /* 0: a redirect is the response */
 	uint64_t max_body_bytes;         /* decoded; a longer body fails with -EFBIG… */
 	bool truncates;                  /* …or is cut off, and the answer counts as whole */
+	bool once;                       /* fail rather than send it again on a new connection */
 
 	/* Bytes a second, of each hop once it is connected: if fewer go and come within
 	 * 'speed_span_ns', the fetch ends with -ETIMEDOUT.  0: any speed will do. */

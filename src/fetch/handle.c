@@ -69,15 +69,20 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* A request goes out on a connection that is there: CURLOPT_PREREQFUNCTION(3). */
+/* A request is about to go out, perhaps not for the first time: libcurl repeats one that has got
+ * no answer on a kept connection, whatever its method (RFC 9110, section 9.2.2, forbids it).  A
+ * CURLOPT_PREREQFUNCTION(3). */
 static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	struct handle *h = arg;
 	long connects = 0;
 
 	(void) remote, (void) local, (void) remote_port, (void) local_port;
-	h->over_tls = true;
-	if (curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects > 0)
+	if (h->has_asked && h->once)
+		return CURL_PREREQFUNC_ABORT;
+	h->has_asked = true;
+	if (h->is_tls && curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
+	    connects > 0)
 		tls_read(h->easy, !h->profile->insecure, &h->tls);
 	return CURL_PREREQFUNC_OK;
 }
@@ -221,11 +226,10 @@ static int configure(struct handle *h, const struct handle_options *options)
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	if (h->codings)
 		SET(CURLOPT_HTTPHEADER, h->codings);
-	if (h->is_tls) {
-		SET(CURLOPT_PREREQFUNCTION, on_request);
-		SET(CURLOPT_PREREQDATA, h);
-	}
 	SET(CURLOPT_ERRORBUFFER, h->error);
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, h);
+	SET(CURLOPT_HEADERFUNCTION, options->on_header);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, h);
@@ -339,7 +343,15 @@ struct handle *handle_free(struct handle *h)
 
 int handle_reset(struct handle *h, const struct handle_options *options)
 {
-	curl_easy_reset(h->easy);
+	if (options->serves_once) {
+		CURL *fresh = curl_easy_init();
+		if (!fresh)
+			return -ENOMEM;
+		curl_easy_cleanup(h->easy);
+		h->easy = fresh;
+	} else {
+		curl_easy_reset(h->easy);
+	}
 	curl_slist_free_all(h->headers);
 	h->headers = NULL;
 	h->modified = false;
@@ -461,10 +473,11 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 	h->error[0] = '\0';
 	h->refusal.entry = NULL;
 	h->overflow = false;
-	h->over_tls = false;
+	h->has_asked = false;
 	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns,
 	            limits->least_speed > 0 ? clock_now_ns() : 0);
-	if (curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
+	if (curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, arg) != CURLE_OK ||
+	    curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {
 		*ret_code = CURLE_OUT_OF_MEMORY;
 		return 0;

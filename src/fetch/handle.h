@@ -50,9 +50,10 @@ struct handle {
 	struct speed speed; /* of the current transfer */
 
 	bool is_tls;
+	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
+	bool has_asked; /* it has gone out */
 	bool modified; /* options of more than a plain GET are set */
 	bool decodes;  /* the current request says which encodings of the body it takes */
-	bool over_tls; /* the current request has gone out, and there was TLS */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	struct curl_slist *tunnel;             /* CURLOPT_CONNECT_TO; NULL without a tunnel to… */
@@ -79,7 +80,14 @@ struct handle_options {
 	 * A bundle is parsed for each handle: 34 ms and 1 MB were measured. */
 	const char *ca_path;
 
-	curl_write_callback on_body; /* its last argument is handle_perform()'s 'arg' */
+	/* An easy handle must not see a second answer, so handle_reset() is due after each.
+	 * Until 8.2 libcurl forgets to forget where the last header of an answer was: if the
+	 * next answer begins with a continued line, it writes to freed memory, and not even
+	 * curl_easy_reset(3) helps (curl's issue 11101).  A new one costs 10 us. */
+	bool serves_once;
+
+	/* Their last argument is handle_perform()'s 'arg'. */
+	curl_write_callback on_header, on_body;
 };
 
 /*

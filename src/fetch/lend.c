@@ -146,7 +146,8 @@ void transfer_give_back(struct transfer *t, struct handle *h, bool healthy)
 	struct fetcher *f = t->f;
 
 	if (!healthy || *h->remote_ip == '\0' ||
-	    (h->modified && handle_reset(h, &f->handle_options) < 0)) {
+	    ((h->modified || f->handle_options.serves_once) &&
+	     handle_reset(h, &f->handle_options) < 0)) {
 		handle_free(h);
 		return;
 	}

@@ -17,6 +17,11 @@
 /* 253 characters, perhaps a dot at the end (RFC 1035, section 2.3.4), and NUL. */
 enum { NAME_SIZE = 255 };
 
+/* Between names that are asked for while nobody can wait for them, on average; and what is saved
+ * up for those that come together. */
+#define AHEAD_INTERVAL_NS (1 * NS_PER_MS)
+#define AHEAD_SAVED_NS    (100 * NS_PER_MS)
+
 struct resolver {
 	struct resolver_options options; /* 'servers' is not kept */
 	struct dns *dns;
@@ -24,6 +29,7 @@ struct resolver {
 	struct mutex lock;
 	struct names names GUARDED_BY(lock);
 	struct resolver_stats stats GUARDED_BY(lock); /* but 'cached' */
+	uint64_t ahead_ns GUARDED_BY(lock); /* when the next name may be asked for ahead */
 	bool cancelled GUARDED_BY(lock);
 };
 
@@ -163,6 +169,25 @@ static int wait_for(struct resolver *r, struct name *name, uint64_t deadline_ns,
 	return r->cancelled ? -ECANCELED : -ETIMEDOUT;
 }
 
+/* Asks for a name although nobody can wait for it: who comes back for it may find the answer, so
+ * that a thousand names without one do not keep others from theirs.  Not all at once, which a name
+ * server takes for a flood. */
+static int ask_ahead(struct resolver *r, const char *text, uint64_t now_ns,
+                     const char **ret_why) REQUIRES(r->lock)
+{
+	struct name *name = NULL;
+
+	if (r->ahead_ns > now_ns)
+		return 0;
+	if (r->ahead_ns + AHEAD_SAVED_NS < now_ns)
+		r->ahead_ns = now_ns - AHEAD_SAVED_NS;
+	r->ahead_ns += AHEAD_INTERVAL_NS;
+	int status = ask(r, text, &name, ret_why);
+	if (status == 0)
+		name_unref(name);
+	return status;
+}
+
 static int find(struct resolver *r, const char *text, uint64_t now_ns, uint64_t deadline_ns,
                 struct addresses **ret_addresses, const char **ret_why) REQUIRES(r->lock)
 {
@@ -178,7 +203,8 @@ static int find(struct resolver *r, const char *text, uint64_t now_ns, uint64_t 
 	}
 	if (r->stats.waiting >= r->options.max_waiters) {
 		*ret_why = "too many lookups under way";
-		return -EBUSY;
+		int status = name == NULL ? ask_ahead(r, text, now_ns, ret_why) : 0;
+		return status < 0 ? status : -EBUSY;
 	}
 
 	r->stats.waiting++;

@@ -46,8 +46,8 @@ struct resolver *resolver_free(struct resolver *r);
  * Returns 0 and a reference for addresses_unref(); or, with a text of static
  * lifetime in '*ret_why': -ENOENT (there is no such name, or it has no address),
  * -ETIMEDOUT (the deadline, or no server answered), -EBUSY (max_waiters wait
- * already: come back later), -ECANCELED (resolver_cancel()), -EIO (the server
- * failed), -ENOMEM.  Safe from any thread.
+ * already: come back later, by when the name may have been asked for),
+ * -ECANCELED (resolver_cancel()), -EIO (the server failed), -ENOMEM.  Safe from any thread.
  */
 NODISCARD NONNULL(1, 2, 4, 5)
 int resolver_lookup(struct resolver *r, const char *host, uint64_t deadline_ns,

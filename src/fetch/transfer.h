@@ -9,6 +9,7 @@
 #include "fetch/decode.h"
 #include "fetch/fetch.h"
 #include "fetch/handle.h"
+#include "fetch/head.h"
 #include "fetch/hop.h"
 #include "fetch/pool.h"
 #include "fetch/upload.h"
@@ -40,6 +41,7 @@ struct transfer {
 
 	/* Of the hop. */
 	struct handle *handle;
+	struct head head;
 	bool has_body;         /* a piece of it has come */
 	bool redirects;        /* its answer leads on, so its body is dropped */
 	struct decoder *decoder; /* of its body; NULL: it needs none */
@@ -80,7 +82,8 @@ NONNULL(1, 2) int transfer_fail_timeout(struct transfer *t, const struct handle 
 NONNULL(1, 2)
 int transfer_fail_refused(struct transfer *t, const struct guard_refusal *refusal);
 
-/* libcurl's verdict as ours (libcurl-errors(3)). */
+/* libcurl's verdict as ours (libcurl-errors(3)), or that of an answer without a whole head, which
+ * libcurl takes for one without a body. */
 NONNULL(1, 2) int transfer_fail_curl(struct transfer *t, const struct handle *h, CURLcode code);
 
 /* What resolver_lookup() has returned and said of a host that is the origin's or, as 'whose' says
@@ -118,6 +121,9 @@ NONNULL(1, 2) void transfer_give_back(struct transfer *t, struct handle *h, bool
 
 /* Whether a status leads to another URL, if there is a Location (RFC 9110, section 15.4). */
 bool transfer_is_redirect(long status);
+
+/* Takes a line of a head: a CURLOPT_HEADERFUNCTION(3). */
+size_t transfer_on_header(char *line, size_t size, size_t count, void *arg);
 
 /* Takes a piece of a body: a CURLOPT_WRITEFUNCTION(3). */
 size_t transfer_on_body(char *data, size_t size, size_t count, void *arg);

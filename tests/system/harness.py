@@ -315,11 +315,14 @@ class NameServer:
 
     def __init__(self):
         self.questions = collections.Counter()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self._open()
         self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
+
+    def _open(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
 
     def _serve(self):
         while True:

@@ -21,6 +21,7 @@ SYSTEM_TESTS = \
 	tests/system/test_jobs.py \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
+	tests/system/test_names.py \
 	tests/system/test_poison.py \
 	tests/system/test_proxy.py \
 	tests/system/test_request.py \
@@ -31,15 +32,20 @@ SYSTEM_TESTS = \
 	tests/system/test_submit.py \
 	tests/system/test_systemd.py \
 	tests/system/test_timeouts.py \
-	tests/system/test_tls.py
+	tests/system/test_tls.py \
+	tests/system/test_torture.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/daemon_harness.py \
+	tests/system/dns_server.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
-	tests/system/stub_daemon.py
+	tests/system/stub_daemon.py \
+	tests/system/torture.py \
+	tests/system/torture_cases.py \
+	tests/system/torture_tls.py
 EXTRA_DIST += tests/system/systemd-lab/boot.sh
 
 # Preloaded by tests into penstockd; what that is built with, a sanitizer say, is its own affair.

@@ -36,7 +36,8 @@ class Phases(harness.Case):
         port = self.server(harness.Silent, full=True).port
         ended = self.fetch("--max-attempts", 1, "--set", "fetch.connect_timeout=300ms",
                            stdin=f"http://127.0.0.1:{port}/", code=SOME_FAILED)
-        self.assertEqual(ended.records[0]["reason"], "timeout: connecting")
+        self.assertEqual(ended.records[0]["reason"],
+                         "timeout: connecting (fetch.connect_timeout)")
         self.assertLess(ended.seconds, 8 * harness.SLOWNESS)
 
     def test_tls(self):

@@ -201,10 +201,16 @@ check_PROGRAMS += tests/unit/test_heap
 TESTS += tests/unit/test_heap
 tests_unit_test_heap_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_heap_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_guard
 TESTS += tests/unit/test_guard
 tests_unit_test_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_guard_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_head
+TESTS += tests/unit/test_head
+tests_unit_test_head_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_head_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_hop
 TESTS += tests/unit/test_hop

@@ -407,7 +407,7 @@ static void test_each_broken_answer_has_its_error(void)
 		{ "/garbage", -EPROTO, "bad response: not http" },
 		{ "/bad-length", -EPROTO, "bad response" },
 		{ "/bad-chunk", -EPROTO, "bad response" },
-		{ "/big-headers/1000000", -EPROTO, "bad response" },
+		{ "/big-headers/1000000", -EPROTO, "bad response: headers of more than 256 KiB", },
 	};
 	struct stage s;
 
@@ -416,7 +416,8 @@ static void test_each_broken_answer_has_its_error(void)
 		int r = get(&s, cases[i].target);
 		CU_ASSERT_EQUAL(r, cases[i].err);
 		CU_ASSERT_STRING_EQUAL(s.response.reason, cases[i].reason);
-		CU_ASSERT_TRUE(s.response.error.len > 0);
+		/* libcurl has nothing to say of what is our own verdict. */
+		CU_ASSERT_EQUAL(s.response.error.len > 0, !strstr(cases[i].reason, "256 KiB"));
 		if (r != cases[i].err || strcmp(s.response.reason, cases[i].reason) != 0)
 			(void) fprintf(stderr, "%s: %d %d %s; %.*s\n", cases[i].target, r,
 			               s.response.curl_code, s.response.reason,

@@ -491,7 +491,7 @@ static void test_busy_names_mean_that_nothing_was_attempted_since(void)
 	stage_create(&s);
 	CU_ASSERT_EQUAL(go_on(&s, "http://busy.test/", 0), -EBUSY);
 	CU_ASSERT_EQUAL(s.response.redirects, 1);
-	CU_ASSERT_EQUAL(stage_get(&s, "http://127.0.0.1:%u/redirect-to?url=http://busy.test/",
+	CU_ASSERT_EQUAL(stage_get(&s, "http://127.0.0.1:%u/redirect-to?url=http://busy2.test/",
 	                          (unsigned) here.port),
 	                -EIO);
 	stage_done(&s);

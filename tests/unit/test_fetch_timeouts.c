@@ -106,6 +106,7 @@ static void expect_connect_timeout(const char *scheme, uint16_t port, bool total
 	stage_create(&s);
 	expect_timeout(&s, stage_get(&s, "%s://127.0.0.1:%u/", scheme, (unsigned) port), phase);
 	CU_ASSERT_EQUAL(s.response.status, 0);
+	CU_ASSERT_EQUAL(strstr(s.response.reason, "(fetch.connect_timeout)") == NULL, total);
 	stage_done(&s);
 }
 
@@ -129,6 +130,33 @@ static void test_tls_handshake(void)
 
 	expect_connect_timeout("https", port, true, "tls handshake");
 	expect_connect_timeout("https", port, false, "tls handshake");
+	(void) close(listener);
+}
+
+/* A server that takes no more of the body than fits into the sockets' buffers. */
+static void test_sending_the_request(void)
+{
+	enum { SIZE = 32 * 1024 * 1024 };
+	char url[64], *body = calloc(1, SIZE);
+	uint16_t port = 0;
+	int listener = wire_listen(8, &port);
+	struct stage s;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+	(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u/", (unsigned) port);
+	begin(&s);
+	struct fetch_request req = {
+		.url = url, .method = "POST", .body = body, .body_bytes = SIZE
+	};
+	expect_timeout(&s, stage_fetch(&s, &req), "sending the request");
+	for (size_t size = 9; size <= 900000; size *= 99999) { /* with the headers, and after them */
+		req = (struct fetch_request) {
+			.url = url, .method = "POST", .body = body, .body_bytes = size
+		};
+		expect_timeout(&s, stage_fetch(&s, &req), "waiting for the response");
+	}
+	stage_done(&s);
+	free(body);
 	(void) close(listener);
 }
 
@@ -371,6 +399,7 @@ int main(void)
 		{ "a timeout holds while resolving", test_resolving },
 		{ "a timeout holds while connecting", test_connecting },
 		{ "a timeout holds during a tls handshake", test_tls_handshake },
+		{ "a timeout holds while sending the request", test_sending_the_request },
 		{ "a timeout holds while waiting for the response", test_waiting_for_the_response },
 		{ "waiting on a reused connection is not called connecting",
 		  test_waiting_on_a_reused_connection },

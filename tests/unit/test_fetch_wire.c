@@ -259,6 +259,43 @@ static void test_bytes_behind_an_answer_are_not_the_next_one(void)
 	stage_done(&s);
 }
 
+/* A first header line that continues none: libcurl before 8.2 took it for a continuation of the
+ * last one of the answer before, whose memory was free by then. */
+static void test_an_answer_does_not_go_on_with_the_one_before(void)
+{
+	struct wire_stage s;
+
+	wire_begin(&s);
+	for (int i = 0; i < 20; i++) {
+		wire_answer_next(&s.a, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n\r\n");
+		wire_answer_next(&s.a, "HTTP/1.1 200 OK\r\n  folded: b\r\n"
+		                       "Content-Length: 0\r\n\r\n");
+		CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
+		(void) stage_get(&s.fetch, "%s", s.url);
+	}
+	wire_end(&s);
+}
+
+/* Whoever closes a connection that was kept may have read the request. */
+static void test_a_request_goes_out_once(void)
+{
+	struct stage s;
+
+	stage_init(&s);
+	stage_create(&s);
+	for (int once = 0; once <= 1; once++) {
+		char url[64];
+		(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u/close", (unsigned) origin.port);
+		CU_ASSERT_EQUAL(get(&s, "/ok"), 0);
+		long long before = origin_counter(&origin, "requests");
+		struct fetch_request req = { .url = url, .method = "POST", .once = once };
+		CU_ASSERT_EQUAL(stage_fetch(&s, &req), -ECONNRESET);
+		CU_ASSERT_STRING_EQUAL(s.response.reason, "connection closed without an answer");
+		CU_ASSERT_EQUAL(origin_counter(&origin, "requests"), before + (once ? 1 : 2));
+	}
+	stage_done(&s);
+}
+
 static void test_without_room_for_idle_ones_each_fetch_connects(void)
 {
 	struct stage s;
@@ -472,6 +509,9 @@ int main(void)
 		  test_a_closed_connection_is_not_missed },
 		{ "bytes behind an answer are not the next one",
 		  test_bytes_behind_an_answer_are_not_the_next_one },
+		{ "an answer does not go on with the one before",
+		  test_an_answer_does_not_go_on_with_the_one_before },
+		{ "a request goes out once if it must", test_a_request_goes_out_once },
 		{ "without room for idle ones each fetch connects",
 		  test_without_room_for_idle_ones_each_fetch_connects },
 		{ "nothing leaks into the next job", test_nothing_leaks_into_the_next_job },

@@ -402,6 +402,56 @@ static void test_too_many_waiters_are_refused(void)
 	end();
 }
 
+/* As with a thousand names that nobody answers for, in front of one that has an address. */
+static void test_who_is_refused_finds_the_answer_later(void)
+{
+	struct asker asker;
+	begin();
+	options.max_waiters = 1;
+	create();
+	start_askers(&asker, 1, "held.test");
+	until_waiting(1);
+
+	int r = lookup("one.test", NEVER);
+	CU_ASSERT_EQUAL(r, -EBUSY);
+	while (r == -EBUSY) {
+		(void) sched_yield();
+		r = lookup("one.test", NEVER);
+	}
+	CU_ASSERT_EQUAL(r, 0);
+	CU_ASSERT_EQUAL(stats().queries, 2);
+	CU_ASSERT_EQUAL(stats().waiting, 1);
+	server_release(&server);
+	expect_all(&asker, 1, 0);
+	end();
+}
+
+/* A flood of names is not passed on to the server at once. */
+static void test_names_are_not_asked_for_ahead_all_at_once(void)
+{
+	enum { NAMES = 2000 };
+	struct asker asker;
+	begin();
+	options.max_waiters = 1;
+	options.max_cached = 2 * NAMES;
+	create();
+	start_askers(&asker, 1, "held.test");
+	until_waiting(1);
+
+	uint64_t start_ns = clock_now_ns();
+	for (unsigned i = 0; i < NAMES; i++) {
+		char host[32];
+		(void) snprintf(host, sizeof(host), "%u.silent.test", i);
+		CU_ASSERT_EQUAL(lookup(host, NEVER), -EBUSY);
+	}
+	uint64_t took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
+	CU_ASSERT_TRUE(stats().queries >= 100);
+	CU_ASSERT_TRUE(stats().queries <= 1 + 100 + took_ms + 1);
+	server_release(&server);
+	expect_all(&asker, 1, 0);
+	end();
+}
+
 static void test_cancelling_ends_all_waits(void)
 {
 	enum { ASKERS = 4 };
@@ -538,6 +588,10 @@ int main(void)
 		{ "who leaves disturbs nobody", test_who_leaves_disturbs_nobody },
 		{ "an answer nobody waits for is kept", test_an_answer_nobody_waits_for_is_kept },
 		{ "too many waiters are refused", test_too_many_waiters_are_refused },
+		{ "who is refused finds the answer later",
+		  test_who_is_refused_finds_the_answer_later },
+		{ "names are not asked for ahead all at once",
+		  test_names_are_not_asked_for_ahead_all_at_once },
 		{ "cancelling ends all waits", test_cancelling_ends_all_waits },
 		{ "server lists are checked", test_server_lists_are_checked },
 		{ "the next server is asked", test_the_next_server_is_asked },

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The head of an answer, line by line as it comes: what libcurl lets pass although it
+ * is no proper HTTP/1.1 (RFC 9112), and what would take too much memory.
+ */
+#ifndef PENSTOCK_FETCH_HEAD_H
+#define PENSTOCK_FETCH_HEAD_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* libcurl keeps each line until the next request.  For each, 32 bytes are added, as HTTP/2
+ * does (RFC 9113, section 6.5.2). */
+enum { HEAD_MAX_BYTES = 256 * 1024, HEAD_LINE_COST = 32 };
+
+/* Zero-initialised: nothing has come. */
+struct head {
+	size_t bytes;      /* interim answers and trailers included */
+	bool is_interim;   /* the last status line was 1xx, not to be the last one */
+	bool is_complete;  /* the end of the final head has come */
+	bool has_length;   /* a Content-Length, which is… */
+	uint64_t length;
+	const char *fault; /* what is wrong, in a text of static lifetime; NULL if nothing is */
+};
+
+/* Takes a line with its end: what CURLOPT_HEADERFUNCTION(3) gives.  'tls': it came over TLS.
+ * Returns false once there is a fault. */
+NONNULL(1, 2) bool head_take(struct head *head, const char *line, size_t n, bool tls);
+
+#endif

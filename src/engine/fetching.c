@@ -19,11 +19,11 @@ int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules, 
 	int r = profiles_make(&s->origins, &profiles, errors);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < s->origins.n; i++)
-		profiles[i].compressed = s->fetch.compressed;
 	const struct fetch_rules_options options = {
 		.profiles = profiles,
 		.n_profiles = s->origins.n,
+		.codings = s->fetch.encodings.items,
+		.n_codings = s->fetch.encodings.n,
 		.headers = s->results.headers.items,
 		.n_headers = s->results.headers.n,
 		.deny = { .entries = s->guard.deny.items, .n = s->guard.deny.n },

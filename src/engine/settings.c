@@ -7,6 +7,7 @@
 #include "engine/settings_parts.h"
 #include "engine/workers.h"
 #include "fetch/decode.h"
+#include "fetch/head.h"
 #include "queue/queue.h"
 #include "sink/bodies.h"
 
@@ -118,6 +119,19 @@ static uint64_t max_inline_bytes(const struct settings *s)
 	return 4 * s->results.inline_memory + 8 * s->results.max_inline;
 }
 
+/* What decoding a body takes in the worst encoding that is asked for. */
+static uint64_t max_decoder_bytes(const struct settings *s)
+{
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < s->fetch.encodings.n; i++) {
+		const char *name = s->fetch.encodings.items[i];
+		uint64_t bytes = decoder_max_bytes(name, strlen(name));
+		most = bytes > most ? bytes : most;
+	}
+	return most;
+}
+
 /*
  * A job's record, which is about as large, exists beside it for a moment.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
@@ -127,14 +141,15 @@ static uint64_t max_inline_bytes(const struct settings *s)
 uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 {
 	const uint64_t program = 16 * MIB, handle = 160 * KIB, database = 16 * MIB;
-	const uint64_t decoder = s->fetch.compressed ? DECODER_MAX_BYTES : 0;
+	const uint64_t decoder = max_decoder_bytes(s);
 	const uint64_t headers = s->results.headers.n > 0 ? 2 * RESPONSE_MAX_HEADER_BYTES : 0;
-	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES + decoder + headers;
+	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES + HEAD_MAX_BYTES + decoder + headers;
 	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
 	const uint64_t lanes = s->queue.capacity + s->workers + QUEUE_MAX_IDLE_LANES +
 	                       QUEUE_MAX_PAUSED_LANES;
 
-	return program + lanes * LANE_BYTES + (s->backlog.type == BACKLOG_SQLITE ? database : 0) + 2 * max_job_bytes(s) +
+	return program + lanes * LANE_BYTES + 2 * max_job_bytes(s) +
+	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
 	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s);
 }

@@ -78,7 +78,7 @@ struct settings {
 		uint64_t max_redirects;
 		uint64_t max_body;
 		int oversize; /* OVERSIZE_… */
-		bool compressed;
+		struct config_strings encodings; /* "gzip" */
 		uint64_t low_speed; /* in bytes a second; 0: any will do */
 		uint64_t low_speed_time_ns;
 		const char *user_agent;

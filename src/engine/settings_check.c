@@ -5,6 +5,7 @@
 #include "engine/profiles.h"
 #include "engine/retry.h"
 #include "engine/settings_parts.h"
+#include "fetch/decode.h"
 #include "fetch/dns.h"
 #include "fetch/guard.h"
 #include "fetch/upload.h"
@@ -194,6 +195,17 @@ static void check_headers(const struct config_strings *names, const struct confi
 			           config_origin_of(c, "results.headers"), names->items[i]);
 }
 
+static void check_encodings(const struct config_strings *names, const struct config *c,
+                            struct buf *errors)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (decoder_max_bytes(names->items[i], strlen(names->items[i])) == 0)
+			buf_printf(errors,
+			           "%s: fetch.encodings: \"%s\" cannot be decoded; there are gzip, "
+			           "deflate, br and zstd\n",
+			           config_origin_of(c, "fetch.encodings"), names->items[i]);
+}
+
 /* It is opened for good at the start; that it can be is told before. */
 static void check_body_dir(const struct settings *s, const struct config *c, struct buf *errors)
 {
@@ -245,6 +257,7 @@ int settings_check(const struct settings *s, const struct config *c, struct buf 
 			           config_origin_of(c, "fetch.dns_servers"),
 			           s->fetch.dns_servers.items[i]);
 	check_headers(&s->results.headers, c, errors);
+	check_encodings(&s->fetch.encodings, c, errors);
 	check_body_dir(s, c, errors);
 	if (!settings_control_mode(s, &(unsigned) { 0 }))
 		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",

@@ -38,8 +38,11 @@ static int add_content_coding(struct transfer *t, const char *name, size_t n)
 {
 	if (t->decoder) /* nobody means it, and it takes more time than a timeout can bound */
 		return refuse(t, "content encoding (more than one)");
-	int r = decoder_create(name, n, &t->decoder);
-	return r == -EOPNOTSUPP ? refuse(t, "content encoding (unknown)") : r;
+	if (decoder_max_bytes(name, n) == 0)
+		return refuse(t, "content encoding (unknown)");
+	if (!fetch_rules_take_coding(t->handle->rules, name, n))
+		return refuse(t, "content encoding (not asked for)");
+	return decoder_create(name, n, &t->decoder);
 }
 
 /* We ask for none (RFC 9112, section 7.4), and libcurl is told to leave them alone. */

@@ -13,6 +13,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+enum { KIB = 1024, MIB = 1024 * KIB };
+
 /* 8 MiB, which is as much as RFC 9659 lets a server take for granted. */
 enum { ZSTD_MAX_WINDOW_LOG = 23 };
 
@@ -29,6 +31,7 @@ struct step {
 /* Each decodes until the input or the room for output ends.  Returns 0, -EPROTO or -ENOMEM. */
 struct codec {
 	const char *name;
+	size_t max_bytes; /* window and tables */
 	int (*start)(struct decoder *d);
 	int (*step)(struct decoder *d, struct step *s);
 	void (*stop)(struct decoder *d);
@@ -161,11 +164,11 @@ static void zstd_stop(struct decoder *d) { (void) ZSTD_freeDStream(d->zstd); }
 
 /* RFC 9110, section 8.4.1.3: "x-gzip" is the same as "gzip". */
 static const struct codec codecs[] = {
-	{ "gzip", NULL, gzip_step, zlib_stop },
-	{ "x-gzip", NULL, gzip_step, zlib_stop },
-	{ "deflate", NULL, deflate_step, zlib_stop },
-	{ "br", br_start, br_step, br_stop },
-	{ "zstd", zstd_start, zstd_step, zstd_stop },
+	{ "gzip", 64 * KIB, NULL, gzip_step, zlib_stop },
+	{ "x-gzip", 64 * KIB, NULL, gzip_step, zlib_stop },
+	{ "deflate", 64 * KIB, NULL, deflate_step, zlib_stop },
+	{ "br", 17 * MIB, br_start, br_step, br_stop }, /* a window of up to 16 MiB */
+	{ "zstd", 9 * MIB, zstd_start, zstd_step, zstd_stop },
 };
 
 static const struct codec *find(const char *coding, size_t n)
@@ -174,6 +177,12 @@ static const struct codec *find(const char *coding, size_t n)
 		if (strlen(codecs[i].name) == n && strncasecmp(codecs[i].name, coding, n) == 0)
 			return &codecs[i];
 	return NULL;
+}
+
+size_t decoder_max_bytes(const char *coding, size_t n)
+{
+	const struct codec *codec = find(coding, n);
+	return codec ? codec->max_bytes : 0;
 }
 
 int decoder_create(const char *coding, size_t n, struct decoder **ret_decoder)

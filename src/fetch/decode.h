@@ -18,12 +18,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* As in Accept-Encoding. */
-#define DECODER_CODINGS "gzip, deflate, br, zstd"
-
-/* What a decoder takes at most: the window of 16 MiB that a br stream may ask for, of which a
- * zstd stream gets half (RFC 9659), and tables. */
-enum { DECODER_MAX_BYTES = 17 * 1024 * 1024 };
+/* Bytes that a decoder for a coding, in any case, of 'n' characters takes at most; 0 if it is none
+ * of the above. */
+NODISCARD NONNULL(1) size_t decoder_max_bytes(const char *coding, size_t n);
 
 struct decoder;
 

@@ -297,7 +297,8 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 		goto fail;
 	if (addresses && pin(h, origin, addresses) < 0)
 		goto fail;
-	if (h->profile->compressed && !(h->codings = curl_slist_append(NULL, HANDLE_CODINGS)))
+	if (fetch_rules_accept(rules) &&
+	    !(h->codings = curl_slist_append(NULL, fetch_rules_accept(rules))))
 		goto fail;
 	if (configure(h, options) < 0 || configure_multi(h) < 0)
 		goto fail;

@@ -32,7 +32,6 @@ enum { HANDLE_MAX_SOCKETS = 8 };
 
 /* As a header of our own; CURLOPT_ACCEPT_ENCODING has libcurl format it twice, which takes 8000
  * instructions a request. */
-#define HANDLE_CODINGS "Accept-Encoding: " DECODER_CODINGS
 
 struct handle {
 	CURL *easy;

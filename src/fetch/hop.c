@@ -51,7 +51,7 @@ static int add_header(struct handle *h, const char *line)
 
 static int add_headers(const struct hop *hop, struct handle *h)
 {
-	int r = h->decodes ? add_header(h, HANDLE_CODINGS) : 0;
+	int r = h->decodes ? add_header(h, h->codings->data) : 0;
 
 	for (const char *at = hop->headers; r == 0 && at && *at != '\0'; at += strlen(at) + 1)
 		if (!is_left_out(hop, at))
@@ -166,7 +166,7 @@ int hop_prepare(const struct hop *hop, struct handle *h)
 {
 	if (set_url(hop->url, h) != CURLE_OK)
 		return -ENOMEM;
-	h->decodes = h->profile->compressed && !has_coding_of_its_own(hop);
+	h->decodes = h->codings && !has_coding_of_its_own(hop);
 	if (hop->without_secrets && (h->profile->login || h->profile->bearer) &&
 	    withhold_login(h) != CURLE_OK)
 		return -ENOMEM;

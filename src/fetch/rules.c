@@ -13,6 +13,7 @@
 struct fetch_rules {
 	atomic_uint references;
 	struct guard *guard;
+	struct buf accept; /* "Accept-Encoding: gzip, br", NUL-terminated; empty for none */
 	char **headers; /* n_headers, owned */
 	size_t n_headers;
 	bool have_proxy;
@@ -64,6 +65,16 @@ static void done(struct fetch_profile *p)
 	X509_STORE_free(p->authorities);
 }
 
+static int write_accept(struct fetch_rules *rules, const struct fetch_rules_options *options)
+{
+	for (size_t i = 0; i < options->n_codings; i++)
+		buf_printf(&rules->accept, "%s%s", i == 0 ? "Accept-Encoding: " : ", ",
+		           options->codings[i]);
+	if (options->n_codings > 0)
+		buf_add_char(&rules->accept, '\0');
+	return rules->accept.failed ? -ENOMEM : 0;
+}
+
 static int copy_headers(struct fetch_rules *rules, const struct fetch_rules_options *options)
 {
 	if (options->n_headers == 0)
@@ -88,6 +99,8 @@ int fetch_rules_create(const struct fetch_rules_options *options, struct fetch_r
 		return -ENOMEM;
 	atomic_init(&rules->references, 1);
 	int r = guard_create(&options->deny, &options->allow, &rules->guard);
+	if (r == 0)
+		r = write_accept(rules, options);
 	if (r == 0)
 		r = copy_headers(rules, options);
 	while (r == 0 && rules->n < options->n_profiles) {
@@ -121,6 +134,7 @@ struct fetch_rules *fetch_rules_unref(struct fetch_rules *rules)
 	for (size_t i = 0; i < rules->n_headers; i++)
 		free(rules->headers[i]);
 	free(rules->headers);
+	buf_done(&rules->accept);
 	free(rules);
 	return NULL;
 }
@@ -137,6 +151,24 @@ const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
 }
 
 const struct guard *fetch_rules_guard(const struct fetch_rules *rules) { return rules->guard; }
+
+const char *fetch_rules_accept(const struct fetch_rules *rules) { return rules->accept.data; }
+
+bool fetch_rules_take_coding(const struct fetch_rules *rules, const char *coding, size_t n)
+{
+	if (n > 2 && strncasecmp(coding, "x-", 2) == 0) { /* as in "x-gzip": RFC 9110, 8.4.1.3 */
+		coding += 2;
+		n -= 2;
+	}
+	const char *at = rules->accept.data ? strchr(rules->accept.data, ':') + 1 : "";
+	while (*(at += strspn(at, ", ")) != '\0') {
+		size_t len = strcspn(at, ", ");
+		if (len == n && strncasecmp(at, coding, n) == 0)
+			return true;
+		at += len;
+	}
+	return false;
+}
 
 bool fetch_rules_keep_headers(const struct fetch_rules *rules) { return rules->n_headers > 0; }
 

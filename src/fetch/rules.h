@@ -21,7 +21,6 @@ enum fetch_tls { FETCH_TLS_1_0, FETCH_TLS_1_1, FETCH_TLS_1_2, FETCH_TLS_1_3 };
 struct fetch_profile {
 	const char *match;
 	bool insecure;   /* certificates are not checked */
-	bool compressed; /* bodies may come encoded, and are decoded */
 	enum fetch_tls tls_min;
 
 	/* Who vouches for certificates; NULL: the system's authorities.  A reference. */
@@ -49,6 +48,8 @@ struct fetch_rules_options {
 	const struct fetch_profile *profiles; /* the first that fits holds; copied */
 	size_t n_profiles;
 	struct guard_list deny, allow; /* of the guard; copied */
+	const char *const *codings; /* of bodies that are asked for, and decoded: decoder_create() */
+	size_t n_codings;
 	const char *const *headers; /* names of the fields that a response keeps; "*": all; copied */
 	size_t n_headers;
 };
@@ -75,6 +76,13 @@ const struct fetch_profile *fetch_rules_profile(const struct fetch_rules *rules,
 
 /* Which addresses may be connected to; lives as long as the rules. */
 NONNULL(1) const struct guard *fetch_rules_guard(const struct fetch_rules *rules);
+
+/* The Accept-Encoding of a request; NULL: none. */
+NONNULL(1) const char *fetch_rules_accept(const struct fetch_rules *rules);
+
+/* Whether the coding, of 'n' characters, was asked for there. */
+NONNULL(1, 2)
+bool fetch_rules_take_coding(const struct fetch_rules *rules, const char *coding, size_t n);
 
 /* Whether a response keeps any header fields, and whether that of this name. */
 NONNULL(1) bool fetch_rules_keep_headers(const struct fetch_rules *rules);

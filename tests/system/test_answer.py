@@ -108,6 +108,10 @@ class Encodings(AnswerCase):
     BODIES = {"gzip": gzip.compress(HELLO), "x-gzip": gzip.compress(HELLO),
               "deflate": deflate(HELLO), "br": HELLO_BR, "zstd": HELLO_ZSTD}
 
+    def records_of(self, answers, *args, encodings="gzip,deflate,br,zstd", **options):
+        return super().records_of(answers, "--set", f"fetch.encodings={encodings}", *args,
+                                  **options)
+
     def test_each_is_undone(self):
         answers = {name: answer("Content-Encoding: " + name, body=body)
                    for name, body in self.BODIES.items()}
@@ -132,7 +136,7 @@ class Encodings(AnswerCase):
         self.expect_all(records, "dead", "body larger than 25 bytes")
 
         # As they come, some are longer than that already.
-        records = self.records_of(answers, "--set", "fetch.compressed=false")
+        records = self.records_of(answers, encodings="")
         self.expect_all(records, "done", None)
         self.assertNotIn("Accept-Encoding", self.teller.heads[-1])
 
@@ -145,6 +149,20 @@ class Encodings(AnswerCase):
             self.expect_all(records, "dead", f"bad response: content encoding ({why})")
             for record in records.values():
                 self.assertEqual((record["response_code"], record["exitcode"]), (200, 61))
+
+    def test_those_that_take_much_memory_are_to_be_wished_for(self):
+        answers = {name: answer("Content-Encoding: " + name, body=body)
+                   for name, body in self.BODIES.items()}
+        records = super().records_of(answers, code=SOME_FAILED)
+        self.assertIn("Accept-Encoding: gzip, deflate\r\n", self.teller.heads[0])
+        for name in "gzip", "x-gzip", "deflate":
+            self.assertEqual(records[name]["outcome"], "done")
+        for name in "br", "zstd":
+            self.assertEqual(records[name]["reason"],
+                             "bad response: content encoding (not asked for)")
+        ended = self.fetch("--check", "--set", "fetch.encodings=gzip,lzma", code=harness.CONFIG)
+        self.assertIn('fetch.encodings: "lzma" cannot be decoded; there are gzip, deflate, br and '
+                      "zstd", ended.err)
 
     def test_encodings_that_nobody_asked_for(self):
         records = self.records_of({
@@ -200,7 +218,7 @@ class Bombs(AnswerCase):
     def run_bombs(self, answers, *args, code):
         urls = [self.teller.tell("/" + name, data) for name, data in answers.items()]
         fetch = self.start("--max-attempts", 1, "-w", 4, "--set", f"fetch.max_body={self.MAX}",
-                           *args, self.write("urls", "\n".join(urls)))
+                           "--set", "fetch.encodings=gzip,deflate,br,zstd", *args, self.write("urls", "\n".join(urls)))
         peak = 0
         while fetch.process.poll() is None:
             with contextlib.suppress(OSError, TypeError):

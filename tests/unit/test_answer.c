@@ -25,9 +25,9 @@ static int take(void *arg, const char *data, size_t n)
 /* A stage whose fetcher asks for encoded bodies, and keeps these header fields. */
 static void begin(struct wire_stage *s, const char *const *headers, size_t n_headers)
 {
-	const struct fetch_profile profile = { .match = "*", .compressed = true };
+	static const char *const codings[] = { "gzip", "deflate", "br", "zstd" };
 	const struct fetch_rules_options options = {
-		.profiles = &profile, .n_profiles = 1, .headers = headers, .n_headers = n_headers
+		.codings = codings, .n_codings = ARRAY_LEN(codings), .headers = headers, .n_headers = n_headers
 	};
 	struct fetch_rules *rules = NULL;
 

@@ -535,7 +535,7 @@ static void test_the_ceilings_grow_with_what_needs_room(void)
 	more.results.headers.n = 1;
 	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) > memory);
 	more = s;
-	more.fetch.compressed = false;
+	more.fetch.encodings.n = 0;
 	CU_ASSERT_TRUE(settings_memory_ceiling(&more, 1) < memory);
 	CU_ASSERT_TRUE(settings_memory_ceiling(&s, 2) > memory);
 	CU_ASSERT_TRUE(settings_descriptors(&s, 2) > files);

@@ -83,7 +83,7 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
 	h->has_asked = true;
 	if (h->is_tls && curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
 	    connects > 0)
-		tls_read(h->easy, !h->profile->insecure, &h->tls);
+		h->ssl = tls_read(h->easy, !h->profile->insecure, &h->tls);
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -427,7 +427,7 @@ static void act(struct handle *h, const struct pollfd *ready, nfds_t n)
 }
 
 /* libcurl knows the socket only as long as the handle is in the multi handle. */
-static void keep_socket(struct handle *h)
+static void keep_socket(struct handle *h, bool answered)
 {
 	long version = 0;
 
@@ -435,13 +435,16 @@ static void keep_socket(struct handle *h)
 	(void) curl_easy_getinfo(h->easy, CURLINFO_HTTP_VERSION, &version);
 	if (version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1)
 		(void) curl_easy_getinfo(h->easy, CURLINFO_ACTIVESOCKET, &h->quiet_socket);
+	/* The connection that has answered is the one that was asked last, if it still lives. */
+	h->has_unread = answered && h->ssl && h->quiet_socket != CURL_SOCKET_BAD &&
+	                tls_has_unread(h->ssl);
 }
 
 bool handle_is_quiet(const struct handle *h)
 {
 	struct pollfd set = { .fd = h->quiet_socket, .events = POLLIN };
 
-	return poll(&set, 1, 0) == 0; /* which also holds for a negative descriptor */
+	return !h->has_unread && poll(&set, 1, 0) == 0; /* which also holds for a negative descriptor */
 }
 
 /* Whether it is time to look, and too few bytes have gone and come. */
@@ -494,7 +497,7 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 		if (r == 0)
 			act(h, ready, n_ready);
 	}
-	keep_socket(h);
+	keep_socket(h, r == 0 && *ret_code == CURLE_OK);
 	(void) curl_multi_remove_handle(h->multi, h->easy);
 	h->timer_ns = NEVER;
 	return r;

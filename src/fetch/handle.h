@@ -54,6 +54,8 @@ struct handle {
 	bool modified; /* options of more than a plain GET are set */
 	bool decodes;  /* the current request says which encodings of the body it takes */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
+	const struct ssl_st *ssl; /* of the connection that was asked last; it may have gone */
+	bool has_unread; /* bytes behind the last answer were decrypted already */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	struct curl_slist *tunnel;             /* CURLOPT_CONNECT_TO; NULL without a tunnel to… */
 	char tunnel_ip[RESOLVER_ADDRESS_SIZE]; /* …this address, which the proxy is asked for */

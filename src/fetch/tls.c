@@ -16,14 +16,14 @@ static int64_t expiry_wall_us(const SSL *ssl)
 	return (int64_t) timegm(&tm) * 1000000;
 }
 
-void tls_read(CURL *easy, bool verified, struct response_tls *ret_tls)
+const struct ssl_st *tls_read(CURL *easy, bool verified, struct response_tls *ret_tls)
 {
 	struct curl_tlssessioninfo *info = NULL;
 
 	*ret_tls = (struct response_tls) { 0 };
 	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info ||
 	    info->backend != CURLSSLBACKEND_OPENSSL || !info->internals)
-		return;
+		return NULL;
 
 	const SSL *ssl = info->internals;
 	const char *cipher = SSL_get_cipher_name(ssl);
@@ -31,4 +31,7 @@ void tls_read(CURL *easy, bool verified, struct response_tls *ret_tls)
 	(void) snprintf(ret_tls->cipher, sizeof(ret_tls->cipher), "%s", cipher ? cipher : "");
 	ret_tls->verified = verified;
 	ret_tls->expires_wall_us = expiry_wall_us(ssl);
+	return ssl;
 }
+
+bool tls_has_unread(const struct ssl_st *ssl) { return SSL_pending(ssl) > 0; }

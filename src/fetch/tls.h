@@ -10,7 +10,12 @@
 #include <stdbool.h>
 
 /* Reads the facts of the connection that 'easy' has at the moment, which is so in libcurl's
- * callbacks only; all zero if it has none or libcurl uses another library. */
-NONNULL(1, 3) void tls_read(CURL *easy, bool verified, struct response_tls *ret_tls);
+ * callbacks only; all zero if it has none or libcurl uses another library.  Returns what OpenSSL
+ * knows it as, for as long as it lives; NULL then. */
+NONNULL(1, 3)
+const struct ssl_st *tls_read(CURL *easy, bool verified, struct response_tls *ret_tls);
+
+/* Whether something was received, and decrypted, that nobody has read. */
+NONNULL(1) bool tls_has_unread(const struct ssl_st *ssl);
 
 #endif

@@ -82,12 +82,14 @@ class Fetch(Torture):
         self.assertLess(ended.seconds, 20 * harness.SLOWNESS)
 
     def test_over_tls(self):
-        """A connection that ends without TLS saying so is lost, whatever has come.  And HTTP/2 is
-        not told from a server that only says so."""
+        """A connection that ends without TLS saying so is lost, whatever has come.  HTTP/2 is not
+        told from a server that only says so.  And of two records behind an answer without a body
+        libcurl drops the first, and the other one may be under way when the next request goes."""
         self.broken = self.server(torture.Server, CASES, tls=True)
         cases = [case._replace(expected=case.expected + "|dead connection lost")
                  if torture.CLOSE in case.steps or torture.RESET in case.steps else case
-                 for case in CASES if not case.port and case.name != "status-http-2"]
+                 for case in CASES
+                 if not case.port and case.name not in ("status-http-2", "poison-20k-after-nothing")]
         config = self.write("penstock.conf", 'origins = ( { match = "*"; insecure = true; } );')
         self.run_all(cases, 64, "-c", config)
 

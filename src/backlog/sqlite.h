@@ -38,7 +38,8 @@ NODISCARD NONNULL(1, 2, 3)
 int sqlite_backlog_open(const struct sqlite_backlog_options *options,
                         struct backlog **ret_backlog, struct buf *errors);
 
-/* The number of a job that was blamed too often and is not settled; 0 if there is none. */
-NONNULL(1) uint64_t sqlite_backlog_poisoned(struct backlog *b);
+/* The next number after 'after' of a job that was blamed too often and is not settled; 0 if there
+ * is none. */
+NONNULL(1) uint64_t sqlite_backlog_poisoned(struct backlog *b, uint64_t after);
 
 #endif

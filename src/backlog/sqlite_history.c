@@ -128,15 +128,16 @@ int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
 	return 0;
 }
 
-uint64_t sqlite_backlog_poisoned(struct backlog *b)
+uint64_t sqlite_backlog_poisoned(struct backlog *b, uint64_t after)
 {
 	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
 	struct db *db = begin_asking(q);
 	uint64_t number = 0;
 
-	if (db_next(db, DB_FIRST_ASIDE) == 1) {
-		number = db_u64(db, DB_FIRST_ASIDE, 0);
-		db_end(db, DB_FIRST_ASIDE);
+	db_bind_u64(db, DB_NEXT_ASIDE, 1, after);
+	if (db_next(db, DB_NEXT_ASIDE) == 1) {
+		number = db_u64(db, DB_NEXT_ASIDE, 0);
+		db_end(db, DB_NEXT_ASIDE);
 	}
 	end_asking(q);
 	return number;

@@ -64,7 +64,7 @@ NODISCARD NONNULL(1, 2) int engine_open_store(struct engine *e, struct buf *erro
 /* Opens the store of bodies, if any are to be kept. */
 NODISCARD NONNULL(1, 2) int engine_open_bodies(struct engine *e, struct buf *errors);
 
-/* Records the job that crashed too often as dead.  The recorder must be there, and idle. */
+/* Records the jobs that crashed too often as dead.  The recorder must be there, and idle. */
 NONNULL(1) void engine_set_aside_poisoned(struct engine *e);
 
 /* What an attempt keeps to, as the settings say. */

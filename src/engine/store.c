@@ -213,12 +213,11 @@ int engine_open_bodies(struct engine *e, struct buf *errors)
 
 /* --- poison ------------------------------------------------------------------------ */
 
-void engine_set_aside_poisoned(struct engine *e)
+static void set_aside(struct engine *e, uint64_t number)
 {
-	uint64_t number = e->backlog->durable ? sqlite_backlog_poisoned(e->backlog) : 0;
 	struct query q = { .kind = QUERY_TAKE, .number = number };
 
-	if (number == 0 || backlog_query_and_wait(e->backlog, &q) < 0)
+	if (backlog_query_and_wait(e->backlog, &q) < 0)
 		return; /* if the disk fails, there is a next start */
 	log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .origin = q.job->origin.text },
 	          "job number %llu crashed the daemon %d times: it is dead now",
@@ -226,4 +225,12 @@ void engine_set_aside_poisoned(struct engine *e)
 	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, 1);
 	(void) engine_record_unfetched(e, q.job, OUTCOME_DEAD,
 	                               "poison: the daemon crashed while fetching it", true);
+}
+
+void engine_set_aside_poisoned(struct engine *e)
+{
+	uint64_t number = 0;
+
+	while (e->backlog->durable && (number = sqlite_backlog_poisoned(e->backlog, number)) > 0)
+		set_aside(e, number);
 }

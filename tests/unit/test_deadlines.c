@@ -405,7 +405,7 @@ static void test_a_job_that_is_set_aside_does_not_expire(void)
 	s.options.blamed = 1;
 	for (int i = 0; i < SQLITE_BACKLOG_MAX_CRASHES; i++)
 		stage_reopen(&s);
-	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b), 1);
+	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b, 0), 1);
 	expire(&s, 20, "", jobs, 0);
 	stage_done(&s);
 }

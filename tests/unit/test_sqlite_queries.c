@@ -378,17 +378,22 @@ static void test_a_job_that_is_blamed_too_often_is_set_aside(void)
 
 	stage_init(&s);
 	stage_open(&s);
-	CU_ASSERT_EQUAL(stage_submit_many(&s, 3, false), 0);
+	CU_ASSERT_EQUAL(stage_submit_many(&s, 4, false), 0);
 	s.options.blamed = 2;
 	stage_reopen(&s);
-	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b), 0);
+	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b, 0), 0);
 	CU_ASSERT_EQUAL(stage_ask(&s, &a, QUERY_FIND, "p-2"), 0);
 	CU_ASSERT_EQUAL(a.query.attempts, 1);
 	asked_free(&a);
 	stage_reopen(&s);
+	s.options.blamed = 4;
+	stage_reopen(&s);
+	stage_reopen(&s);
 	s.options.blamed = 0;
 	stage_reopen(&s);
-	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b), 2);
+	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b, 0), 2);
+	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b, 2), 4);
+	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b, 4), 0);
 	struct job *jobs[3];
 	CU_ASSERT_EQUAL(stage_take(&s, jobs, 3), 2);
 	CU_ASSERT_EQUAL(jobs[0]->number, 1);
@@ -397,7 +402,10 @@ static void test_a_job_that_is_blamed_too_often_is_set_aside(void)
 	CU_ASSERT_EQUAL(a.query.job->attempts, 2);
 	stage_final(&s, a.query.job, OUTCOME_DEAD);
 	asked_free(&a);
-	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b), 0);
+	CU_ASSERT_EQUAL(sqlite_backlog_poisoned(s.b, 0), 4);
+	CU_ASSERT_EQUAL(stage_ask(&s, &a, QUERY_TAKE, "p-4"), 0);
+	stage_final(&s, a.query.job, OUTCOME_DEAD);
+	asked_free(&a);
 	for (int i = 0; i < 2; i++)
 		stage_final(&s, jobs[i], OUTCOME_DONE);
 	s.options.blamed = 2; /* it is settled, and 99 never was */

@@ -33,6 +33,10 @@ static int keep_target(struct transfer *t, const struct handle *h, bool *ret_red
 	if (t->target.failed)
 		return transfer_fail_memory(t);
 	*ret_redirected = t->target.len > 1; /* without a Location it is a response as any other */
+
+	/* libcurl does not see a value that begins on a continued line; its body was dropped. */
+	if (t->has_body && t->redirects != *ret_redirected)
+		return transfer_fail(t, -EPROTO, CURLE_WEIRD_SERVER_REPLY, "bad response: Location");
 	return 0;
 }
 

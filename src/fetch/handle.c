@@ -103,20 +103,18 @@ static CURLcode on_tls(CURL *easy, void *context, void *arg)
 
 static CURLcode set_authorities(struct handle *h, const struct handle_options *options)
 {
+	const char *path = h->profile->authorities ? NULL : options->ca_path;
 	CURLcode c = CURLE_OK;
 
-	if (h->profile->authorities) {
+	if (path || h->profile->authorities) {
 		SET(CURLOPT_CAINFO, NULL);
-		SET(CURLOPT_CAPATH, NULL);
+		SET(CURLOPT_CAPATH, path);
 		SET(CURLOPT_PROXY_CAINFO, NULL);
-		SET(CURLOPT_PROXY_CAPATH, NULL);
+		SET(CURLOPT_PROXY_CAPATH, path);
+	}
+	if (h->profile->authorities) {
 		SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
 		SET(CURLOPT_SSL_CTX_DATA, h->profile);
-	} else if (options->ca_path) {
-		SET(CURLOPT_CAINFO, NULL);
-		SET(CURLOPT_CAPATH, options->ca_path);
-		SET(CURLOPT_PROXY_CAINFO, NULL);
-		SET(CURLOPT_PROXY_CAPATH, options->ca_path);
 	}
 	return c;
 }

@@ -30,15 +30,15 @@
 /* libcurl watches one socket, two while it races IPv6 against IPv4, and a few at most. */
 enum { HANDLE_MAX_SOCKETS = 8 };
 
-/* As a header of our own; CURLOPT_ACCEPT_ENCODING has libcurl format it twice, which takes 8000
- * instructions a request. */
-
 struct handle {
 	CURL *easy;
 	CURLM *multi;
 	struct curl_slist *pins;    /* CURLOPT_RESOLVE; must outlive the easy handle's use of it */
-	struct curl_slist *codings; /* of a plain request: the Accept-Encoding, or NULL */
-	struct curl_slist *headers; /* of the current request, if it is not plain */
+
+	/* CURLOPT_HTTPHEADER of a plain request: the Accept-Encoding, or NULL.  To have it of
+	 * CURLOPT_ACCEPT_ENCODING, libcurl formats it twice, 8000 instructions a request. */
+	struct curl_slist *codings;
+	struct curl_slist *headers; /* and of the current request, if it is not plain */
 	char error[CURL_ERROR_SIZE];
 
 	uint64_t timer_ns; /* when libcurl wants CURL_SOCKET_TIMEOUT; NEVER if it does not */
@@ -51,8 +51,8 @@ struct handle {
 	bool is_tls;
 	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
 	bool has_asked; /* it has gone out */
-	bool modified; /* options of more than a plain GET are set */
-	bool decodes;  /* the current request says which encodings of the body it takes */
+	bool modified;  /* options of more than a plain GET are set */
+	bool decodes;   /* the current request says which encodings of the body it takes */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	char remote_ip[RESOLVER_ADDRESS_SIZE]; /* of the live connection; "" if there is none */
 	struct curl_slist *tunnel;             /* CURLOPT_CONNECT_TO; NULL without a tunnel to… */

@@ -47,6 +47,7 @@ struct handle {
 	bool overflow; /* libcurl asked for more sockets than there is room for */
 
 	struct speed speed; /* of the current transfer */
+	const struct handle_limits *limits; /* the same, borrowed */
 
 	bool is_tls;
 	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
@@ -104,6 +105,10 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
  * requests keep to.  Before the first request.  Returns 0 or -ENOMEM. */
 NODISCARD NONNULL(1, 2) int handle_tunnel_to(struct handle *h, const char *address);
 
+/* Sets the options that all requests have.  Returns 0 or -ENOMEM.  For handle.c. */
+NODISCARD NONNULL(1, 2)
+int handle_configure(struct handle *h, const struct handle_options *options);
+
 /* Closes the connection.  Ignores NULL, returns NULL. */
 struct handle *handle_free(struct handle *h);
 
@@ -126,6 +131,9 @@ struct handle_limits {
 NODISCARD NONNULL(1, 3, 4)
 int handle_perform(struct handle *h, void *arg, const struct handle_limits *limits,
                    CURLcode *ret_code);
+
+/* Whether the request that is being performed was cancelled. */
+NODISCARD NONNULL(1) bool handle_is_cancelled(const struct handle *h);
 
 /* Whether the idle connection is still good.  It is not if there is something to
  * read: its end, or bytes behind the last answer, which libcurl would take for the

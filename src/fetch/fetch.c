@@ -94,10 +94,10 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		r = transfer_fail_timeout(t, h);
 	else if (r == -ETIME)
 		r = transfer_fail_slow(t);
+	else if (transfer_is_proxy_login(t, h)) /* whatever becomes of its body */
+		r = transfer_fail_proxy(t, h, t->response->status);
 	else if ((code != CURLE_OK && !is_cut_off(t, code)) || !t->head.is_complete)
 		r = transfer_fail_curl(t, h, code);
-	else if (transfer_is_proxy_login(t, h))
-		r = transfer_fail_proxy(t, h, t->response->status);
 	else
 		r = transfer_finish_body(t);
 	if (r == 0)

@@ -295,6 +295,16 @@ class Login(Case):
                 self.assertEqual(self.fail("http://a.up:81/ok", *way, self.login("user:wrong")),
                                  "proxy: 407, does not take its proxy_login")
 
+    def test_what_it_says_of_it_may_be_too_long(self):
+        proxy = self.server(EndlessProxy)
+        for oversize in "fail", "truncate":
+            with self.subTest(oversize):
+                record = self.get("http://a.up/", *self.through(proxy.port),
+                                  setting("guard", "proxy"), "--set=fetch.oversize=" + oversize,
+                                  "--max-attempts=1", code=SOME_FAILED)
+                self.assertEqual((record["reason"], record["errormsg"]),
+                                 ("proxy: 407, wants a proxy_login", None))
+
     def test_it_is_tried_again(self):
         proxy = self.server(Proxy, status=407)
         record = self.get("http://a.up:81/ok", *self.through(proxy.port), "--set=retry.base=1ms",

@@ -13,17 +13,32 @@ bool transfer_is_redirect(long status)
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* To libcurl 7.88 the value of an empty header is its line's end. */
+static bool is_empty(const struct curl_header *h)
+{
+	return h->value[strspn(h->value, " \t\r\n")] == '\0';
+}
+
+/* Whether there is a Location; libcurl passes over those that are empty. */
+static bool has_location(CURL *easy)
+{
+	struct curl_header *h = NULL;
+
+	for (size_t i = 0; curl_easy_header(easy, "Location", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
+		if (!is_empty(h))
+			return true;
+	return false;
+}
+
 /* Whether the answer, whose headers are complete, leads to another hop. */
 static bool leads_on(const struct transfer *t)
 {
-	struct curl_header *location = NULL;
 	long status = 0;
 
 	if (t->req->max_redirects == 0)
 		return false;
 	(void) curl_easy_getinfo(t->handle->easy, CURLINFO_RESPONSE_CODE, &status);
-	return transfer_is_redirect(status) &&
-	       curl_easy_header(t->handle->easy, "Location", 0, CURLH_HEADER, -1, &location) == CURLHE_OK;
+	return transfer_is_redirect(status) && has_location(t->handle->easy);
 }
 
 /* --- codings ----------------------------------------------------------------------- */

@@ -259,6 +259,8 @@ int transfer_fail_proxy(struct transfer *t, const struct handle *h, long status)
 
 	t->response->status = 0; /* which would be the origin's */
 	t->response->retry_after_s = 0;
+	if (t->refusal < 0)
+		buf_clear(&t->response->error); /* libcurl complains of our own callback */
 	if (status == 407)
 		return transfer_fail(t, -ECONNREFUSED, CURLE_RECV_ERROR, "proxy: 407, %s",
 		                     h->profile->proxy_login ? "does not take its proxy_login"

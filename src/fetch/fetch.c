@@ -33,6 +33,10 @@ static int keep_target(struct transfer *t, const struct handle *h, bool *ret_red
 	if (t->target.failed)
 		return transfer_fail_memory(t);
 	*ret_redirected = t->target.len > 1; /* without a Location it is a response as any other */
+
+	/* libcurl does not see a value that begins on a continued line; its body was dropped. */
+	if (t->has_body && t->redirects != *ret_redirected)
+		return transfer_fail(t, -EPROTO, CURLE_WEIRD_SERVER_REPLY, "bad response: Location");
 	return 0;
 }
 
@@ -90,10 +94,10 @@ static int perform_hop(struct transfer *t, bool *ret_redirected)
 		r = transfer_fail_timeout(t, h);
 	else if (r == -ETIME)
 		r = transfer_fail_slow(t);
+	else if (transfer_is_proxy_login(t, h)) /* whatever becomes of its body */
+		r = transfer_fail_proxy(t, h, t->response->status);
 	else if ((code != CURLE_OK && !is_cut_off(t, code)) || !t->head.is_complete)
 		r = transfer_fail_curl(t, h, code);
-	else if (transfer_is_proxy_login(t, h))
-		r = transfer_fail_proxy(t, h, t->response->status);
 	else
 		r = transfer_finish_body(t);
 	if (r == 0)

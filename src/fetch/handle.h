@@ -30,15 +30,15 @@
 /* libcurl watches one socket, two while it races IPv6 against IPv4, and a few at most. */
 enum { HANDLE_MAX_SOCKETS = 8 };
 
-/* As a header of our own; CURLOPT_ACCEPT_ENCODING has libcurl format it twice, which takes 8000
- * instructions a request. */
-
 struct handle {
 	CURL *easy;
 	CURLM *multi;
 	struct curl_slist *pins;    /* CURLOPT_RESOLVE; must outlive the easy handle's use of it */
-	struct curl_slist *codings; /* of a plain request: the Accept-Encoding, or NULL */
-	struct curl_slist *headers; /* of the current request, if it is not plain */
+
+	/* CURLOPT_HTTPHEADER of a plain request: the Accept-Encoding, or NULL.  To have it of
+	 * CURLOPT_ACCEPT_ENCODING, libcurl formats it twice, 8000 instructions a request. */
+	struct curl_slist *codings;
+	struct curl_slist *headers; /* and of the current request, if it is not plain */
 	char error[CURL_ERROR_SIZE];
 
 	uint64_t timer_ns; /* when libcurl wants CURL_SOCKET_TIMEOUT; NEVER if it does not */
@@ -47,12 +47,13 @@ struct handle {
 	bool overflow; /* libcurl asked for more sockets than there is room for */
 
 	struct speed speed; /* of the current transfer */
+	const struct handle_limits *limits; /* the same, borrowed */
 
 	bool is_tls;
 	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
 	bool has_asked; /* it has gone out */
-	bool modified; /* options of more than a plain GET are set */
-	bool decodes;  /* the current request says which encodings of the body it takes */
+	bool modified;  /* options of more than a plain GET are set */
+	bool decodes;   /* the current request says which encodings of the body it takes */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	const struct ssl_st *ssl; /* of the connection that was asked last; it may have gone */
 	bool has_unread; /* bytes behind the last answer were decrypted already */
@@ -106,6 +107,10 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
  * requests keep to.  Before the first request.  Returns 0 or -ENOMEM. */
 NODISCARD NONNULL(1, 2) int handle_tunnel_to(struct handle *h, const char *address);
 
+/* Sets the options that all requests have.  Returns 0 or -ENOMEM.  For handle.c. */
+NODISCARD NONNULL(1, 2)
+int handle_configure(struct handle *h, const struct handle_options *options);
+
 /* Closes the connection.  Ignores NULL, returns NULL. */
 struct handle *handle_free(struct handle *h);
 
@@ -128,6 +133,9 @@ struct handle_limits {
 NODISCARD NONNULL(1, 3, 4)
 int handle_perform(struct handle *h, void *arg, const struct handle_limits *limits,
                    CURLcode *ret_code);
+
+/* Whether the request that is being performed was cancelled. */
+NODISCARD NONNULL(1) bool handle_is_cancelled(const struct handle *h);
 
 /* Whether the idle connection is still good.  It is not if there is something to
  * read: its end, or bytes behind the last answer, which libcurl would take for the

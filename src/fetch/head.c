@@ -67,9 +67,19 @@ static const char *take_status(struct head *head, const char *line, const char *
 	return begins_with(code, n, " 101") ? "another protocol that was not asked for" : NULL;
 }
 
-bool head_take(struct head *head, const char *line, size_t n, bool tls)
+static const char *take_field(struct head *head, const char *line, const char *end)
 {
 	static const char length[] = "Content-Length:";
+
+	if (++head->fields > HEAD_MAX_FIELDS)
+		return "more than 512 lines of headers";
+	if (head->is_complete || !begins_with(line, (size_t) (end - line), length))
+		return NULL; /* that of a trailer says nothing */
+	return take_length(head, line + strlen(length), end);
+}
+
+bool head_take(struct head *head, const char *line, size_t n, bool tls)
+{
 	const char *end = line + n;
 
 	while (end > line && (end[-1] == '\n' || end[-1] == '\r'))
@@ -81,7 +91,7 @@ bool head_take(struct head *head, const char *line, size_t n, bool tls)
 		head->is_complete = !head->is_interim;
 	else if (begins_with(line, n, "HTTP/"))
 		head->fault = take_status(head, line, end, tls);
-	else if (!head->is_complete && begins_with(line, n, length)) /* not a trailer's */
-		head->fault = take_length(head, line + strlen(length), end);
+	else
+		head->fault = take_field(head, line, end);
 	return !head->fault;
 }

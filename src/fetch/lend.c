@@ -70,8 +70,10 @@ int transfer_resolve(struct transfer *t, struct addresses **ret_found)
 	return 0;
 }
 
-int transfer_admit(struct transfer *t, const struct fetch_rules *rules, struct addresses *found,
-                   struct addresses **ret_allowed)
+/* Refuses the hop's host, if it is an address, or keeps of the addresses 'found' those that may
+ * be connected to: a reference, or NULL again.  Returns 0 or as fetch() does. */
+static int admit(struct transfer *t, const struct fetch_rules *rules, struct addresses *found,
+                 struct addresses **ret_allowed)
 {
 	const struct guard *guard = fetch_rules_guard(rules);
 	struct guard_refusal refusal;
@@ -95,7 +97,7 @@ static int make(struct transfer *t, const struct way *way, struct handle **ret_h
 	struct addresses *allowed = NULL;
 	struct handle *h = NULL;
 
-	int r = is_proxys_affair(way) ? 0 : transfer_admit(t, way->rules, way->host, &allowed);
+	int r = is_proxys_affair(way) ? 0 : admit(t, way->rules, way->host, &allowed);
 	if (r < 0)
 		return r;
 	r = handle_create(&t->f->handle_options, way->rules, &t->hop.origin,

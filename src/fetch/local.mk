@@ -9,6 +9,7 @@ libpenstock_a_SOURCES += \
 	src/fetch/guard.c src/fetch/guard.h \
 	src/fetch/guard_names.c src/fetch/guard_names.h \
 	src/fetch/handle.c src/fetch/handle.h \
+	src/fetch/handle_configure.c \
 	src/fetch/head.c src/fetch/head.h \
 	src/fetch/hop.c src/fetch/hop.h \
 	src/fetch/ip.c src/fetch/ip.h \

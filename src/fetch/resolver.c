@@ -4,15 +4,13 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "fetch/dns.h"
+#include "fetch/ip.h"
 #include "fetch/names.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 /* 253 characters, perhaps a dot at the end (RFC 1035, section 2.3.4), and NUL. */
 enum { NAME_SIZE = 255 };
@@ -34,30 +32,6 @@ struct resolver {
 };
 
 /* --- hosts --- */
-
-/* Whether 'host' is an address; stores its inet_ntop form. */
-static bool read_literal(const char *host, char text[static RESOLVER_ADDRESS_SIZE])
-{
-	char inner[RESOLVER_ADDRESS_SIZE];
-	size_t length = strlen(host);
-	bool bracketed = length >= 2 && host[0] == '[' && host[length - 1] == ']';
-	if (bracketed) {
-		if (length - 2 >= sizeof(inner))
-			return false;
-		memcpy(inner, host + 1, length - 2);
-		inner[length - 2] = '\0';
-		host = inner;
-	}
-
-	struct in6_addr bytes;
-	int family = AF_INET6;
-	if (inet_pton(AF_INET6, host, &bytes) != 1) {
-		if (bracketed || inet_pton(AF_INET, host, &bytes) != 1)
-			return false;
-		family = AF_INET;
-	}
-	return inet_ntop(family, &bytes, text, RESOLVER_ADDRESS_SIZE) != NULL;
-}
 
 /* Writes the name in lower case (RFC 4343).  Returns 0, or -ENOENT if no name
  * looks like that; what was meant as an address never gets to a name server. */
@@ -226,14 +200,17 @@ static int find(struct resolver *r, const char *text, uint64_t now_ns, uint64_t 
 static bool needs_no_lookup(const char *host, struct addresses **ret_addresses,
                             const char **ret_why, int *ret_status)
 {
-	char literal[RESOLVER_ADDRESS_SIZE];
+	char literal[IP_TEXT_SIZE];
+	struct ip ip;
 
-	if (is_localhost(host))
+	if (is_localhost(host)) {
 		*ret_status = answer_at_once("127.0.0.1", "::1", ret_addresses, ret_why);
-	else if (read_literal(host, literal))
-		*ret_status = answer_at_once(literal, NULL, ret_addresses, ret_why);
-	else
+		return true;
+	}
+	if (!ip_parse(host, &ip))
 		return false;
+	ip_format(&ip, literal);
+	*ret_status = answer_at_once(literal, NULL, ret_addresses, ret_why);
 	return true;
 }
 

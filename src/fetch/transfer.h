@@ -104,12 +104,6 @@ NONNULL(1, 2) int transfer_fail_proxy(struct transfer *t, const struct handle *h
  * Returns 0 or as fetch() does. */
 NODISCARD NONNULL(1, 2) int transfer_resolve(struct transfer *t, struct addresses **ret_found);
 
-/* Refuses the hop's host, if it is an address, or keeps of the addresses 'found' those that may
- * be connected to: a reference, or NULL again.  Returns 0 or as fetch() does. */
-NODISCARD NONNULL(1, 2, 4)
-int transfer_admit(struct transfer *t, const struct fetch_rules *rules, struct addresses *found,
-                   struct addresses **ret_allowed);
-
 /* Finds the addresses of the hop's host, and a handle that connects to them: an idle one, or a
  * new one.  Returns 0 or as fetch() does. */
 NODISCARD NONNULL(1, 2) int transfer_lend(struct transfer *t, struct handle **ret_handle);

@@ -124,6 +124,17 @@ class Proxy:
             sock.close()
 
 
+class EndlessProxy(Proxy):
+    """One whose wish for a login comes with a body that never ends."""
+
+    def _speak(self, client):
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\n"
+                       b"Content-Length: 1000000000000\r\n\r\n")
+        while True:
+            client.sendall(b"x" * 65536)
+
+
 class DualNameServer(harness.NameServer):
     """One for which all names have an IPv6 address as well."""
 
@@ -284,6 +295,16 @@ class Login(Case):
                 self.assertEqual(self.fail("http://a.up:81/ok", *way, self.login("user:wrong")),
                                  "proxy: 407, does not take its proxy_login")
 
+    def test_what_it_says_of_it_may_be_too_long(self):
+        proxy = self.server(EndlessProxy)
+        for oversize in "fail", "truncate":
+            with self.subTest(oversize):
+                record = self.get("http://a.up/", *self.through(proxy.port),
+                                  setting("guard", "proxy"), "--set=fetch.oversize=" + oversize,
+                                  "--max-attempts=1", code=SOME_FAILED)
+                self.assertEqual((record["reason"], record["errormsg"]),
+                                 ("proxy: 407, wants a proxy_login", None))
+
     def test_it_is_tried_again(self):
         proxy = self.server(Proxy, status=407)
         record = self.get("http://a.up:81/ok", *self.through(proxy.port), "--set=retry.base=1ms",
@@ -338,6 +359,14 @@ class Failures(Case):
                                   "--timeout=300ms", "--max-attempts=1", code=SOME_FAILED)
                 self.assertEqual(record["reason"], "timeout: proxy: " + phase)
                 self.assertLess(record["time_total"], 0.3 + 0.25 * harness.SLOWNESS)
+
+    def test_the_timeout_holds_although_the_proxy_never_stops(self):
+        proxy = self.server(EndlessProxy)
+        record = self.get("http://a.up/", *self.through(proxy.port), "--timeout=300ms",
+                          "--max-attempts=1", code=SOME_FAILED)
+        self.assertEqual((record["reason"], record["errormsg"]),
+                         ("timeout: proxy: waiting for a tunnel", None))
+        self.assertLess(record["time_total"], 0.3 + 0.25 * harness.SLOWNESS)
 
     def test_behind_the_tunnel_the_origin_is_slow(self):
         silent = self.server(harness.Silent)

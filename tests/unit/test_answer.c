@@ -317,6 +317,42 @@ static void test_the_body_of_a_redirect_is_of_no_account(void)
 	wire_end(&s);
 }
 
+/* What libcurl takes for no Location leads nowhere, and its body is the answer's. */
+static void test_an_empty_location_leads_nowhere(void)
+{
+	static const char *const empty[] = {
+		"HTTP/1.1 302 Go\r\nLocation:\r\nContent-Length: 4\r\n\r\nhere",
+		"HTTP/1.1 302 Go\r\nLocation: \t \r\nContent-Length: 4\r\n\r\nhere",
+	};
+	struct wire_stage s;
+	struct taken taken = { 0 };
+
+	begin(&s, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(empty); i++) {
+		wire_answer_next(&s.a, empty[i]);
+		CU_ASSERT_EQUAL(get_taking(&s, &taken, (struct fetch_request) { 0 }), 0);
+		CU_ASSERT_EQUAL(s.fetch.response.status, 302);
+		CU_ASSERT_EQUAL(taken.body.len, 4);
+	}
+
+	/* Of several, the first that is not empty counts. */
+	wire_answer_next(&s.a, "HTTP/1.1 302 Go\r\nLocation:\r\nLocation: /y\r\n"
+	                       "Content-Length: 4\r\n\r\ngone");
+	wire_answer_next(&s.a, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere");
+	CU_ASSERT_EQUAL(get_taking(&s, &taken, (struct fetch_request) { 0 }), 0);
+	CU_ASSERT_EQUAL(s.fetch.response.redirects, 1);
+	CU_ASSERT_EQUAL(taken.body.len, 5);
+
+	/* libcurl does not see a value in a continued line, which the header has. */
+	wire_answer_next(&s.a, "HTTP/1.1 302 Go\r\nLocation:\r\n /y\r\n"
+	                       "Content-Length: 5\r\n\r\nwhere");
+	CU_ASSERT_EQUAL(get_taking(&s, &taken, (struct fetch_request) { 0 }), -EPROTO);
+	CU_ASSERT_STRING_EQUAL(s.fetch.response.reason, "bad response: Location");
+
+	buf_done(&taken.body);
+	wire_end(&s);
+}
+
 /* --- headers ----------------------------------------------------------------------- */
 
 static bool has_headers(const struct response *r, const char *expected, size_t n)
@@ -456,6 +492,7 @@ int main(void)
 		{ "an announced length can be too long", test_an_announced_length_can_be_too_long },
 		{ "the body of a redirect is of no account",
 		  test_the_body_of_a_redirect_is_of_no_account },
+		{ "an empty Location leads nowhere", test_an_empty_location_leads_nowhere },
 		{ "chosen headers are kept", test_chosen_headers_are_kept },
 		{ "headers are those of the last hop", test_headers_are_those_of_the_last_hop },
 		{ "sizes and times", test_sizes_and_times },

@@ -124,6 +124,18 @@ static void test_heads_have_a_bound(void)
 	CU_ASSERT_TRUE(n > 1000 && n < HEAD_MAX_BYTES / 64);
 }
 
+static void test_fields_have_a_bound(void)
+{
+	struct head head = { 0 };
+	unsigned n = 0;
+
+	CU_ASSERT_TRUE(take(&head, "HTTP/1.1 103 Hints\r\nA: b\r\n" END OK "A: b\r\n", false));
+	for (n = 2; take(&head, n % 2 > 0 ? "A: b\r\n" : " c\r\n", false); n++)
+		;
+	CU_ASSERT_EQUAL(n, HEAD_MAX_FIELDS);
+	CU_ASSERT_STRING_EQUAL(head.fault, "more than 512 lines of headers");
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -132,6 +144,7 @@ int main(void)
 		{ "lengths that differ", test_lengths_that_differ },
 		{ "nothing that was not asked for", test_nothing_that_was_not_asked_for },
 		{ "heads have a bound", test_heads_have_a_bound },
+		{ "fields have a bound", test_fields_have_a_bound },
 		CU_TEST_INFO_NULL,
 	};
 	return unit_run("head", tests);

@@ -192,7 +192,7 @@ static void apply(const struct job_extra *extra, struct fetch_request *req)
 		req->max_body_bytes = extra->max_body_bytes;
 }
 
-static int attempt(struct worker *worker, const struct job *job, uint64_t left_ns)
+static int attempt(struct worker *worker, const struct job *job, uint64_t deadline_ns)
 {
 	const struct workers_options *options = &worker->crew->options;
 	const struct job_extra *extra = job->extra;
@@ -217,11 +217,11 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t left_n
 
 	if (extra)
 		apply(extra, &req);
-	uint64_t now_ns = clock_now_ns(), until_ns = clock_after(now_ns, req.timeout_ns);
-	if (left_ns != NEVER) {
-		req.deadline_ns = clock_after(now_ns, left_ns);
-		until_ns = req.deadline_ns < until_ns ? req.deadline_ns : until_ns;
-	}
+	uint64_t until_ns = clock_after(clock_now_ns(), req.timeout_ns);
+	if (deadline_ns != NEVER)
+		req.deadline_ns = deadline_ns;
+	if (deadline_ns < until_ns)
+		until_ns = deadline_ns;
 	atomic_store_explicit(&worker->until_ns, until_ns, memory_order_relaxed);
 	set_fetching(worker, until_ns);
 	return fetch(options->fetcher, &req, &worker->response);
@@ -325,13 +325,13 @@ static void clear_work(struct worker *worker)
 }
 
 /* Returns what is to become of the job, which is fetched as far as it may be. */
-static struct judgement fetch_job(struct worker *worker, struct job *job, uint64_t left_ns)
+static struct judgement fetch_job(struct worker *worker, struct job *job, uint64_t deadline_ns)
 {
 	struct judgement j = { .kind = VERDICT_HOP };
 
 	int error = admit_body(worker);
 	if (error == 0)
-		error = attempt(worker, job, left_ns);
+		error = attempt(worker, job, deadline_ns);
 	pulse_set(&worker->pulse, "handing over", NEVER); /* a log or disk that stalls is not its fault */
 	if (error == -EXDEV)
 		error = hop(worker, job);
@@ -358,7 +358,8 @@ static void run_job(struct worker *worker, struct job *job)
 
 	refresh_policy(worker);
 	set_work(worker, job->number, started_ns);
-	struct judgement j = left_ns > 0 ? fetch_job(worker, job, left_ns) : give_up(worker, job);
+	struct judgement j = left_ns > 0 ? fetch_job(worker, job, clock_after(started_ns, left_ns))
+	                                 : give_up(worker, job);
 
 	buf_clear(&worker->line);
 	struct verdict verdict = { .job = job, .kind = j.kind, .why = j.why };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "engine/deadline.h"
 #include "engine/give_back.h"
 
 #include <assert.h>
@@ -195,6 +196,23 @@ static void expire(struct feeder *f)
 	record_expired(f, jobs, n, LEDGER_WAITING);
 }
 
+/* The same of jobs that find no room in the queue; returns how many are left. */
+static size_t expire_unpushed(struct feeder *f, struct job **jobs, size_t n)
+{
+	struct job *expired[FEEDER_BATCH];
+	size_t n_expired = 0, left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (deadline_left_ns(jobs[i]) == 0)
+			expired[n_expired++] = jobs[i];
+		else
+			jobs[left++] = jobs[i];
+	}
+	record_expired(f, expired, n_expired, LEDGER_QUEUED);
+	expect_queued(f, jobs, left);
+	return left;
+}
+
 static bool is_expiring(const struct feeder *f)
 {
 	return atomic_load(&f->expiring) || f->expiry_ns <= clock_now_ns();
@@ -223,19 +241,28 @@ static void give_back_stopped(struct feeder *f, uint64_t stops)
 }
 
 /* Returns false once the queue is closed. */
-static bool push(struct feeder *f, struct job *const *jobs, size_t n)
+static bool push(struct feeder *f, struct job **jobs, size_t n)
 {
 	size_t pushed = 0;
+	int r = 0;
 
 	/* Booked first: a worker may have a job before queue_push() returns, which waits only if
 	 * the jobs are too large for the room they have. */
 	ledger_move(f->options.ledger, LEDGER_WAITING, LEDGER_QUEUED, n);
 	expect_queued(f, jobs, n);
-	pulse_set(&f->pulse, "waiting for room", NEVER);
-	int r = queue_push(f->options.queue, jobs, n, NEVER, &pushed);
+	for (;;) {
+		pulse_set(&f->pulse, "waiting for room", NEVER);
+		r = queue_push(f->options.queue, jobs, n, f->expiry_ns, &pushed);
+		jobs += pushed;
+		n -= pushed;
+		if (r != -ETIMEDOUT && r != -EINTR)
+			break;
+		expire(f);
+		n = expire_unpushed(f, jobs, n);
+	}
 	assert(r != -EMSGSIZE); /* queue.max_bytes is never below JOB_MAX_BYTES */
 	if (r < 0)
-		give_back_from(f, jobs + pushed, n - pushed);
+		give_back_from(f, jobs, n);
 	if (r == -ENOMEM)
 		wait_for_memory(f);
 	return r == 0 || r == -ENOMEM;

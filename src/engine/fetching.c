@@ -79,8 +79,10 @@ int engine_start_fetcher(struct engine *e, struct buf *errors)
 	r = servers.failed ? -ENOMEM : fetcher_create(&options, &e->fetcher);
 	if (r == -EINVAL)
 		buf_printf(errors, "fetch.dns_servers: %s: not a list of addresses\n", servers.data);
-	else if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP)
+	if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP) {
 		buf_printf(errors, "fetch.body_dir: %s: %s\n", s->fetch.body_dir, strerror(-r));
+		r = -EINVAL;
+	}
 	buf_done(&servers);
 	fetch_rules_unref(rules);
 	return r;

@@ -17,4 +17,5 @@ libpenstock_a_SOURCES += \
 	src/engine/settings_check.c src/engine/settings_table.c \
 	src/engine/start.c \
 	src/engine/store.c \
+	src/engine/worker.c src/engine/worker.h \
 	src/engine/workers.c src/engine/workers.h

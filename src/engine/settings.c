@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/settings.h"
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "engine/recorder.h"
@@ -97,8 +98,9 @@ uint64_t settings_max_backlog_bytes(const struct settings *s)
 
 uint64_t settings_max_out_bytes(const struct settings *s) { return 2 * s->queue.max_bytes; }
 
-/* A lane: its struct, a name as long as one can be, and its place in the tables. */
-enum { LANE_BYTES = 640 };
+/* A lane: its struct, a name as long as one can be, and its place in the tables.  A place in a
+ * heap, which doubles. */
+enum { LANE_BYTES = 640, HEAP_BYTES = 2 * sizeof(struct heap_entry) };
 
 /* Of the jobs that are in memory.  In a backlog in memory that is all of them, from
  * acceptance to the final record; of a durable one, those that are out of it. */
@@ -106,8 +108,7 @@ static uint64_t max_job_bytes(const struct settings *s)
 {
 	if (s->backlog.type == BACKLOG_SQLITE)
 		return settings_max_out_bytes(s);
-	return settings_max_backlog_bytes(s) +
-	       settings_max_jobs(s) * (2 * sizeof(void *) + LANE_BYTES);
+	return settings_max_backlog_bytes(s) + settings_max_jobs(s) * (2 * HEAP_BYTES + LANE_BYTES);
 }
 
 /* Of bodies on their way into records: each is there as it came and, up to twice as long, in
@@ -148,7 +149,7 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	const uint64_t lanes = s->queue.capacity + s->workers + QUEUE_MAX_IDLE_LANES +
 	                       QUEUE_MAX_PAUSED_LANES;
 
-	return program + lanes * LANE_BYTES + 2 * max_job_bytes(s) +
+	return program + lanes * LANE_BYTES + s->queue.capacity * HEAP_BYTES + 2 * max_job_bytes(s) +
 	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
 	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s);

@@ -102,14 +102,19 @@ static const char *match_trouble(const char *match)
 	return NULL;
 }
 
-/* Whether 'match' names its scheme, and something of its host. */
+/* Whether 'match' names its scheme, and the host or, behind a '*', the domain to its end: with
+ * "https://a.example*" a host of anybody's begins, too. */
 static bool names_hosts(const char *match)
 {
 	const char *host = strncmp(match, "https://", 8) == 0  ? match + 8
 	                   : strncmp(match, "http://", 7) == 0 ? match + 7
 	                                                       : "";
+	const char *end = strrchr(host, ':'); /* the port's */
 
-	return !strchr("*.:", host[strspn(host, "*.")]);
+	if (!end || (*host == '[' && end[-1] != ']'))
+		return false;
+	const char *star = memrchr(host, '*', (size_t) (end - host));
+	return star ? star[1] == '.' && star + 2 < end : host < end;
 }
 
 /* What a login is sent to has to be said: no other host shall get it, and whether it goes in

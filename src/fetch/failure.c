@@ -26,10 +26,15 @@ int transfer_fail_memory(struct transfer *t)
 	return transfer_fail(t, -ENOMEM, CURLE_OUT_OF_MEMORY, "out of memory");
 }
 
+static bool is_past_deadline(const struct transfer *t)
+{
+	return t->has_deadline && t->deadline_ns <= clock_now_ns();
+}
+
 /* The time was up: the request's deadline has passed, or a timeout. */
 PRINTF_LIKE(2, 3) static int fail_late(struct transfer *t, const char *format, ...)
 {
-	bool is_deadline = t->has_deadline && t->deadline_ns <= clock_now_ns();
+	bool is_deadline = is_past_deadline(t);
 	char phase[sizeof(t->response->reason)];
 	va_list args;
 
@@ -140,13 +145,15 @@ int transfer_fail_slow(struct transfer *t)
 /* Whoever was to take the body could not. */
 static int fail_taking(struct transfer *t)
 {
+	static const char waiting[] = "waiting for memory for the body";
 	int error = t->response->body_error;
 
 	if (error == -ECANCELED)
 		return transfer_fail(t, error, CURLE_ABORTED_BY_CALLBACK, "aborted");
+	if (error == -ETIMEDOUT && is_past_deadline(t))
+		return fail_late(t, "%s", waiting);
 	if (error == -ETIMEDOUT)
-		return transfer_fail(t, -ENOSPC, CURLE_OPERATION_TIMEDOUT,
-		                     "timeout: waiting for memory for the body");
+		return transfer_fail(t, -ENOSPC, CURLE_OPERATION_TIMEDOUT, "timeout: %s", waiting);
 	return transfer_fail(t, -ENOSPC, CURLE_WRITE_ERROR, "the body cannot be kept: %s",
 	                     strerror(-error));
 }

@@ -122,28 +122,15 @@ static void add_tls(struct buf *b, const struct response_tls *tls)
 	buf_add_char(b, '}');
 }
 
-static bool is_utf8(const char *text)
-{
-	size_t left = strlen(text);
-
-	while (left > 0) {
-		size_t n = (unsigned char) *text < 0x80 ? 1 : buf_utf8_length(text, left);
-		if (n == 0)
-			return false;
-		text += n;
-		left -= n;
-	}
-	return true;
-}
-
 /* What is not UTF-8 is taken for ISO-8859-1, as it once was (RFC 9110, section 5.5), so that
  * no byte is lost. */
 static void add_field_value(struct buf *b, const char *value)
 {
 	struct buf text = { 0 };
+	size_t n = strlen(value);
 
-	if (is_utf8(value)) {
-		buf_add_json(b, value, strlen(value));
+	if (buf_is_utf8(value, n)) {
+		buf_add_json(b, value, n);
 		return;
 	}
 	for (const unsigned char *p = (const unsigned char *) value; *p != '\0'; p++) {

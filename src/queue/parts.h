@@ -43,8 +43,8 @@ struct queue {
 	struct wake consumers GUARDED_BY(lock); /* has_work() || no timer though lanes are timed */
 	struct wake timer GUARDED_BY(lock); /* at most one consumer; the same || an earlier time */
 	uint64_t timer_ns GUARDED_BY(lock); /* until when it sleeps */
-	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed */
-	struct queue_producers asking GUARDED_BY(lock);  /* so, not paused || closed || nudged */
+	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed || nudged */
+	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed || nudged */
 
 	struct lanes lanes GUARDED_BY(lock);
 	struct heap deadlines GUARDED_BY(lock); /* of the queued jobs that have one, by it */
@@ -55,7 +55,7 @@ struct queue {
 	unsigned dismissals GUARDED_BY(lock); /* consumers that shall leave */
 	bool paused GUARDED_BY(lock);         /* as a whole */
 	bool closed GUARDED_BY(lock);
-	bool nudged GUARDED_BY(lock);         /* whoever is asking, or will be */
+	bool nudged GUARDED_BY(lock);         /* who is pushing or asking, or will be */
 	bool told_opened GUARDED_BY(lock); /* since there were no opened lanes */
 	uint64_t stops GUARDED_BY(lock);   /* of lanes, ever */
 

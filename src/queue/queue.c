@@ -236,12 +236,13 @@ int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t dead
 				pushed++;
 			else
 				r = -ENOMEM;
-		} else if (in_time) {
+		} else if (in_time && !q->nudged) {
 			wake_consumers(q); /* what is in is theirs while this one waits */
 			in_time = wait_for_room(q, &q->pushing, n - pushed, deadline_ns);
 			lane = NULL; /* it may be gone */
 		} else {
-			r = -ETIMEDOUT;
+			r = q->nudged ? -EINTR : -ETIMEDOUT;
+			q->nudged = false;
 		}
 	}
 	queue_release(q);
@@ -272,6 +273,7 @@ void queue_nudge(struct queue *q)
 	queue_lock(q);
 	q->nudged = true;
 	wake_all(&q->asking.wake);
+	wake_all(&q->pushing.wake);
 	queue_release(q);
 }
 

@@ -72,12 +72,12 @@ struct queue *queue_free(struct queue *q);
 
 /*
  * Appends 'n' jobs in order to their lanes (job_lane_origin()), waiting for room until
- * 'deadline_ns' (CLOCK_MONOTONIC; 0: do not wait; NEVER: no limit).  Lanes' limits are not
- * looked at: that is what queue_lane_room() is for.
+ * 'deadline_ns' (CLOCK_MONOTONIC; 0: do not wait; NEVER: no limit) or queue_nudge().  Lanes'
+ * limits are not looked at: that is what queue_lane_room() is for.
  *
  * Stores in '*ret_pushed' how many the queue took over; the caller still owns
- * the others.  Returns 0 once all are in, otherwise -ETIMEDOUT, -EPIPE (closed),
- * -EMSGSIZE (the next job alone is larger than capacity_bytes) or -ENOMEM.  A producer
+ * the others.  Returns 0 once all are in, otherwise -ETIMEDOUT, -EINTR (nudged), -EPIPE
+ * (closed), -EMSGSIZE (the next job alone is larger than capacity_bytes) or -ENOMEM.  A producer
  * with many jobs is woken when there is room for a good part of them, not for
  * each single place.
  */
@@ -96,7 +96,8 @@ int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t dead
 NODISCARD NONNULL(1, 4)
 int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret_room);
 
-/* Has queue_wait_room() return, though there may be no room; if nobody waits, the next time. */
+/* Has queue_wait_room() or queue_push() return, though there may be no room; if nobody waits, the
+ * next time. */
 NONNULL(1) void queue_nudge(struct queue *q);
 
 /* How many more jobs this lane may have in the queue: lane_room().  If it is 0 until the lane

@@ -100,6 +100,22 @@ class Waits(Case):
         self.check_dead(daemon, *jobs)
         daemon.stop()
 
+    def test_a_queue_that_is_full_of_large_jobs(self):
+        large = {"body": "b" * 900000, "method": "POST"}
+        daemon = self.begin("queue: { capacity = 64; max_bytes = \"4M\"; };",
+                            daemon_harness.UNLIMITED, workers=1)
+        self.post(daemon, "busy", "/stall")
+        self.await_ledger(daemon, running=1)
+        for i in range(4):
+            self.post(daemon, f"never{i}", **large)
+        self.await_ledger(daemon, queued=4)
+        jobs = [self.post(daemon, "large", seconds=4 * SOON, **large)]
+        self.await_ledger(daemon, queued=5)  # it is being pushed, and has no room
+        jobs.append(self.post(daemon, "small", seconds=SOON))
+        self.await_ledger(daemon, accepted=7, dead=2, running=1, queued=4)
+        self.check_dead(daemon, *jobs)
+        daemon.stop()
+
     def test_a_queue_behind_a_fetch_that_takes_long(self):
         daemon = self.begin('origins: ( { match = "*"; concurrency = 1; } );')
         self.post(daemon, "busy", "/stall")

@@ -6,6 +6,7 @@
 #include "origin_process.h"
 
 #include <CUnit/Basic.h>
+#include <poll.h>
 
 static struct origin_process origin;
 
@@ -252,6 +253,35 @@ static void test_a_body_may_be_refused(void)
 	stage_done(&s);
 }
 
+/* There is no memory until it is too late. */
+static int begin_too_late(void *arg, uint64_t bytes, uint64_t deadline_ns)
+{
+	(void) arg;
+	(void) bytes;
+	while (clock_now_ns() < deadline_ns)
+		(void) poll(NULL, 0, clock_poll_ms(deadline_ns));
+	return -ETIMEDOUT;
+}
+
+static void test_a_deadline_may_pass_while_a_body_waits(void)
+{
+	struct stage s;
+	char url[64];
+
+	begin(&s);
+	(void) snprintf(url, sizeof(url), "http://127.0.0.1:%u/bytes/10", (unsigned) origin.port);
+	struct fetch_request req = {
+		.url = url,
+		.deadline_ns = clock_now_ns() + 500 * NS_PER_MS,
+		.begin_body = begin_too_late,
+		.take_body = take,
+	};
+	CU_ASSERT_EQUAL(stage_fetch(&s, &req), -ETIME);
+	CU_ASSERT_STRING_EQUAL(s.response.reason, "deadline: waiting for memory for the body");
+	CU_ASSERT_EQUAL(s.response.status, 200);
+	stage_done(&s);
+}
+
 static void test_a_long_body_can_be_cut_off(void)
 {
 	static const char *const longer[] = { "/bytes/1001", "/chunked/1001", "/no-length/1001",
@@ -475,6 +505,8 @@ int main(void)
 		{ "a body is taken piece by piece", test_a_body_is_taken_piece_by_piece },
 		{ "a body is announced once", test_a_body_is_announced_once },
 		{ "a body may be refused", test_a_body_may_be_refused },
+		{ "a deadline may pass while a body waits",
+		  test_a_deadline_may_pass_while_a_body_waits },
 		{ "a long body can be cut off", test_a_long_body_can_be_cut_off },
 		{ "redirects are followed", test_redirects_are_followed },
 		{ "a redirect may lead to another origin",

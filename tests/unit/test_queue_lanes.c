@@ -391,6 +391,24 @@ static void test_a_nudge_ends_a_wait_for_room_once(void)
 	queue_free(q);
 }
 
+static void test_a_nudge_ends_a_push_without_room_once(void)
+{
+	struct queue *q = queue_with(NULL);
+	struct job *jobs[] = { stub_job_at(A, 10), stub_job_at(A, 10) };
+	size_t pushed = 0;
+
+	CU_ASSERT_EQUAL(queue_set_capacity(q, 1, SIZE_MAX), 0);
+	queue_nudge(q);
+	CU_ASSERT_EQUAL(queue_push(q, jobs, 2, NEVER, &pushed), -EINTR);
+	CU_ASSERT_EQUAL(pushed, 1);
+	CU_ASSERT_EQUAL(queue_push(q, jobs + 1, 1, 1, &pushed), -ETIMEDOUT);
+	leave_lane(q, expect_pop(q, A));
+	queue_nudge(q);
+	CU_ASSERT_EQUAL(queue_push(q, jobs + 1, 1, NEVER, &pushed), 0); /* there is room */
+	leave_lane(q, expect_pop(q, A));
+	queue_free(q);
+}
+
 static void test_a_closed_queue_ignores_pauses_but_no_limits(void)
 {
 	struct queue *q = queue_with(&(struct lane_limits){ .gap_ns = NS_PER_MS, .burst = 1 });
@@ -746,6 +764,7 @@ int main(void)
 		{ "a resumed lane runs though it was to cool",
 		  test_a_resumed_lane_runs_though_it_was_to_cool },
 		{ "a nudge ends a wait for room once", test_a_nudge_ends_a_wait_for_room_once },
+		{ "a nudge ends a push without room once", test_a_nudge_ends_a_push_without_room_once },
 		{ "a paused queue gives nothing and keeps all",
 		  test_a_paused_queue_gives_nothing_and_keeps_all },
 		{ "a closed queue ignores pauses but no limits",

@@ -301,8 +301,17 @@ static void test_what_an_origin_is_reached_by_goes_together(void)
 	                 "of \"a\": must be http://host:port");
 	expect_complaint("origins = ( { match = \"a\"; bearer = \"x\"; } );",
 	                 "match must be as https://host:port");
-	expect_complaint("origins = ( { match = \"https://*:443\"; login = \"x\"; } );",
-	                 "match must be as https://host:port");
+	static const char *const too_many[] = { "https://*:443", "https://*.:443", "https://a*:443",
+		                                "https://a.example*", "https://*a.example:443",
+		                                "https://[::1*" };
+	for (size_t i = 0; i < ARRAY_LEN(too_many); i++) {
+		char line[128];
+		(void) snprintf(line, sizeof(line), "origins = ( { match = \"%s\"; login = \"x\"; } );",
+		                too_many[i]);
+		expect_complaint(line, "match must be as https://host:port");
+	}
+	expect_complaint("origins = ( { match = \"https://*.a.example:*\"; login = \"x\"; },\n"
+	                 "{ match = \"https://[::1]:443\"; bearer = \"x\"; } );", NULL);
 	expect_complaint("origins = ( { match = \"https://a:443\"; login = \"x\"; bearer = \"y\"; } );",
 	                 "only one of them");
 	expect_complaint("origins = ( { match = \"https://a:443\"; bearer = \"x\";\n"

@@ -355,8 +355,8 @@ class Failures(Case):
                 ([setting("proxy", "x:1")], "must be http://host:port or https://host:port"),
                 ([setting("proxy", "http://x:1/y")], "must have no path"),
                 ([setting("proxy", "http://me:hidden@x:1")], "must have no user and password"),
-                ([setting("guard", "proxy")], "guard: \"proxy\" needs proxy"),
-                ([setting("proxy_login", "x")], "proxy_login: needs proxy")):
+                ([setting("guard", "proxy")], 'guard: of "*": "proxy" needs proxy'),
+                ([setting("proxy_login", "x")], 'proxy_login: of "*": needs proxy')):
             with self.subTest(message):
                 ended = self.fetch(*settings, "--check", code=harness.CONFIG)
                 self.assertIn(message, ended.err)

@@ -43,7 +43,7 @@ static int say_refused(struct ask *a, long status)
 static const char *member(const json_t *change, const char *name)
 {
 	const char *text = json_string_value(json_object_get(change, name));
-	return text ? text : "?";
+	return !text ? "?" : *text == '\0' ? "\"\"" : text;
 }
 
 static int print_changes(json_t *changed)

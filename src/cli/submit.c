@@ -227,7 +227,7 @@ static void say_unfinished(const struct submit *s)
 	ull receipts = (ull) submit_receipts(s);
 
 	if (s->waiting) {
-		log_info("stopped: %llu of %llu jobs are settled; all of them are the daemon's",
+		log_info("stopped: at least %llu of %llu jobs are settled; all are the daemon's",
 		         (ull) settled(&s->totals), (ull) (s->totals.accepted + s->totals.known));
 		log_info("to go on waiting, and do nothing twice, give the same lines again with --wait "
 		         "--id-prefix %s", s->args.prefix);

@@ -15,16 +15,33 @@ struct comparison {
 	size_t n;
 };
 
-/* Appends the value on one line; elements of groups as "{ key = value; … }". */
+/* Appends the value on one line; elements of groups as "{ key = value; … }", without the keys
+ * that have their defaults. */
 static void add_text(struct buf *b, const struct config_key *key, const char *values);
+
+/* Whether the text of a value is that of the default, in quotes or not. */
+static bool is_preset(const struct config_key *key, const struct buf *text)
+{
+	if (!key->preset || !text->data || text->failed)
+		return false;
+	size_t n = strlen(key->preset);
+	bool quoted = text->len == n + 2 && text->data[0] == '"';
+	return (quoted || text->len == n) && memcmp(text->data + quoted, key->preset, n) == 0;
+}
 
 static void add_element(struct buf *b, const struct config_table *table, const char *element)
 {
 	buf_add_char(b, '{');
 	for (size_t i = 0; i < table->n; i++) {
-		buf_printf(b, " %s = ", table->keys[i].path);
-		add_text(b, &table->keys[i], element);
-		buf_add_char(b, ';');
+		struct buf text = { 0 };
+		add_text(&text, &table->keys[i], element);
+		if (!is_preset(&table->keys[i], &text)) {
+			buf_printf(b, " %s = ", table->keys[i].path);
+			buf_add(b, text.data, text.len);
+			buf_add_char(b, ';');
+		}
+		b->failed = b->failed || text.failed;
+		buf_done(&text);
 	}
 	buf_add_str(b, " }");
 }

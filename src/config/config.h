@@ -116,7 +116,8 @@ struct config_difference {
 	const struct config_key *key; /* of the table */
 	const char *path;   /* "queue.capacity"; in a list with names "origins[NAME].rate",
 	                     * "origins[NAME]" for all of an element, "origins" for their order */
-	const char *before; /* as text on one line; "none" for an element that was, or is, not there */
+	const char *before; /* as text on one line, of an element what differs from the defaults;
+	                     * "none" for an element that was, or is, not there */
 	const char *after;
 };
 

@@ -129,10 +129,20 @@ static const char *line_trouble(const char *text, size_t n)
 	return NULL;
 }
 
+/* Whether it may be the secret itself, written where the name of its file belongs. */
+static bool may_be_secret(const char *value)
+{
+	return !is_credential(value) && *value != '/' && access(value, F_OK) < 0;
+}
+
 int key_file_read_line(const char *value, char **ret_text, bool *ret_exposed, struct buf *why)
 {
 	char *text = NULL;
 
+	if (may_be_secret(value)) {
+		buf_add_str(why, "no such file; write the path of the file that holds it");
+		return -EINVAL;
+	}
 	int r = key_file_read(value, &text, ret_exposed, why);
 	if (r < 0)
 		return r;

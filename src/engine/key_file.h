@@ -29,7 +29,8 @@ NODISCARD NONNULL(1, 2, 3, 4)
 int key_file_read(const char *value, char **ret_text, bool *ret_exposed, struct buf *why);
 
 /* The same for a file of one line, a newline at whose end is left out: it must not be empty,
- * nor have control characters. */
+ * nor have control characters.  A relative path where there is no file is not in 'why': it may be
+ * the secret itself. */
 NODISCARD NONNULL(1, 2, 3, 4)
 int key_file_read_line(const char *value, char **ret_text, bool *ret_exposed, struct buf *why);
 

@@ -119,35 +119,43 @@ static bool names_hosts(const char *match)
 
 /* What a login is sent to has to be said: no other host shall get it, and whether it goes in
  * clear text. */
-static const char *secret_trouble(const struct origin_settings *o)
+static const char *secret_trouble(const struct origin_settings *o, const char **ret_key)
 {
+	*ret_key = *o->login != '\0' ? "login" : "bearer";
 	if (*o->login != '\0' && *o->bearer != '\0')
 		return "login and bearer: only one of them can be sent";
 	if ((*o->login != '\0' || *o->bearer != '\0') && !names_hosts(o->match))
-		return "login and bearer: match must be as https://host:port, so that nobody else gets "
-		       "it (http://host:port sends it in clear text)";
+		return "match must be as https://host:port, so that nobody else gets it "
+		       "(http://host:port sends it in clear text)";
 	return NULL;
 }
 
-static const char *access_trouble(const struct origin_settings *o)
+/* Why keys of an element do not go together, and one of them that is given; or NULL. */
+static const char *access_trouble(const struct origin_settings *o, const char **ret_key)
 {
-	if (*o->client_key != '\0' && *o->client_cert == '\0')
-		return "client_key: needs client_cert";
-	if (*o->proxy == '\0' && *o->proxy_login != '\0')
-		return "proxy_login: needs proxy";
-	if (*o->proxy == '\0' && o->guard == ORIGIN_GUARD_PROXY)
-		return "guard: \"proxy\" needs proxy";
-	return secret_trouble(o);
+	if (*o->client_key != '\0' && *o->client_cert == '\0') {
+		*ret_key = "client_key";
+		return "needs client_cert";
+	}
+	if (*o->proxy == '\0' && *o->proxy_login != '\0') {
+		*ret_key = "proxy_login";
+		return "needs proxy";
+	}
+	if (*o->proxy == '\0' && o->guard == ORIGIN_GUARD_PROXY) {
+		*ret_key = "guard";
+		return "\"proxy\" needs proxy";
+	}
+	return secret_trouble(o, ret_key);
 }
 
 static void check_access(const struct origin_settings *o, const struct config *c, size_t i,
                          struct buf *errors)
 {
-	const char *trouble = access_trouble(o);
+	const char *key = NULL, *trouble = access_trouble(o, &key);
 
 	if (trouble) {
-		add_place(c, i, "match", errors);
-		buf_printf(errors, "\"%s\": %s\n", o->match, trouble);
+		add_place(c, i, key, errors);
+		buf_printf(errors, "of \"%s\": %s\n", o->match, trouble);
 	}
 	trouble = *o->proxy != '\0' ? profiles_proxy_trouble(o->proxy) : NULL;
 	if (trouble) {

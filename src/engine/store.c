@@ -95,7 +95,8 @@ static int open_ledger(struct engine *e)
 
 	backlog_stats(e->backlog, &stats);
 	if (stats.held_jobs > 0)
-		log_info("%zu jobs of the last run go on", stats.held_jobs);
+		log_info("%zu %s of the last run", stats.held_jobs,
+		         stats.held_jobs == 1 ? "job goes on" : "jobs go on");
 	balance = (struct ledger_balance) {
 		.accepted = stats.accepted,
 		.jobs = {

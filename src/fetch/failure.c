@@ -262,14 +262,15 @@ bool transfer_is_proxy_login(const struct transfer *t, const struct handle *h)
  * its way on, its login included, passes, or is for somebody to mend, and the jobs wait. */
 int transfer_fail_proxy(struct transfer *t, const struct handle *h, long status)
 {
-	bool refuses = status / 100 == 4 && status != 407 && status != 408 && status != 429;
+	bool login = status == 407 || status == 401; /* 401: some answer it to a wrong one */
+	bool refuses = status / 100 == 4 && !login && status != 408 && status != 429;
 
 	t->response->status = 0; /* which would be the origin's */
 	t->response->retry_after_s = 0;
 	if (t->refusal < 0)
 		buf_clear(&t->response->error); /* libcurl complains of our own callback */
-	if (status == 407)
-		return transfer_fail(t, -ECONNREFUSED, CURLE_RECV_ERROR, "proxy: 407, %s",
+	if (login)
+		return transfer_fail(t, -ECONNREFUSED, CURLE_RECV_ERROR, "proxy: %ld, %s", status,
 		                     h->profile->proxy_login ? "does not take its proxy_login"
 		                                             : "wants a proxy_login");
 	return transfer_fail(t, refuses ? -EACCES : -ECONNREFUSED, CURLE_RECV_ERROR,

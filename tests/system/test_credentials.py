@@ -161,6 +161,11 @@ class Files(Case):
         self.assertIn(f"{closed}: cannot be read: Permission denied",
                       self.refused("bearer", closed, preexec_fn=harness.obey_file_modes))
 
+    def test_one_that_is_written_in_place_of_its_file_is_not_shown(self):
+        for key, value in ("bearer", SECRET), ("bearer", SECRET * 40), ("login", f"me:{SECRET}"):
+            self.assertIn(f"origins[{self.here}].{key}: no such file; write the path of the file",
+                          self.refused(key, value))
+
     def test_one_that_others_can_read_is_warned_of(self):
         for mode, warned in (0o600, False), (0o400, False), (0o640, True), (0o604, True):
             with self.subTest(oct(mode)):
@@ -232,7 +237,7 @@ class InADaemon(daemon_harness.Case):
         self.assertEqual(self.shown(), f"Bearer {SECRET}-2")
 
         os.remove(self.path("token"))
-        self.assertIn("token: cannot be read: No such file",
+        self.assertIn(f"origins[{self.here}].bearer: no such file",
                       self.ask(daemon, "reload", code=CONFIG))
         self.fetched(daemon, self.here + "/")
         self.assertEqual(self.shown(), f"Bearer {SECRET}-2")

@@ -318,7 +318,7 @@ class Interrupts(Stub):
         self.check_can_go_on(ended)
 
     def check_can_go_on(self, ended):
-        self.assertIn("stopped: 1 of 3 jobs are settled; all of them are the daemon's", ended.err)
+        self.assertIn("stopped: at least 1 of 3 jobs are settled; all are the daemon's", ended.err)
         self.assertIn("to go on waiting, and do nothing twice, give the same lines again with "
                       "--wait --id-prefix x\n", ended.err)
 

@@ -172,7 +172,7 @@ class ClientCertificate(Case):
                 (other, other, f"client_key: {other}: has no certificate in PEM"),
                 (missing, "", f"client_cert: {missing}: cannot be read: No such file"),
                 (self.dir, "", f"client_cert: {self.dir}: is no regular file"),
-                ("", cert, "client_key: needs client_cert")):
+                ("", cert, 'client_key: of "*": needs client_cert')):
             with self.subTest(message):
                 ended = self.fetch(setting("client_cert", client_cert),
                                    setting("client_key", client_key), "--check", code=CONFIG)

@@ -270,11 +270,11 @@ static void test_a_change_names_only_what_differs(void)
 	                   "lanes[a.example].burst: 2 -> 3\n"
 	                   "lanes[*].rate: \"0\" -> \"5/s\"\n");
 	expect_differences(two, "lanes = ( { match = \"b\"; } );",
-	                   "lanes[a.example]: { match = \"a.example\"; rate = \"0\"; burst = 2; } -> none\n"
-	                   "lanes[b]: none -> { match = \"b\"; rate = \"0\"; burst = 1; }\n");
+	                   "lanes[a.example]: { match = \"a.example\"; burst = 2; } -> none\n"
+	                   "lanes[b]: none -> { match = \"b\"; }\n");
 	expect_differences("lanes = ( { match = \"a\"; }, { match = \"b\"; } );",
 	                   "lanes = ( { match = \"c\"; }, { match = \"b\"; }, { match = \"a\"; } );",
-	                   "lanes[c]: none -> { match = \"c\"; rate = \"0\"; burst = 1; }\n"
+	                   "lanes[c]: none -> { match = \"c\"; }\n"
 	                   "lanes: ( \"a\", \"b\", \"*\" ) -> ( \"b\", \"a\", \"*\" )\n");
 }
 

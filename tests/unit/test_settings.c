@@ -292,15 +292,15 @@ static void test_an_origin_is_matched_by_what_can_match(void)
 static void test_what_an_origin_is_reached_by_goes_together(void)
 {
 	expect_complaint("origins = ( { match = \"a\"; client_key = \"x\"; } );",
-	                 "client_key: needs client_cert");
+	                 "origins[0].client_key: of \"a\": needs client_cert");
 	expect_complaint("origins = ( { match = \"a\"; proxy_login = \"x\"; } );",
-	                 "proxy_login: needs proxy");
+	                 "origins[0].proxy_login: of \"a\": needs proxy");
 	expect_complaint("origins = ( { match = \"a\"; guard = \"proxy\"; } );",
-	                 "guard: \"proxy\" needs proxy");
+	                 "origins[0].guard: of \"a\": \"proxy\" needs proxy");
 	expect_complaint("origins = ( { match = \"a\"; proxy = \"a:1\"; } );",
 	                 "of \"a\": must be http://host:port");
 	expect_complaint("origins = ( { match = \"a\"; bearer = \"x\"; } );",
-	                 "match must be as https://host:port");
+	                 "origins[0].bearer: of \"a\": match must be as https://host:port");
 	static const char *const too_many[] = { "https://*:443", "https://*.:443", "https://a*:443",
 		                                "https://a.example*", "https://*a.example:443",
 		                                "https://[::1*" };

@@ -84,6 +84,8 @@ static void compose(struct buf *b, const struct progress *p, const struct engine
 		buf_add_str(b, "  blocked: backlog full of jobs that may not run now");
 	else if (stats->backlog.delayed > 0)
 		buf_printf(b, "  retrying %zu", stats->backlog.delayed);
+	if (stats->backlog.by_reason[WAIT_RETRY_AFTER] > 0)
+		buf_printf(b, "  held by Retry-After %zu", stats->backlog.by_reason[WAIT_RETRY_AFTER]);
 	if (expected > final)
 		add_time_left(b, p, expected - final);
 }

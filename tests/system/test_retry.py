@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attempts and what becomes of them: retries, Retry-After, redirects, bodies, refusals."""
 import json
+import signal
 import urllib.parse
 
 import harness
@@ -86,6 +87,18 @@ class Retries(harness.Case):
         self.assertEqual(record["reason"],
                          "retry-after is longer than retry.max_retry_after: http 503")
         self.assertEqual(record["attempts"], 1)
+
+    def test_the_state_says_what_a_retry_after_holds(self):
+        urls = self.write("urls", self.urls("/status/503?retry_after=600", "/ok/1", "/ok/2"))
+        fetch = self.start("-w", 1, "-q", 1, "--max-attempts", 1, urls)
+        fetch.await_records(1)
+
+        def says_it():
+            fetch.signal(signal.SIGUSR2)
+            return "held by Retry-After 2" in fetch.err.text
+        harness.eventually(says_it, "the state names it")
+        fetch.signal()
+        self.assertEqual(fetch.wait().code, harness.UNFINISHED)
 
     def test_other_origins_go_on_while_one_has_asked_for_a_pause(self):
         other = self.server(harness.Origin, "127.0.0.2")

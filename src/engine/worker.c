@@ -59,7 +59,10 @@ static void set_fetching(struct worker *worker, uint64_t until_ns)
 }
 
 /* A disk may take longer than the attempt has, which is nobody's fault. */
-static void set_keeping(struct worker *worker) { pulse_set(&worker->pulse, "keeping a body", NEVER); }
+static void set_keeping(struct worker *worker)
+{
+	pulse_set(&worker->pulse, "keeping a body", NEVER);
+}
 
 static int begin_body(void *arg, uint64_t bytes, uint64_t deadline_ns)
 {

@@ -324,7 +324,7 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 	if (r == 0 && *ret_code == CURLE_ABORTED_BY_CALLBACK)
 		r = why_aborted(h);
 	if (r == 0 && *ret_code == CURLE_OK)
-		h->error[0] = '\0'; /* of a kept connection that had ended, before another was made */
+		h->error[0] = '\0'; /* of a kept connection that had ended, before another one */
 	keep_socket(h);
 	(void) curl_multi_remove_handle(h->multi, h->easy);
 	h->timer_ns = NEVER;

@@ -24,7 +24,8 @@ static bool has_location(CURL *easy)
 {
 	struct curl_header *h = NULL;
 
-	for (size_t i = 0; curl_easy_header(easy, "Location", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
+	for (size_t i = 0;
+	     curl_easy_header(easy, "Location", i, CURLH_HEADER, -1, &h) == CURLHE_OK; i++)
 		if (!is_empty(h))
 			return true;
 	return false;

@@ -327,7 +327,10 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 	}
 	if (r == 0 && *ret_code == CURLE_ABORTED_BY_CALLBACK)
 		r = why_aborted(h);
-	keep_socket(h, r == 0 && *ret_code == CURLE_OK);
+	bool answered = r == 0 && *ret_code == CURLE_OK;
+	if (answered)
+		h->error[0] = '\0'; /* of a kept connection that had ended, before another one */
+	keep_socket(h, answered);
 	(void) curl_multi_remove_handle(h->multi, h->easy);
 	h->timer_ns = NEVER;
 	return r;

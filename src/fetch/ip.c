@@ -182,7 +182,9 @@ static unsigned char mask(const struct network *network, size_t i)
 	size_t before = i * 8;
 	size_t bits = network->prefix > before ? network->prefix - before : 0;
 
-	return bits >= 8 ? 0xff : (unsigned char) (0xff00u >> bits & 0xff);
+	if (bits >= 8)
+		return 0xff;
+	return (unsigned char) (0xff00u >> bits & 0xff);
 }
 
 static bool begins_with_prefix(const struct network *network)

@@ -90,7 +90,7 @@ static bool is_known(const struct audit_bodies *b, const char *folder, const cha
 {
 	char hex[BODIES_DIR_HEX + 1];
 
-	(void) snprintf(hex, sizeof(hex), "%.2s%s", folder, name);
+	(void) snprintf(hex, sizeof(hex), "%.2s%.*s", folder, BODIES_DIR_HEX - 2, name);
 	uint64_t number = number_of(hex);
 	return bsearch(&number, b->names, b->n, sizeof(number), compare) != NULL;
 }

@@ -6,7 +6,7 @@ import json
 import daemon_harness
 import dns_server
 import harness
-from harness import SOME_FAILED
+from harness import OK, SOME_FAILED
 
 SILENCE = "dead timeout: resolving .*"
 FAILED = "dead name: the name server failed"
@@ -57,7 +57,7 @@ def result(record):
 
 
 class Lies(harness.Case):
-    def fetch_all(self, lies):
+    def fetch_all(self, lies, workers=100):
         """A sound name comes behind each of the others."""
         names = self.server(dns_server.Liar)
         jobs = []
@@ -65,9 +65,11 @@ class Lies(harness.Case):
             at = f":{self.origin.port}/ok/{lie}"
             jobs.append({"id": lie, "url": f"http://{lie}.test{at}", "timeout": "1500ms"})
             jobs.append({"id": f"sound-{i}", "url": f"http://sound.{lie}.test{at}"})
-        ended = self.fetch("-w", 2 * len(jobs), "--max-attempts", 1,
+        sound = all(EXPECTED[lie] == DONE for lie in lies)
+        ended = self.fetch("-w", workers, "--max-attempts", 1,
                            "--set", "fetch.dns_servers=" + names.address,
-                           stdin="".join(json.dumps(job) + "\n" for job in jobs), code=SOME_FAILED)
+                           stdin="".join(json.dumps(job) + "\n" for job in jobs),
+                           code=OK if sound else SOME_FAILED)
         self.assertLess(ended.seconds, 8 * harness.SLOWNESS)
         records = {record["id"]: record for record in ended.records}
         self.assertEqual(len(records), len(jobs))
@@ -77,13 +79,15 @@ class Lies(harness.Case):
                 if record["outcome"] == "done":
                     self.assertEqual(record["remote_ip"], "127.0.0.1")
 
-    # A TCP connection that breaks also ends what was asked of the server otherwise.
     def test_a_server_that_lies(self):
         self.assertEqual(set(EXPECTED), set(dns_server.LIES))
         self.fetch_all([lie for lie in EXPECTED if not dns_server.takes_tcp(lie)])
 
     def test_a_server_that_lies_over_tcp(self):
-        self.fetch_all([lie for lie in EXPECTED if dns_server.takes_tcp(lie)])
+        """One at a time, as a TCP connection that breaks also ends what else was asked of the
+        server; so a sound name comes when the lie has ended."""
+        for lie in filter(dns_server.takes_tcp, EXPECTED):
+            self.fetch_all([lie], workers=1)
 
 
 class DeadZones(daemon_harness.Case):

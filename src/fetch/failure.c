@@ -201,10 +201,11 @@ static int fail_certificate(struct transfer *t, const struct handle *h)
 {
 	const char *words = tls_words(h);
 
-	/* A chain that OpenSSL trusts is refused by libcurl for its names only. */
+	/* A chain that OpenSSL trusts is refused by libcurl for its names. */
+	if (*words == '\0' && strstr(h->error, "subject name"))
+		words = "it is for another host";
 	return transfer_fail(t, -EKEYREJECTED, CURLE_PEER_FAILED_VERIFICATION,
-	                     "tls: certificate not trusted: %s",
-	                     *words != '\0' ? words : "it is for another host");
+	                     "tls: certificate not trusted%s%s", *words != '\0' ? ": " : "", words);
 }
 
 /* The table's words, and where TLS was broken off, OpenSSL's. */

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LAST_NS (100 * NS_PER_MS) /* for answers that are due when serving stops */
+#define LAST_NS (1 * NS_PER_S) /* at most, for answers that are due when serving stops */
 
 struct control {
 	struct http http;

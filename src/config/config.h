@@ -53,6 +53,8 @@ struct config_key {
 	const char *name_key;  /* CONFIG_GROUPS of the table itself: the CONFIG_STRING in 'element' by
 	                        * which elements are told apart; its other keys all have presets */
 	const char *last_name; /* with a name_key: an element so named is always there, as the last */
+	bool (*fits)(const char *name, const char *other); /* with a name_key: whether the element
+	                        * 'name' has held for what 'other' means.  NULL: never */
 	bool reloads;               /* a change takes effect without a restart */
 	const char *unit;           /* for people: "jobs", "bytes", "time"; "" for none */
 	const char *help;           /* one line: what it is, and why one would change it */
@@ -78,7 +80,8 @@ struct config;
  * key; did you mean queue.capacity?".  Nothing is stored then.
  *
  * An override of an element of a list with names is "origins[NAME].rate=5/s", or has an index
- * for the name; one that is not there is put before the others.
+ * for the name; one that is not there is put before the others, and has for the rest the values
+ * of the first that fits, or the defaults.
  */
 NODISCARD NONNULL(1, 5, 6, 7)
 int config_load(const struct config_table *table, const char *path, const char *const *overrides,

@@ -59,17 +59,22 @@ void config_store_element(const struct config_groups *groups, size_t i, const vo
 	memcpy((char *) (uintptr_t) groups->items + i * size, element, size);
 }
 
+static void name_element(struct loading *l, const struct config_key *key, const char *name,
+                         void *values)
+{
+	const char *copy = config_copy(l, name, strlen(name));
+	config_store(values, config_find_key(key->element, key->name_key), &copy,
+	             sizeof(const char *));
+}
+
 /* Makes a new element in zeroed memory. */
 static void make_element(struct loading *l, const struct config_key *key, const char *name,
                          void *values)
 {
 	struct config_target unused;
 
-	if (!config_target_start(l, key->element, values, "", &unused))
-		return;
-	const char *copy = config_copy(l, name, strlen(name));
-	config_store(values, config_find_key(key->element, key->name_key), &copy,
-	             sizeof(const char *));
+	if (config_target_start(l, key->element, values, "", &unused))
+		name_element(l, key, name, values);
 }
 
 void config_elements_store(struct loading *l, const struct config_key *key, char *items, size_t n,
@@ -177,11 +182,47 @@ static char *copy_list(struct loading *l, const struct config_key *key, size_t f
 	return items;
 }
 
-static void insert_element(struct loading *l, const struct config_key *key, const char *name,
-                           char *items)
+/* The first element that has held for what 'name' means so far; groups->n: none. */
+static size_t find_model(const struct config_key *key, const struct config_groups *groups,
+                         const char *name)
 {
-	make_element(l, key, name, items);
+	for (size_t i = 0; key->fits && i < groups->n; i++) {
+		const char *other = config_element_name(key, groups, i);
+		if (other && key->fits(other, name))
+			return i;
+	}
+	return groups->n;
+}
+
+/* Gives the first element what the element 'model' has, and where that comes from. */
+static void copy_model(struct loading *l, const struct config_key *key, char *items, size_t model)
+{
+	const struct config_table *table = key->element;
+
+	memcpy(items, items + model * table->size, table->size);
+	for (size_t i = 0; i < table->n; i++) {
+		const char *member = table->keys[i].path;
+		const struct config_origin *origin = config_find_origin(
+			l->config, config_format(l, "%s[%zu].%s", key->path, model, member));
+		if (origin)
+			config_set_origin(l, config_format(l, "%s[0].%s", key->path, member),
+			                  origin->text);
+	}
+}
+
+/* In front of the others, where there is room for it. */
+static void insert_element(struct loading *l, const struct config_key *key, const char *name,
+                           const struct config_groups *groups, char *items)
+{
+	size_t model = find_model(key, groups, name);
+
 	shift_origins(l, key->path);
+	if (model < groups->n) {
+		copy_model(l, key, items, model);
+		name_element(l, key, name, items);
+	} else {
+		make_element(l, key, name, items);
+	}
 	config_set_origin(l, config_format(l, "%s[0].%s", key->path, key->name_key), l->override);
 }
 
@@ -209,7 +250,7 @@ void config_element_override(struct loading *l, const struct config_key *key, co
 	if (!items)
 		return;
 	if (is_new) {
-		insert_element(l, key, to.name, items);
+		insert_element(l, key, to.name, &groups, items);
 		i = 0;
 	}
 	config_value_parse(l, to.member, text, place, items + i * key->element->size);

@@ -26,7 +26,7 @@ void config_elements_store(struct loading *l, const struct config_key *key, char
                            void *values);
 
 /* Gives the key of an element a value: 'path' is "origins[NAME].rate", or has an index for
- * the name.  An element that is not there is put before the others. */
+ * the name.  An element that is not there is put before the others, as config_load() has it. */
 void config_element_override(struct loading *l, const struct config_key *key, const char *path,
                              const char *text, const struct place *place, void *values);
 

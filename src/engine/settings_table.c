@@ -6,6 +6,7 @@
 #include "engine/settings.h"
 #include "fetch/rules.h"
 #include "job/job.h"
+#include "job/url.h"
 #include "sink/bodies.h"
 
 #define MIB (UINT64_C(1024) * 1024)
@@ -150,7 +151,8 @@ static const struct config_key keys[] = {
 	  .help = "where jobs come from" },
 
 	{ "origins", CONFIG_GROUPS, AT(origins), .preset = "", .element = &origin_table,
-	  .name_key = "match", .last_name = "*", .unit = "", .reloads = true,
+	  .name_key = "match", .last_name = "*", .fits = url_match_origin, .unit = "",
+	  .reloads = true,
 	  .help = "limits of what is fetched from; the first element that matches holds" },
 
 	{ "fetch.timeout", CONFIG_DURATION, AT(fetch.timeout_ns), .preset = "30s",

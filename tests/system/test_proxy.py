@@ -235,8 +235,15 @@ class Tunnel(Case):
         direct = f"http://127.0.0.1:{self.origin.port}"
         record = self.get(f"{direct}/redirect-to?url=http%3A%2F%2Fa.up%3A81%2Fok",
                           *self.through(proxy.port),
-                          setting("concurrency", 1, direct))
+                          setting("proxy", "", direct))
         self.assertEqual((record["outcome"], record["num_redirects"]), ("done", 1))
+        self.assertEqual(proxy.asked, ["CONNECT 127.0.0.1:81 HTTP/1.1"])
+
+    def test_a_limit_of_one_origin_does_not_lead_around_it(self):
+        proxy = self.server(Proxy, self.origin.port)
+        record = self.get("http://a.up:81/ok", *self.through(proxy.port),
+                          setting("concurrency", 1, "a.up"))
+        self.assertEqual(record["outcome"], "done")
         self.assertEqual(proxy.asked, ["CONNECT 127.0.0.1:81 HTTP/1.1"])
 
     def test_the_environment_is_not_looked_at(self):

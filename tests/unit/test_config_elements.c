@@ -185,6 +185,44 @@ static void test_a_new_name_goes_before_the_others(void)
 	config_free(c);
 }
 
+/* As far as tests go: "*" fits all, "*.b" what ends so. */
+static bool fits(const char *name, const char *other)
+{
+	size_t n = strlen(name) - 1, len = strlen(other);
+
+	return *name == '*' && len >= n && strcmp(other + len - n, name + 1) == 0;
+}
+
+static void test_a_new_name_has_what_held_for_it(void)
+{
+	static const char text[] = "lanes = (\n"
+				   "  { match = \"*.b\"; rate = \"5/s\"; burst = 2; },\n"
+				   "  { match = \"*\"; burst = 3; } );\n";
+	static const char *const overrides[] = { "lanes[a.b].burst=4", "lanes[c].rate=1/s",
+		                                 "lanes[*.a.b].rate=1/s" };
+	struct config_key fitting[ARRAY_LEN(keys)];
+	struct config_table table_that_fits = { fitting, ARRAY_LEN(keys), sizeof(struct values) };
+	struct values values;
+	struct config *c = NULL;
+	struct buf errors = { 0 };
+
+	memcpy(fitting, keys, sizeof(keys));
+	fitting[0].fits = fits;
+	write_file(text);
+	CU_ASSERT_EQUAL_FATAL(config_load(&table_that_fits, FILE_NAME, overrides, ARRAY_LEN(overrides),
+	                                  &values, &c, &errors), 0);
+	expect_lanes(&values, "*.a.b 1000 2, c 1000 3, a.b 200 4, *.b 200 2, * 0 3");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[0].match"), "--set");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[0].rate"), "--set");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[0].burst"), "lanes.conf:2");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[1].burst"), "lanes.conf:3");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[2].rate"), "lanes.conf:2");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[3].match"), "lanes.conf:2");
+	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[4].rate"), "default");
+	config_free(c);
+	buf_done(&errors);
+}
+
 static void test_wrong_addresses_are_explained(void)
 {
 	static const struct {
@@ -341,6 +379,7 @@ int main(void)
 		{ "overrides find elements by name and by index",
 		  test_overrides_find_elements_by_name_and_by_index },
 		{ "a new name goes before the others", test_a_new_name_goes_before_the_others },
+		{ "a new name has what held for it", test_a_new_name_has_what_held_for_it },
 		{ "wrong addresses are explained", test_wrong_addresses_are_explained },
 		{ "what is printed reads back", test_what_is_printed_reads_back },
 		{ "a change names only what differs", test_a_change_names_only_what_differs },

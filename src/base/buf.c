@@ -44,6 +44,16 @@ fail:
 	return -ENOMEM;
 }
 
+void buf_add_lower(struct buf *b, const char *text)
+{
+	size_t start = b->len;
+
+	buf_add_str(b, text);
+	for (size_t i = start; i < b->len; i++)
+		if (b->data[i] >= 'A' && b->data[i] <= 'Z')
+			b->data[i] = (char) (b->data[i] | 0x20);
+}
+
 void buf_add_u64(struct buf *b, uint64_t value)
 {
 	char digits[20];

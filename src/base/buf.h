@@ -47,6 +47,9 @@ static inline void buf_add(struct buf *b, const void *data, size_t n)
 static inline void buf_add_str(struct buf *b, const char *text) { buf_add(b, text, strlen(text)); }
 static inline void buf_add_char(struct buf *b, char c) { buf_add(b, &c, 1); }
 
+/* Appends text with its ASCII letters in lower case. */
+NONNULL(1, 2) void buf_add_lower(struct buf *b, const char *text);
+
 void buf_add_u64(struct buf *b, uint64_t value);
 void buf_add_i64(struct buf *b, int64_t value);
 PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *format, ...);

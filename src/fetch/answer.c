@@ -35,12 +35,6 @@ size_t transfer_on_header(char *line, size_t size, size_t count, void *arg)
 	return head_take(&t->head, line, n, t->hop.origin.tls) ? n : CURL_WRITEFUNC_ERROR;
 }
 
-static void add_lower(struct buf *b, const char *text)
-{
-	for (; *text != '\0'; text++)
-		buf_add_char(b, (char) (*text >= 'A' && *text <= 'Z' ? *text | 0x20 : *text));
-}
-
 /* Adds a field if there is room for it. */
 static void keep_header(struct response *r, const struct curl_header *h)
 {
@@ -52,7 +46,7 @@ static void keep_header(struct response *r, const struct curl_header *h)
 		r->headers_truncated = true;
 		return;
 	}
-	add_lower(&r->headers, h->name);
+	buf_add_lower(&r->headers, h->name);
 	buf_add_char(&r->headers, '\0');
 	buf_add(&r->headers, h->value, n);
 	buf_add_char(&r->headers, '\0');

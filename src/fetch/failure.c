@@ -240,7 +240,6 @@ static int fail_peer(struct transfer *t, const struct handle *h, CURLcode code)
 		{ CURLE_PARTIAL_FILE, ECONNRESET, "connection closed within the body" },
 		{ CURLE_UNSUPPORTED_PROTOCOL, EPROTO, "bad response: not http" },
 		{ CURLE_WEIRD_SERVER_REPLY, EPROTO, "bad response" },
-		{ CURLE_BAD_CONTENT_ENCODING, EPROTO, "bad response: unknown or broken coding" },
 		{ CURLE_HTTP2, EPROTO, "bad response: http/2" },
 		{ CURLE_HTTP2_STREAM, EPROTO, "bad response: http/2 stream" },
 	};

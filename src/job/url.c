@@ -3,7 +3,6 @@
 
 #include "base/buf.h"
 
-#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -38,15 +37,6 @@ struct url_parser *url_parser_free(struct url_parser *p)
 static void curl_url_cleanupp(CURLU **url)
 {
 	curl_url_cleanup(*url);
-}
-
-static void add_lower(struct buf *b, const char *text)
-{
-	size_t start = b->len;
-
-	buf_add_str(b, text);
-	for (size_t i = start; i < b->len; i++)
-		b->data[i] = (char) tolower((unsigned char) b->data[i]);
 }
 
 static int fail(CURLUcode code, const char **ret_why)
@@ -135,12 +125,12 @@ static int make_origin(struct url_parser *p, const struct parts *parts,
 	buf_clear(&p->text);
 	buf_add_str(&p->text, parts->scheme);
 	buf_add_str(&p->text, "://");
-	add_lower(&p->text, parts->host);
+	buf_add_lower(&p->text, parts->host);
 	buf_add_char(&p->text, ':');
 	buf_add_u64(&p->text, origin.port);
 	buf_add_char(&p->text, '\0');
 	size_t host_at = p->text.len;
-	add_lower(&p->text, parts->host);
+	buf_add_lower(&p->text, parts->host);
 	buf_add_char(&p->text, '\0');
 	if (p->text.failed)
 		return fail(CURLUE_OUT_OF_MEMORY, ret_why);

@@ -20,6 +20,17 @@ static bool holds(const struct buf *b, const char *text)
 
 /* --- appending ------------------------------------------------------------------------ */
 
+static void test_letters_become_lower_case(void)
+{
+	struct buf b = { 0 };
+
+	buf_add_str(&b, "A");
+	buf_add_lower(&b, "@AZ[`az{ \xc3\x84-9");
+	CU_ASSERT_EQUAL(b.len, 14);
+	CU_ASSERT_EQUAL(memcmp(b.data, "A@az[`az{ \xc3\x84-9", b.len), 0);
+	buf_done(&b);
+}
+
 static void test_what_is_appended_stands_there_in_order(void)
 {
 	struct random r = seeded();
@@ -414,6 +425,7 @@ static void test_what_is_measured_is_what_is_appended(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
+		{ "letters become lower case", test_letters_become_lower_case },
 		{ "what is appended stands there in order",
 		  test_what_is_appended_stands_there_in_order },
 		{ "nothing appended allocates nothing", test_nothing_appended_allocates_nothing },

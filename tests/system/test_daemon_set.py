@@ -80,6 +80,26 @@ class Set(Case):
         self.assertEqual(daemon.await_records(1)[0]["outcome"], "done")
         daemon.stop()
 
+    def test_how_much_is_logged_is_asked_and_set(self):
+        daemon = self.start('log: { level = "warning"; };')
+        self.check(self.penstock("log-level"), harness.OK, "warning\n")
+        self.append("urls", self.jobs("/status/404?secret", ["a"]))
+        daemon.await_records(1)
+        self.check(self.penstock("log-level", "debug"), harness.OK)
+        self.append("urls", self.jobs("/ok?secret", ["b"]))
+        daemon.await_message("job b: attempt 1: http 200 after ")
+        self.append("urls", self.jobs("/flaky/1/c", ["c"]))
+        daemon.await_message("job c: attempt 1: http 503 after ")
+        self.check(self.penstock("log-level"), harness.OK, "debug\n")
+        self.assertNotIn("job a", daemon.err.text)
+        self.assertNotIn("secret", daemon.err.text)
+        self.assertEqual(self.penstock("log-level", "loud").err,
+                         "penstock: error: loud: no level; give error, warning, info or debug\n")
+        # What was set ends with a reload.
+        self.assertEqual(self.penstock("reload").out, "log.level: warning, was debug\n")
+        self.check(self.penstock("log-level"), harness.OK, "warning\n")
+        daemon.stop()
+
     def test_origins_are_set_by_name(self):
         daemon = self.start('origins = ( { match = "a.example"; burst = 3; } );')
         self.check(self.penstock("set", "origins[a.example].rate=5/s", "origins[*].concurrency=2"),

@@ -148,9 +148,8 @@ static void record_cancelled(struct asker *a, struct job *job, bool unqueued)
 	struct reply *reply = &a->task.reply;
 
 	if (engine_cancel(a->task.desk->engine, job, unqueued, "cancelled by request") < 0) {
-		problem(reply, 503, "job %s cannot be cancelled now: its record has no room; try again",
+		problem(reply, PROBLEM_BUSY, "job %s cannot be cancelled now: its record has no room; try again",
 		        a->id);
-		reply->retries = true;
 		return;
 	}
 	begin_reply(a, 202, "cancelled");
@@ -164,7 +163,7 @@ static void cancel_queued(struct asker *a)
 	if (job)
 		record_cancelled(a, job, true);
 	else
-		problem(&a->task.reply, 409, "job %s is running: too late to cancel it", a->id);
+		problem(&a->task.reply, PROBLEM_WRONG_STATE, "job %s is running: too late to cancel it", a->id);
 }
 
 static void cancel_answered(struct task *t, int error)
@@ -179,7 +178,7 @@ static void cancel_answered(struct task *t, int error)
 		cancel_queued(a);
 		break;
 	case -EALREADY:
-		problem(&t->reply, 409, "job %s is %s already", a->id,
+		problem(&t->reply, PROBLEM_WRONG_STATE, "job %s is %s already", a->id,
 		        outcome_name(a->query.outcome));
 		break;
 	default:

@@ -32,6 +32,8 @@ struct request {
 	uint64_t body_bytes;      /* 0: there is no body */
 };
 
+#define REPLY_RETRY_AFTER "1" /* seconds; what Retry-After says */
+
 struct reply {
 	unsigned status;     /* 0: there is none yet */
 	const char *type;    /* a literal */

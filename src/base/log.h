@@ -30,6 +30,8 @@ struct log_fields {
 	const char *job;
 	const char *origin;
 	const char *source;
+	const char *peer_uid; /* who has asked for it; as numbers */
+	const char *peer_pid;
 };
 
 /* Takes messages in the place of stderr: 'text' is the message alone, without a

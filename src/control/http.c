@@ -278,6 +278,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.content_type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
+		.dry_run = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "dry_run"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;

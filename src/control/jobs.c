@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET and DELETE /v1/jobs/ID. */
 #include "control/asker.h"
+#include "control/change.h"
 #include "control/problem.h"
 
 #include <errno.h>
@@ -152,6 +153,7 @@ static void record_cancelled(struct asker *a, struct job *job, bool unqueued)
 		        a->id);
 		return;
 	}
+	change_log(&a->task, a->id, NULL, "job %s is cancelled", a->id);
 	begin_reply(a, 202, "cancelled");
 	buf_add_str(&reply->body, "}\n");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/control/pause, resume and drain. */
+#include "control/change.h"
 #include "control/order.h"
 #include "control/problem.h"
 
@@ -125,11 +126,14 @@ static void act_resume(struct order *o, json_t *body) { pull((struct lever *) o,
 static void say_moved(struct lever *l, bool durable)
 {
 	struct reply *reply = &l->base.base.task.reply;
+	const char *origin = l->base.base.id;
 
+	change_log(&l->base.base.task, NULL, origin, "%s is %s", origin ? origin : "everything",
+	           l->pauses ? "paused" : "resumed");
 	reply->status = 200;
 	reply->type = "application/json";
 	buf_printf(&reply->body, "{\"paused\": %s, \"origin\": ", l->pauses ? "true" : "false");
-	buf_add_json_str(&reply->body, l->base.base.id);
+	buf_add_json_str(&reply->body, origin);
 	buf_printf(&reply->body, ", \"durable\": %s}\n", durable ? "true" : "false");
 }
 
@@ -178,6 +182,7 @@ static void act_drain(struct order *o, json_t *body)
 		problem(&t->reply, PROBLEM_BAD_BODY, "the body must be {}, or nothing");
 		return;
 	}
+	change_log(t, NULL, NULL, "a drain is begun");
 	engine_drain(t->desk->engine);
 	t->reply.status = 200;
 	t->reply.type = "application/json";

@@ -29,6 +29,7 @@ struct request {
 	const char *content_type;
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
+	const char *dry_run;
 	uint64_t body_bytes;      /* 0: there is no body */
 };
 

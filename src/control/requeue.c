@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/control/requeue: dead jobs once more. */
+#include "control/change.h"
 #include "control/order.h"
 #include "control/problem.h"
 
@@ -30,6 +31,16 @@ static void act(struct order *o, json_t *body)
 		asker_ask(&o->base, QUERY_REQUEUE);
 }
 
+static void log_requeued(const struct asker *a)
+{
+	if (a->id)
+		change_log(&a->task, a->id, NULL, "job %s is requeued as p-%llu", a->id,
+		           (unsigned long long) a->query.new_number);
+	else
+		change_log(&a->task, NULL, NULL, "%llu dead jobs are requeued",
+		           (unsigned long long) a->query.requeued);
+}
+
 static void answered(struct order *o, int error)
 {
 	struct asker *a = &o->base;
@@ -43,6 +54,7 @@ static void answered(struct order *o, int error)
 		asker_refuse(a, error);
 		return;
 	}
+	log_requeued(a);
 	reply->status = 200;
 	reply->type = "application/json";
 	buf_printf(&reply->body, "{\"requeued\": %llu", (unsigned long long) a->query.requeued);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/control/set and /v1/control/reload: what the owner of the engine does. */
+#include "control/change.h"
 #include "control/order.h"
 #include "control/problem.h"
 
@@ -131,6 +132,9 @@ static void answered(struct order *base, int error)
 	} else if (order->status != 200) {
 		refuse(reply, order);
 	} else {
+		if (!order->dry_run)
+			change_log(&base->base.task, NULL, NULL, "%s: asked for",
+			           order->kind == CONTROL_SET ? "set" : "reload");
 		reply->status = 200;
 		reply->type = "application/json";
 		reply->body = *answer;
@@ -155,9 +159,17 @@ static struct task *begin(const struct view *view, const struct request *request
 		problem(reply, PROBLEM_NOT_SUPPORTED, "settings cannot be changed here while the program runs");
 		return NULL;
 	}
+	bool dry_run = request->dry_run && strcmp(request->dry_run, "true") == 0;
+	if (request->dry_run && !dry_run && strcmp(request->dry_run, "false") != 0) {
+		problem(reply, PROBLEM_BAD_PARAMETER, "dry_run=%s must be true or false",
+		        request->dry_run);
+		return NULL;
+	}
 	struct task *task = order_begin(view, request, kind, sizeof(struct settings_order), reply);
-	if (task)
+	if (task) {
 		((struct settings_order *) task)->options = view->options;
+		((struct settings_order *) task)->order.dry_run = dry_run;
+	}
 	return task;
 }
 

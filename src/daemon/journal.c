@@ -17,7 +17,7 @@
 #include <systemd/sd-journal.h>
 
 /* The longest line that base/log lets through, with the name of its field. */
-enum { MAX_FIELDS = 6, FIELD_BYTES = 2048 + sizeof("PENSTOCK_ORIGIN=") };
+enum { MAX_FIELDS = 8, FIELD_BYTES = 2048 + sizeof("PENSTOCK_ORIGIN=") };
 
 /* One message under way to the journal; each field is "NAME=value". */
 struct message {
@@ -54,6 +54,8 @@ static void journal_sink(enum log_level level, const struct log_fields *about, c
 	add_field(&m, "PENSTOCK_JOB", about->job);
 	add_field(&m, "PENSTOCK_ORIGIN", about->origin);
 	add_field(&m, "PENSTOCK_SOURCE", about->source);
+	add_field(&m, "PENSTOCK_PEER_UID", about->peer_uid);
+	add_field(&m, "PENSTOCK_PEER_PID", about->peer_pid);
 	if (sd_journal_sendv(m.fields, m.n) < 0)
 		log_prefixed_sink(level, about, text);
 }

@@ -57,6 +57,7 @@ enum log_event {
 	LOG_EVENT_JOB_DEAD,
 	LOG_EVENT_JOB_POISONED,
 	LOG_EVENT_UNHEALTHY,
+	LOG_EVENT_CHANGED,
 	LOG_EVENTS,
 };
 
@@ -66,6 +67,8 @@ struct log_fields {
 	const char *job; /* this and what follows may be NULL */
 	const char *origin;
 	const char *source;
+	const char *peer_uid; /* who has asked for it; as numbers */
+	const char *peer_pid;
 };
 
 /* Takes messages in the place of stderr: 'text' is the message alone, without a

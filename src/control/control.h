@@ -23,10 +23,11 @@
  *     POST /v1/control/set       puts settings in force, {"KEY": "VALUE", …}, until the next
  *                                reload, and says which have changed
  *     POST /v1/control/reload    reads the settings again, all or nothing
+ *                                both with ?dry_run=true: only says what would change
  *
  * Errors are problem+json (RFC 9457).  Handlers never block: what the backlog is asked
- * suspends its connection, so does what the daemon's main thread is, and each figure is read from its owner at the moment of the
- * request.
+ * suspends its connection, so does what the daemon's main thread is, and each figure is read
+ * from its owner at the moment of the request.
  */
 #ifndef PENSTOCK_CONTROL_CONTROL_H
 #define PENSTOCK_CONTROL_CONTROL_H
@@ -72,6 +73,7 @@ struct control_order {
 	enum control_order_kind kind;
 	const char *const *settings; /* CONTROL_SET: "KEY=VALUE" */
 	size_t n_settings;
+	bool dry_run; /* says only what would change */
 
 	/* The owner's. */
 	STAILQ_ENTRY(control_order) entry;

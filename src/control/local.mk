@@ -5,6 +5,8 @@ libpenstock_a_SOURCES += \
 	src/control/batch.h \
 	src/control/body.c \
 	src/control/body.h \
+	src/control/change.c \
+	src/control/change.h \
 	src/control/clients.c \
 	src/control/clients.h \
 	src/control/control.h \

@@ -29,8 +29,11 @@ struct request {
 	const char *content_type;
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
+	const char *dry_run;
 	uint64_t body_bytes;      /* 0: there is no body */
 };
+
+#define REPLY_RETRY_AFTER "1" /* seconds; what Retry-After says */
 
 struct reply {
 	unsigned status;     /* 0: there is none yet */

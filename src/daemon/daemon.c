@@ -111,7 +111,7 @@ static void publish(struct daemon *d)
 static unsigned reload(struct daemon *d, struct buf *answer)
 {
 	service_reloading(&d->service);
-	unsigned status = live_reload(&d->live, d->engine, answer);
+	unsigned status = live_reload(&d->live, d->engine, false, answer);
 	publish(d);
 	service_ready(&d->service);
 	if (status != 200) {
@@ -139,11 +139,15 @@ static void on_order(void *arg, struct control_order *order)
 
 static void carry_out(struct daemon *d, struct control_order *order)
 {
-	unsigned status = order->kind == CONTROL_SET
-	                          ? live_set(&d->live, d->engine, order->settings,
-	                                     order->n_settings, &order->answer)
-	                          : reload(d, &order->answer);
+	unsigned status = 0;
 
+	if (order->kind == CONTROL_SET)
+		status = live_set(&d->live, d->engine, order->settings, order->n_settings,
+		                  order->dry_run, &order->answer);
+	else if (order->dry_run)
+		status = live_reload(&d->live, d->engine, true, &order->answer);
+	else
+		status = reload(d, &order->answer);
 	publish(d);
 	orders_answer(order, status);
 }

@@ -36,11 +36,12 @@ static const char *const message_ids[LOG_EVENTS] = {
 	[LOG_EVENT_LINE_SKIPPED] = "f30e4da3c032414b8b14ef1a80a009bc",
 	[LOG_EVENT_JOB_DEAD] = "8de34c4fcded4103b3e8f0fcd73f6bdf",
 	[LOG_EVENT_JOB_POISONED] = "67762e6b7a804a3c9d64762871ebd6a7",
+	[LOG_EVENT_CHANGED] = "cce829a788e34a62b3cd68531e7a039d",
 	[LOG_EVENT_UNHEALTHY] = "97e72655ce9e441a9b2de8499726c151",
 };
 
 /* The longest line that base/log lets through, with the name of its field. */
-enum { MAX_FIELDS = 7, FIELD_BYTES = 2048 + sizeof("PENSTOCK_ORIGIN=") };
+enum { MAX_FIELDS = 9, FIELD_BYTES = 2048 + sizeof("PENSTOCK_ORIGIN=") };
 
 /* One message under way to the journal; each field is "NAME=value". */
 struct message {
@@ -78,6 +79,8 @@ static void journal_sink(enum log_level level, const struct log_fields *about, c
 	add_field(&m, "PENSTOCK_JOB", about->job);
 	add_field(&m, "PENSTOCK_ORIGIN", about->origin);
 	add_field(&m, "PENSTOCK_SOURCE", about->source);
+	add_field(&m, "PENSTOCK_PEER_UID", about->peer_uid);
+	add_field(&m, "PENSTOCK_PEER_PID", about->peer_pid);
 	if (sd_journal_sendv(m.fields, m.n) < 0)
 		log_prefixed_sink(level, about, text);
 }

@@ -50,6 +50,7 @@ class Set(Case):
         self.await_in_flight(12)
         daemon.await_message('retry.base: "2s", was "1s"')
         daemon.await_message("set: 2 settings differ")
+        daemon.await_message(f"set: asked for by uid {os.getuid()} (pid ")
         self.check(self.penstock("set", "workers=12"), harness.OK, "nothing has changed\n")
 
     def test_what_is_asked_for_and_kept_of_answers_changes(self):
@@ -238,6 +239,38 @@ class Reload(Case):
         self.check(self.penstock("reload"), harness.OK, "nothing has changed\n",
                    "penstock: warning: sources: differs, and needs a restart\n"
                    "penstock: warning: results.path: differs, and needs a restart\n")
+        daemon.stop()
+
+    def test_a_dry_run_says_what_would_change_and_changes_nothing(self):
+        daemon = self.start("queue: { capacity = 40; };", workers=2)
+        daemon.await_message("ready")
+        before = daemon.err.text
+        self.check(self.penstock("reload", "--diff"), harness.OK, "nothing would change\n")
+        self.configure('results: { path = "other"; };', sources=(self.follow(),), workers=3)
+        for _ in range(2):
+            self.check(self.penstock("reload", "--diff"), 1,
+                       "workers: 2 -> 3\nqueue.capacity: 40 -> 1000\n"
+                       "results.path: differs, and needs a restart\n")
+        self.assertEqual(post(daemon, RELOAD + "?dry_run=true").json, {
+            "changed": [{"key": "workers", "before": "2", "after": "3"},
+                        {"key": "queue.capacity", "before": "40", "after": "1000"}],
+            "needs_restart": ["results.path"], "dry_run": True})
+        self.check(self.penstock("set", "--dry-run", "workers=9"), harness.OK, "workers: 2 -> 9\n")
+        self.check(self.penstock("set", "--dry-run", "workers=2"), harness.OK,
+                   "nothing would change\n")
+        self.check(self.penstock("set", "--dry-run", "results.path=x"), harness.CONFIG, "",
+                   "penstock: error: results.path: needs a restart; change it in the file\n")
+        self.check_problem(post(daemon, SET + "?dry_run=1", {"workers": 9}), 400,
+                           "dry_run=1 must be true or false")
+        self.configure("bogus = 1;", workers=3)
+        ended = self.penstock("reload", "--diff")
+        self.assertEqual((ended.code, ended.out), (harness.CONFIG, ""))
+        self.assertIn("penstock.conf:2: bogus: unknown key", ended.err)
+        status = daemon.status()
+        self.assertEqual((status["workers"]["wanted"], status["queue"]["capacity_jobs"]), (2, 40))
+        self.assertEqual(daemon.err.text, before)
+        self.assertEqual(post(daemon, SET + "?dry_run=false", {"workers": 9}).json["changed"],
+                         [{"key": "workers", "before": "2", "after": "9"}])
         daemon.stop()
 
     def test_while_it_stops_nothing_changes(self):

@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
-#include "base/sync.h"
 #include "control/control.h"
 #include "control/socket.h"
+#include "daemon/dead_log.h"
 #include "daemon/live.h"
 #include "daemon/orders.h"
 #include "daemon/paths.h"
@@ -51,10 +51,7 @@ struct daemon {
 	int signal_fd;
 	int64_t started_wall_us;
 
-	struct mutex dead_lock;
-	struct log_limit dead_limit GUARDED_BY(dead_lock); /* of messages about dead jobs */
-
-	atomic_bool log_queries; /* fetch.log_queries, for the workers' threads */
+	struct dead_log dead_log;
 
 	bool draining;
 	bool drained;
@@ -104,7 +101,7 @@ static int show_settings(struct daemon *d)
 /* For the workers' threads, which may not look at what this one changes. */
 static void publish(struct daemon *d)
 {
-	atomic_store(&d->log_queries, d->live.settings.fetch.log_queries);
+	atomic_store(&d->dead_log.queries, d->live.settings.fetch.log_queries);
 }
 
 /* Returns what live_reload() does; whoever asked for it, the log says so, too. */
@@ -245,40 +242,12 @@ static int find_database(struct daemon *d)
 	return code;
 }
 
-static bool may_tell_dead(struct daemon *d, uint64_t *ret_held_back)
-{
-	mutex_lock(&d->dead_lock);
-	bool allowed = log_allowed(&d->dead_limit, clock_now_ns());
-	*ret_held_back = allowed ? log_take_held_back(&d->dead_limit) : 0;
-	mutex_unlock(&d->dead_lock);
-	return allowed;
-}
-
-/* A dead job is worth a line, but not a flood of them.  Called by any worker. */
+/* Called by any worker. */
 static void on_dead(void *arg, const struct job *job, const char *reason)
 {
 	struct daemon *d = arg;
-	struct buf id = { 0 }, url = { 0 };
-	uint64_t held_back = 0;
 
-	if (!may_tell_dead(d, &held_back))
-		return;
-	if (held_back > 0)
-		log_info("%llu more jobs are dead, not shown", (unsigned long long) held_back);
-	job_add_id(job, &id);
-	buf_add_char(&id, '\0');
-	const struct log_fields about = {
-		.event = LOG_EVENT_JOB_DEAD,
-		.job = id.failed ? "?" : id.data,
-		.origin = job->origin.text,
-		.source = job->source,
-	};
-	url_add_redacted(&url, job->url, atomic_load(&d->log_queries));
-	buf_add_char(&url, '\0');
-	log_about(LOG_LEVEL_INFO, &about, "job %s is dead: %s (%s)", about.job, reason,
-	          url.failed ? "?" : url.data);
-	buf_done(&url);
-	buf_done(&id);
+	dead_log_tell(&d->dead_log, job, reason);
 }
 
 static int start_engine(struct daemon *d)
@@ -370,7 +339,7 @@ static void begin_stop(struct daemon *d)
 	d->stopping = true;
 	d->abort_at_ns = clock_after(clock_now_ns(), d->live.settings.stop_timeout_ns);
 	log_event(LOG_LEVEL_INFO, LOG_EVENT_STOPPING, "stopping");
-	service_stopping(&d->service);
+	service_stopping(&d->service, d->live.settings.stop_timeout_ns);
 	control_set_phase(d->control, CONTROL_STOPPING);
 	engine_stop(d->engine);
 	orders_close(&d->orders);
@@ -516,7 +485,9 @@ static void end(struct daemon *d)
 {
 	orders_close(&d->orders);
 	d->control = control_free(d->control);
+	service_progress(&d->service);
 	d->engine = engine_free(d->engine);
+	service_progress(&d->service);
 	int r = results_close(d->results);
 	if (r < 0) {
 		log_error("%s: results may not be on disk: %s", d->results_path, strerror(-r));
@@ -531,7 +502,7 @@ static void end(struct daemon *d)
 	free(d->work_folder);
 	live_done(&d->live);
 	orders_destroy(&d->orders);
-	mutex_destroy(&d->dead_lock);
+	dead_log_destroy(&d->dead_log);
 }
 
 int daemon_run(const struct daemon_options *options)
@@ -543,10 +514,10 @@ int daemon_run(const struct daemon_options *options)
 	};
 
 	service_init(&d.service);
-	if (mutex_init(&d.dead_lock) < 0)
+	if (dead_log_init(&d.dead_log) < 0)
 		return DAEMON_INTERNAL;
 	if (orders_init(&d.orders) < 0) {
-		mutex_destroy(&d.dead_lock);
+		dead_log_destroy(&d.dead_log);
 		return DAEMON_INTERNAL;
 	}
 	d.exit_code = live_init(&d.live, options) ? DAEMON_OK : DAEMON_CONFIG;

@@ -217,7 +217,7 @@ class Reload(Case):
         self.configure("bogus = 1;", "retry: { max_attempts = 0; };", workers=9)
         self.check(self.penstock("reload"), harness.CONFIG, "",
                    "penstock: error: penstock.conf:2: bogus: unknown key; known here: workers, "
-                   "stop_timeout, queue, backlog, sources, origins, fetch, guard, retry, results, "
+                   "stop_timeout, log, queue, backlog, sources, origins, fetch, guard, retry, results, "
                    "control\n"
                    "penstock: error: penstock.conf:3: retry.max_attempts: 0 is out of range; "
                    "give 1 to 1000 attempts\n")

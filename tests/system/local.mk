@@ -23,6 +23,7 @@ SYSTEM_TESTS = \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
 	tests/system/test_poison.py \
+	tests/system/test_prometheus.py \
 	tests/system/test_proxy.py \
 	tests/system/test_readers.py \
 	tests/system/test_request.py \

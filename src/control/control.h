@@ -2,6 +2,7 @@
 /*
  * The control socket: HTTP/1.1 on a UNIX stream socket, one thread.
  *
+ *     GET /            a page that shows what goes on, for people with a browser
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
  *     GET /healthz     200 as long as the daemon is alive and its threads are

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""picture.py FILE.png: takes the picture of the daemon's page that the README shows.
+
+A daemon of its own fetches from several origins, all of them one test server: fast and slow
+ones, one with a rate limit, one that fails now and then and one that is down.  Three minutes of
+that, as quick as they come, are what the page shows then.
+"""
+import argparse
+import base64
+import http.server
+import json
+import os
+import random
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+import zlib
+
+import browser_harness
+import daemon_harness
+import harness
+
+CONFIG = """
+workers = 10;
+queue: { capacity = 60; };
+backlog: { max_jobs = 2000; };
+retry: { base = "2s"; max = "20s"; max_attempts = 4; };
+guard: { allow = ( "loopback" ); };
+origins: (
+  { match = "api.example.com"; rate = "6/s"; burst = 3; },
+  { match = "slow.example.net"; concurrency = 4; },
+  { match = "*"; concurrency = 32; } );
+sources: ( { type = "file"; path = "crawl.txt"; follow = true; } );
+"""
+
+
+class NameServer(harness.NameServer):
+    """Every name is 127.0.0.1."""
+
+    def _answer(self, query):
+        end = query.index(b"\0", 12) + 5
+        kind = struct.unpack("!H", query[end - 4:end - 2])[0]
+        answer = query[:2] + struct.pack("!HHHHH", 0x8180, 1, kind == 1, 0, 0) + query[12:end]
+        if kind == 1:
+            answer += struct.pack("!HHHIH4s", 0xC00C, 1, 1, 60, 4, bytes((127, 0, 0, 1)))
+        return answer
+
+
+class Load:
+    """Producers that come and go, so that the queue fills and drains."""
+
+    def __init__(self, directory, origin_port, down_port):
+        self.directory = directory
+        self.port, self.down_port = origin_port, down_port
+        self.random = random.Random(7)
+        self.n = 0
+
+    def url(self, host, path, port=None):
+        return f"http://{host}:{port or self.port}{path}"
+
+    def job(self):
+        self.n += 1
+        kind = self.random.random()
+        if kind < 0.52:
+            return self.url("www.example.com", "/delay/0.02-0.25")
+        if kind < 0.66:
+            return self.url("img.example.com", f"/bytes/{self.random.randrange(2000, 90000)}")
+        if kind < 0.76:
+            return self.url("api.example.com", "/ok")
+        if kind < 0.86:
+            return self.url("slow.example.net", "/delay/0.5-1.5")
+        if kind < 0.93:
+            return self.url("shop.example.net", f"/flaky/1/{self.n}")
+        if kind < 0.97:
+            return self.url("www.example.org", "/status/404")
+        return self.url("old.example.org", "/", self.down_port)
+
+    def write(self, n):
+        with open(os.path.join(self.directory, "crawl.txt"), "a", encoding="utf-8") as file:
+            file.write("".join(self.job() + "\n" for _ in range(n)))
+
+    def run(self, seconds):
+        """Waves of URLs: 40 s in which more come than can be fetched, then few."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            many = (seconds - left) % 55 < 26
+            self.write(30 if many else 6)
+            time.sleep(0.25)
+
+
+def shrink(png):
+    """The same picture, packed as well as zlib can."""
+    at, chunks, data = 8, [], b""
+    while at < len(png):
+        size, name = struct.unpack("!I4s", png[at:at + 8])
+        body = png[at + 8:at + 8 + size]
+        if name == b"IDAT":
+            data += body
+        elif name == b"IHDR":
+            chunks.append((name, body))
+        at += 12 + size
+    chunks += [(b"IDAT", zlib.compress(zlib.decompress(data), 9)), (b"IEND", b"")]
+    return png[:8] + b"".join(
+        struct.pack("!I4s", len(body), name) + body + struct.pack("!I", zlib.crc32(name + body))
+        for name, body in chunks)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("file")
+    parser.add_argument("--seconds", type=int, default=185)
+    args = parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

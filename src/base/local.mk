@@ -8,6 +8,8 @@ libpenstock_a_SOURCES += \
 	src/base/clock.h \
 	src/base/crash.c \
 	src/base/crash.h \
+	src/base/endpoint.c \
+	src/base/endpoint.h \
 	src/base/event.c \
 	src/base/event.h \
 	src/base/heap.c \

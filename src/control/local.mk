@@ -43,6 +43,8 @@ libpenstock_a_SOURCES += \
 	src/control/submitter.c \
 	src/control/submitter.h \
 	src/control/task.h \
+	src/control/tcp.c \
+	src/control/tcp.h \
 	src/control/text.c \
 	src/control/text.h \
 	src/control/upload.c \

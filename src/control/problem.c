@@ -13,9 +13,10 @@ static const struct {
 	unsigned status;
 	const char *title;
 } titles[] = {
-	{ 400, "Bad Request" },         { 404, "Not Found" },
-	{ 405, "Method Not Allowed" },  { 409, "Conflict" },
-	{ 413, "Content Too Large" },   { 414, "URI Too Long" },
+	{ 400, "Bad Request" },         { 403, "Forbidden" },
+	{ 404, "Not Found" },           { 405, "Method Not Allowed" },
+	{ 409, "Conflict" },            { 413, "Content Too Large" },
+	{ 414, "URI Too Long" },        { 421, "Misdirected Request" },
 	{ 429, "Too Many Requests" },   { 501, "Not Implemented" },
 	{ 503, "Service Unavailable" }, { 507, "Insufficient Storage" },
 };

@@ -96,10 +96,13 @@ class Page:
         self.browser, self.session = browser, session
         self.errors = []  # what the console would show in red
         self.requests = []  # URLs
+        self.ended_spans = 0
 
     def take(self, event, params):
         if event == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+        elif event == "Emulation.virtualTimeBudgetExpired":
+            self.ended_spans += 1
         elif event == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(params["exceptionDetails"]))
         elif event == "Runtime.consoleAPICalled":
@@ -136,6 +139,13 @@ class Page:
         """Light or dark."""
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def pass_time(self, milliseconds):
+        """Has the page's clock go on, as fast as what it asks for is answered; then it stands."""
+        spans = self.ended_spans
+        self.call("Emulation.setVirtualTimePolicy", policy="pauseIfNetworkFetchesPending",
+                  budget=milliseconds)
+        eventually(lambda: self.ended_spans > spans, "the end of a span of the page's time")
 
     def press(self, key):
         for kind in "keyDown", "keyUp":

@@ -22,8 +22,10 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
+	tests/system/test_page.py \
 	tests/system/test_poison.py \
 	tests/system/test_proxy.py \
+	tests/system/test_readers.py \
 	tests/system/test_request.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \
@@ -36,12 +38,14 @@ SYSTEM_TESTS = \
 	tests/system/test_torture.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
+	tests/system/browser_harness.py \
 	tests/system/daemon_harness.py \
 	tests/system/dns_server.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
+	tests/system/picture.py \
 	tests/system/stub_daemon.py \
 	tests/system/torture.py \
 	tests/system/torture_cases.py \

@@ -207,7 +207,7 @@ function sourceRow(source, i) {
 	const bad = source.bad_lines > 0 ? `; ${counted(source.bad_lines, "bad line")}` : "";
 	const part = Math.min(1, waited(source, i));
 	const state = source.ended ? "ended"
-		: part < 0.05 ? "reads" : `waits for room, ${percent(part)} of the time`;
+		: part < 0.05 ? "reads" : `waits ${percent(part)} of the time`;
 
 	return row(source.name, cell(count(source.jobs), "number"), cell(state + bad));
 }

@@ -66,6 +66,11 @@ class Page(daemon_harness.Case):
         self.assertEqual(errors, [])
         self.assertEqual([u for u in page.requests if not u.startswith(self.base)], [])
 
+    def heights(self, page, selector):
+        """How many different heights a line has."""
+        path = page.eval(f"document.querySelector('{selector} .edge').getAttribute('d')")
+        return len(set(re.findall(r",([\d.]+)", path)))
+
     def test_the_plots_move_with_the_load(self):
         daemon = self.listen()
         page = self.show()
@@ -78,15 +83,13 @@ class Page(daemon_harness.Case):
         self.submit("/status/404", 10)
         page.await_text("#failures .figure", lambda text: text == "25 % of fetches", "failures")
         self.assertIn("10 dead in all", page.text("#failures .verdict"))
-        self.assertRegex(page.text("#speed .figure"), r"^[1-9].*/s settled$")
-        flat = page.eval("document.querySelector('#queue .edge').getAttribute('d')")
+        self.assertGreater(self.heights(page, "#speed .settled"), 1)
 
         self.submit("/stall", 10)
         page.await_text("#queue .figure", lambda text: text == "5 of 5", "the queue is full")
         self.assertRegex(page.text("#queue .verdict"), "^Full: ")
         page.await_text("#queue .legend", lambda text: text == "queued 5", "the plot knows it")
-        self.assertNotEqual(
-            page.eval("document.querySelector('#queue .edge').getAttribute('d')"), flat)
+        self.assertGreater(self.heights(page, "#queue"), 1)
         page.await_text("#waiting .figure", lambda text: text == "8 jobs", "those that wait")
         self.assertIn("for a worker", page.text("#waiting .verdict"))
         self.assertIn("worker 5", page.text("#waiting .legend"))

@@ -8,16 +8,12 @@ that, as quick as they come, are what the page shows then.
 """
 import argparse
 import base64
-import http.server
-import json
+import contextlib
 import os
 import random
-import shutil
-import socket
+import re
 import struct
-import sys
 import tempfile
-import threading
 import time
 import zlib
 
@@ -35,6 +31,7 @@ origins: (
   { match = "api.example.com"; rate = "6/s"; burst = 3; },
   { match = "slow.example.net"; concurrency = 4; },
   { match = "*"; concurrency = 32; } );
+control: { listen = ( "127.0.0.1:0" ); };
 sources: ( { type = "file"; path = "crawl.txt"; follow = true; } );
 """
 
@@ -85,7 +82,7 @@ class Load:
             file.write("".join(self.job() + "\n" for _ in range(n)))
 
     def run(self, seconds):
-        """Waves of URLs: 40 s in which more come than can be fetched, then few."""
+        """Waves of URLs: for a while more come than can be fetched, then few."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             many = (seconds - left) % 55 < 26
@@ -94,27 +91,63 @@ class Load:
 
 
 def shrink(png):
-    """The same picture, packed as well as zlib can."""
-    at, chunks, data = 8, [], b""
+    """The same picture, packed as well as zlib can, without what else Chromium wrote."""
+    at, head, data = 8, None, b""
     while at < len(png):
         size, name = struct.unpack("!I4s", png[at:at + 8])
         body = png[at + 8:at + 8 + size]
-        if name == b"IDAT":
+        if name == b"IHDR":
+            head = body
+        elif name == b"IDAT":
             data += body
-        elif name == b"IHDR":
-            chunks.append((name, body))
         at += 12 + size
-    chunks += [(b"IDAT", zlib.compress(zlib.decompress(data), 9)), (b"IEND", b"")]
+    chunks = (b"IHDR", head), (b"IDAT", zlib.compress(zlib.decompress(data), 9)), (b"IEND", b"")
     return png[:8] + b"".join(
         struct.pack("!I4s", len(body), name) + body + struct.pack("!I", zlib.crc32(name + body))
         for name, body in chunks)
 
 
+def take(url, width, scheme, span):
+    """The whole page, once it has drawn."""
+    with contextlib.closing(browser_harness.Browser()) as browser:
+        page = browser.open()
+        page.resize(width, 600)
+        page.prefer(scheme)
+        page.go(url)
+        page.await_text("#queue .when", lambda text: text == "now", "a sample")
+        page.eval(f"document.querySelector('#span [value=\"{span}\"]').click()")
+        return base64.b64decode(page.screenshot(whole=True))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("file")
-    parser.add_argument("--seconds", type=int, default=185)
+    parser.add_argument("--seconds", type=int, default=190, help="how long the daemon works before")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--scheme", choices=("light", "dark"), default="light")
+    parser.add_argument("--span", choices=("60", "180", "600"), default="180")
     args = parser.parse_args()
+
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-picture-"))
+        origin, names = harness.Origin(), NameServer()
+        stack.callback(origin.stop)
+        stack.callback(names.stop)
+        down = stack.enter_context(harness.closed_port())
+        load = Load(directory, origin.port, down.getsockname()[1])
+        load.write(0)
+        with open(os.path.join(directory, "penstock.conf"), "w", encoding="utf-8") as file:
+            file.write(CONFIG)
+        daemon = daemon_harness.Daemon(directory, "--set", "fetch.dns_servers=" + names.address)
+        stack.callback(daemon.kill)
+        daemon.await_ready()
+        url = re.search(r"http://127\.0\.0\.1:\d+/", daemon.err.text).group()
+        print(f"{url} until {args.seconds} s have passed", flush=True)
+        load.run(args.seconds)
+        png = shrink(take(url, args.width, args.scheme, args.span))
+    with open(args.file, "wb") as file:
+        file.write(png)
+    print(f"{args.file}: {len(png)} bytes")
 
 
 if __name__ == "__main__":

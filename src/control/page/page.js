@@ -7,15 +7,18 @@ import { OBSTACLES, REASONS, bytes, clock, count, counted, percent, rate, span }
 
 const PERIOD_MS = 1000;
 const PATIENCE_MS = 5000;
+const LANES_PATIENCE_MS = 65000; // a disk may hold them up, of which the daemon tells after 60 s
 const LANES = 12; // that are listed
 
 const $ = selector => document.querySelector(selector);
 const samples = new Samples();
-let status = null, lanes = null; // the last answers
+let status = null;               // the last answers
+let lanes = { lanes: [], total: 0 };
 let before = null;               // the status before that
+let answered = null;             // when that was
 let lost = null;                 // since when nobody answers
 let cursor = null;               // the sample that all plots point to
-let timer = null, busy = false;
+let timer = null, busy = false, asksLanes = false;
 
 const plots = {
 	queue: plot("#queue", "Queue depth", count),
@@ -46,8 +49,9 @@ function tell(panel, figure, unit, verdict, tone = "") {
 // When a sample was taken, as far as this browser's clock goes.
 function when(number) {
 	const ago = samples.next - 1 - number;
+	const time = clock(new Date(answered - ago * 1000));
 
-	return ago === 0 ? "now" : `${clock(new Date(Date.now() - ago * 1000))}, ${span(ago)} ago`;
+	return lost ? time : ago === 0 ? "now" : `${time}, ${span(ago)} ago`;
 }
 
 function line(name, look, series, from, to) {
@@ -170,15 +174,14 @@ function laneRow(lane) {
 }
 
 function showLanes() {
-	if (!lanes)
-		return;
 	const shown = lanes.lanes.slice(0, LANES);
 	const more = lanes.total - shown.length;
 
 	$("#lanes .figure").replaceChildren(element("b", "", count(lanes.total)),
 		lanes.total === 1 ? " origin" : " origins");
 	$("#lanes tbody").replaceChildren(...shown.map(laneRow));
-	$("#lanes .note").textContent = shown.length === 0 ? "No origin has jobs."
+	$("#lanes .note").textContent = lanes.error ? `They cannot be read: ${lanes.error}.`
+		: shown.length === 0 ? "No origin has jobs."
 		: more > 0 ? `${count(more)} more; penstock lanes lists them.` : "";
 }
 
@@ -207,7 +210,7 @@ function sourceRow(source, i) {
 	const bad = source.bad_lines > 0 ? `; ${counted(source.bad_lines, "bad line")}` : "";
 	const part = Math.min(1, waited(source, i));
 	const state = source.ended ? "ended"
-		: part < 0.05 ? "reads" : `waits ${percent(part)} of the time`;
+		: part < 0.05 ? "reads" : `waits ${Math.round(100 * part)} % of the time`;
 
 	return row(source.name, cell(count(source.jobs), "number"), cell(state + bad));
 }
@@ -278,36 +281,50 @@ function show() {
 	if ($("#link").textContent !== (lost ? "no answer" : "live"))
 		$("#link").textContent = lost ? "no answer" : "live";
 	showTroubles();
-	if (!status)
+	if (!answered)
 		return;
 	showHead();
 	showQueue();
 	showSpeed();
 	showWaiting();
 	showFailures();
-	showLanes();
 	showParts();
 	showPlots();
 }
 
 // --- asking --------------------------------------------------------------------------------
 
-async function ask(path) {
-	const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS) });
+async function ask(path, patience = PATIENCE_MS) {
+	const answer = await fetch(path, { signal: AbortSignal.timeout(patience) });
+	const told = await answer.json();
 
 	if (!answer.ok)
-		throw new Error(`${path}: ${answer.status}`);
-	return answer.json();
+		throw new Error(told.detail);
+	return told;
+}
+
+// The backlog knows them; a slow disk must not hold up what the daemon can tell without.
+async function askLanes() {
+	if (asksLanes)
+		return;
+	asksLanes = true;
+	try {
+		lanes = await ask(`v1/lanes?limit=${LANES}`, LANES_PATIENCE_MS);
+	} catch (error) {
+		lanes.error = error.message;
+	}
+	asksLanes = false;
+	showLanes();
 }
 
 async function refresh() {
-	const [now, some] = await Promise.all([ask("v1/status"), ask(`v1/lanes?limit=${LANES}`)]);
+	const now = await ask("v1/status");
 
+	askLanes();
 	while (!samples.add(await ask(`v1/history?since=${samples.next}`)))
 		;
 	before = status?.started_at === now.started_at ? status : null;
 	status = now;
-	lanes = some;
 }
 
 async function go() {
@@ -317,6 +334,7 @@ async function go() {
 	busy = true;
 	try {
 		await refresh();
+		answered = new Date();
 		lost = null;
 	} catch {
 		lost ??= new Date();

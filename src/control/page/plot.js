@@ -72,7 +72,8 @@ export class Plot {
 	}
 
 	// 'model': { from, to } samples' numbers; { lines } of { name, look, values }, where 'look' is a
-	// class; { limit }, null or a value with a name; { when } writes the time of a sample.
+	// class; { limit }, null or a value with a name; { when } writes the time of a sample, the
+	// last one's at the axis, too.
 	show(model, cursor) {
 		this.#model = model;
 		this.#cursor = cursor === null || cursor < model.from ? null : Math.min(cursor, model.to);
@@ -150,7 +151,7 @@ export class Plot {
 	}
 
 	#axes(max) {
-		const { from, to } = this.#model;
+		const { from, to, when } = this.#model;
 		const { width, height } = this.#box;
 		const most = Math.min(5, (width - MARGIN.left) / 70); // ticks
 		const step = [15, 30, 60, 120].find(s => (to - from) / s <= most) ?? 300;
@@ -162,7 +163,7 @@ export class Plot {
 				this.#text(MARGIN.left - 6, Number(y) + 4, "end", this.#options.format(value)));
 		}
 		for (let ago = 0; ago <= to - from; ago += step) {
-			const name = ago === 0 ? "now" : ago < 60 ? `−${ago} s` : `−${ago / 60} min`;
+			const name = ago === 0 ? when(to) : ago < 60 ? `−${ago} s` : `−${ago / 60} min`;
 			const anchor = ago === 0 ? "end" : ago === to - from ? "start" : "middle";
 			group.append(this.#text(this.#x(to - from - ago), height - 5, anchor, name));
 		}
@@ -226,7 +227,7 @@ export class Plot {
 		const told = lines.map(({ name, look, values }) => ({
 			name, look, value: this.#options.format(values[at - from]),
 		}));
-		const time = this.#cursor === null ? "now" : when(at);
+		const time = when(at);
 
 		if (this.#options.stacked)
 			told.reverse();

@@ -3,3 +3,6 @@ dist_man_MANS += doc/penstock.1 doc/penstock.conf.5 doc/penstockd.8
 # The pages and etc/penstock.conf say what the program does.
 TESTS += tests/check-docs.sh
 EXTRA_DIST += tests/check-docs.sh
+
+# The README's picture; tests/system/picture.py takes it.
+EXTRA_DIST += doc/page.png

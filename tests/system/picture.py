@@ -4,16 +4,18 @@
 
 A daemon of its own fetches from several origins, all of them one test server: fast and slow
 ones, one with a rate limit, one that fails now and then and one that is down.  Three minutes of
-that, as quick as they come, are what the page shows then.
+that are what the page shows then.
 """
 import argparse
 import base64
+import collections
 import contextlib
 import os
 import random
 import re
 import struct
 import tempfile
+import threading
 import time
 import zlib
 
@@ -24,7 +26,7 @@ import harness
 CONFIG = """
 workers = 10;
 queue: { capacity = 60; };
-backlog: { max_jobs = 2000; };
+backlog: { max_jobs = 1500; };
 retry: { base = "2s"; max = "20s"; max_attempts = 4; };
 guard: { allow = ( "loopback" ); };
 origins: (
@@ -81,27 +83,55 @@ class Load:
         with open(os.path.join(self.directory, "crawl.txt"), "a", encoding="utf-8") as file:
             file.write("".join(self.job() + "\n" for _ in range(n)))
 
-    def run(self, seconds):
+    def run(self, stop):
         """Waves of URLs: for a while more come than can be fetched, then few."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            many = (seconds - left) % 55 < 26
+        start = time.monotonic()
+        while not stop.wait(0.25):
+            many = (time.monotonic() - start) % 55 < 26
             self.write(30 if many else 6)
-            time.sleep(0.25)
 
 
-def shrink(png):
-    """The same picture, packed as well as zlib can, without what else Chromium wrote."""
-    at, head, data = 8, None, b""
+def read_png(png):
+    """The width and the rows of pixels, each of three or four bytes (PNG, RFC 2083)."""
+    at, data = 8, b""
     while at < len(png):
         size, name = struct.unpack("!I4s", png[at:at + 8])
         body = png[at + 8:at + 8 + size]
         if name == b"IHDR":
-            head = body
+            width, _, _, kind = struct.unpack("!IIBB", body[:10])
         elif name == b"IDAT":
             data += body
         at += 12 + size
-    chunks = (b"IHDR", head), (b"IDAT", zlib.compress(zlib.decompress(data), 9)), (b"IEND", b"")
+    data, n = zlib.decompress(data), {2: 3, 6: 4}[kind]
+    rows, above = [], bytes(width * n)
+    for at in range(0, len(data), 1 + width * n):
+        above = unfilter(data[at], bytearray(data[at + 1:at + 1 + width * n]), above, n)
+        rows.append([bytes(above[i:i + 3]) for i in range(0, width * n, n)])
+    return width, rows
+
+
+def unfilter(kind, row, above, n):
+    """Adds to each byte what it was foretold to be (RFC 2083, section 6)."""
+    for i in range(len(row)):
+        left, up = row[i - n] if i >= n else 0, above[i]
+        corner = above[i - n] if i >= n else 0
+        guess = left + up - corner
+        foretold = (0, left, up, (left + up) // 2,
+                    min((left, up, corner), key=lambda value: abs(guess - value)))[kind]
+        row[i] = (row[i] + foretold) & 255
+    return row
+
+
+def shrink(png):
+    """The picture with its 256 most frequent colours; others become the nearest of these."""
+    width, rows = read_png(png)
+    often = collections.Counter(pixel for row in rows for pixel in row).most_common()
+    palette = [color for color, _ in often[:256]]
+    index = {color: min(range(len(palette)), key=lambda i: sum(
+        (a - b) ** 2 for a, b in zip(palette[i], color))) for color, _ in often}
+    data = b"".join(b"\0" + bytes(index[pixel] for pixel in row) for row in rows)
+    chunks = ((b"IHDR", struct.pack("!IIBBBBB", width, len(rows), 8, 3, 0, 0, 0)),
+              (b"PLTE", b"".join(palette)), (b"IDAT", zlib.compress(data, 9)), (b"IEND", b""))
     return png[:8] + b"".join(
         struct.pack("!I4s", len(body), name) + body + struct.pack("!I", zlib.crc32(name + body))
         for name, body in chunks)
@@ -143,8 +173,14 @@ def main():
         daemon.await_ready()
         url = re.search(r"http://127\.0\.0\.1:\d+/", daemon.err.text).group()
         print(f"{url} until {args.seconds} s have passed", flush=True)
-        load.run(args.seconds)
-        png = shrink(take(url, args.width, args.scheme, args.span))
+        stop = threading.Event()
+        producer = threading.Thread(target=load.run, args=(stop,))
+        producer.start()
+        stack.callback(producer.join)
+        stack.callback(stop.set)
+        time.sleep(args.seconds)
+        png = take(url, args.width, args.scheme, args.span)
+    png = shrink(png)
     with open(args.file, "wb") as file:
         file.write(png)
     print(f"{args.file}: {len(png)} bytes")

@@ -218,11 +218,13 @@ function sourceRow(source, i) {
 function showParts() {
 	const { workers, queue, backlog, results, sources } = status;
 	const working = Math.max(0, workers.alive - queue.consumers_idle);
+	const blocked = backlog.submitters_blocked;
 
 	$("#meters").replaceChildren(
 		...meter("workers", working, workers.alive, `${count(working)} of ${count(workers.alive)} busy`),
 		...meter("backlog", backlog.held_jobs, backlog.max_jobs,
-			`${count(backlog.held_jobs)} of ${count(backlog.max_jobs)} jobs`),
+			`${count(backlog.held_jobs)} of ${count(backlog.max_jobs)} jobs` +
+			(blocked > 0 ? `, ${count(blocked)} waiting for room` : "")),
 		element("dt", "", "results"), element("dd", "", element("span", "",
 			`${count(results.recorded)} recorded, ${count(results.pending)} pending`)));
 	$("#sources").hidden = sources.length === 0;

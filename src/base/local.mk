@@ -14,6 +14,8 @@ libpenstock_a_SOURCES += \
 	src/base/event.h \
 	src/base/heap.c \
 	src/base/heap.h \
+	src/base/histogram.c \
+	src/base/histogram.h \
 	src/base/log.c \
 	src/base/log.h \
 	src/base/process.c \

@@ -21,6 +21,12 @@ libpenstock_a_SOURCES += \
 	src/control/levers.c \
 	src/control/metrics.c \
 	src/control/metrics.h \
+	src/control/metrics_fetch.c \
+	src/control/metrics_jobs.c \
+	src/control/metrics_parts.h \
+	src/control/metrics_process.c \
+	src/control/metrics_results.c \
+	src/control/metrics_sources.c \
 	src/control/order.c \
 	src/control/order.h \
 	src/control/page.c \

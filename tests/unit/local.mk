@@ -432,6 +432,11 @@ TESTS += tests/unit/test_status
 tests_unit_test_status_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_status_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_tally
+TESTS += tests/unit/test_tally
+tests_unit_test_tally_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tally_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units
 tests_unit_test_units_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

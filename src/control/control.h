@@ -4,6 +4,7 @@
  * the listeners of those who may look and not touch; each has places of its own, so that
  * nobody takes those of another.
  *
+ *     GET /            a page that shows what goes on, for people with a browser
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
  *     GET /healthz     200 as long as the daemon is alive and its threads are

@@ -221,6 +221,8 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 	} headers[] = {
 		{ MHD_HTTP_HEADER_CONTENT_TYPE, reply->type },
 		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
+		{ "X-Content-Type-Options", "nosniff" },
+		{ "Content-Security-Policy", reply->policy },
 		{ MHD_HTTP_HEADER_ALLOW, reply->allow[0] != '\0' ? reply->allow : NULL },
 		{ MHD_HTTP_HEADER_LOCATION, reply->location.data },
 		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? REPLY_RETRY_AFTER : NULL },

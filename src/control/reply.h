@@ -44,6 +44,7 @@ struct reply {
 	unsigned status;     /* 0: there is none yet */
 	const char *type;    /* a literal */
 	char allow[32];      /* the header; "": none */
+	const char *policy;  /* the header Content-Security-Policy, a literal; NULL: none */
 	struct buf location; /* the header, NUL-terminated; empty: none */
 	bool retries;        /* Retry-After: it may well work in a moment */
 	struct buf body;     /* owned by whoever called the handler, as the location and the file */

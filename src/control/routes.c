@@ -2,6 +2,7 @@
 #include "control/routes.h"
 
 #include "control/metrics.h"
+#include "control/page.h"
 #include "control/problem.h"
 #include "control/status.h"
 
@@ -101,7 +102,7 @@ static void get_metrics(const struct view *view, const struct request *request, 
 /* --- the table --------------------------------------------------------------------- */
 
 /* HEAD is answered as GET is; libmicrohttpd leaves out the body.  A path that ends in a
- * slash takes whatever follows it. */
+ * slash takes whatever follows it, except for the root. */
 static const struct route {
 	const char *method;
 	const char *path;
@@ -126,13 +127,15 @@ static const struct route {
 	{ "POST", "/v1/control/drain", NULL, drain_begin, true, CONTROL_ALL },
 	{ "POST", "/v1/control/set", NULL, set_begin, true, CONTROL_ALL },
 	{ "POST", "/v1/control/reload", NULL, reload_begin, true, CONTROL_ALL },
+	{ "GET", "/", page_answer, NULL, false, CONTROL_FIGURES },
+	{ "GET", "/page/", page_answer, NULL, false, CONTROL_FIGURES },
 };
 
 static bool is_at(const struct route *route, const char *path)
 {
 	size_t len = strlen(route->path);
 
-	if (route->path[len - 1] == '/')
+	if (len > 1 && route->path[len - 1] == '/')
 		return strncmp(path, route->path, len) == 0 && path[len] != '\0';
 	return strcmp(path, route->path) == 0;
 }

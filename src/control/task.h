@@ -32,7 +32,7 @@ struct desk {
 	struct url_parser *parser;
 	uint64_t bound_ns;       /* for what the backlog should answer at once */
 	unsigned uploads;        /* large bodies that are under way */
-	unsigned lists;          /* long answers, likewise */
+	unsigned lists;          /* long answers, likewise: ask lists_have_room() */
 	bool closing;            /* serving ends: the backlog is asked nothing more */
 	struct inbox inbox;
 };
@@ -80,6 +80,9 @@ NODISCARD NONNULL(1) static inline bool task_wait(struct task *t, uint64_t span_
 		inbox_put(&t->desk->inbox, t, -EPIPE);
 	return !t->desk->closing;
 }
+
+/* Whether one more long answer may begin, which desk->lists then counts; else makes the reply. */
+NODISCARD NONNULL(1, 2) bool lists_have_room(const struct view *view, struct reply *reply);
 
 /* --- those that there are; each begins one, or makes the reply and returns NULL --------- */
 

@@ -22,6 +22,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
+	tests/system/test_page.py \
 	tests/system/test_poison.py \
 	tests/system/test_prometheus.py \
 	tests/system/test_proxy.py \
@@ -38,12 +39,14 @@ SYSTEM_TESTS = \
 	tests/system/test_torture.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
+	tests/system/browser_harness.py \
 	tests/system/daemon_harness.py \
 	tests/system/dns_server.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
+	tests/system/picture.py \
 	tests/system/stub_daemon.py \
 	tests/system/systemd_harness.py \
 	tests/system/torture.py \

@@ -261,7 +261,7 @@ void config_print(const struct config_table *table, const struct config *c, cons
 	b->failed = b->failed || draft.failed;
 	buf_done(&draft);
 
-	for (size_t i = 0; i < c->n_files; i++)
+	for (size_t i = 0; c->n_files > 1 && i < c->n_files; i++)
 		buf_printf(b, "# read: %s\n", c->files[i]);
 	p.b = b;
 	p.column = p.widest + GAP;

@@ -195,8 +195,7 @@ static void test_prints_groups_and_origins(void)
 	buf_add_char(&b, '\0');
 	CU_ASSERT_FALSE_FATAL(b.failed);
 	CU_ASSERT_STRING_EQUAL(
-	        b.data, "# read: penstock.conf\n"
-	                "workers = 8;                              # penstock.conf:1\n"
+	        b.data, "workers = 8;                              # penstock.conf:1\n"
 	                "queue: {\n"
 	                "    capacity = 1000;                      # default\n"
 	                "    max_bytes = \"5000000000\";             # penstock.conf:2\n"

@@ -13,5 +13,5 @@ include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
 
-TESTS += tests/check-includes.sh tests/check-completions.sh
-EXTRA_DIST += tests/check-includes.sh tests/check-completions.sh
+TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
+EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh

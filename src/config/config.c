@@ -91,16 +91,15 @@ static int read_files(struct loading *l, const char *path, const char *folder,
 	struct drop_ins drop_ins = { 0 };
 
 	*ret_whole = false;
-	int first = folder ? config_find_drop_ins(l, folder, &drop_ins) : 0;
-	l->config->files = config_alloc(l, drop_ins.n + 1, sizeof(*l->config->files));
+	l->config->files = config_alloc(l, MAX_DROP_INS + 1, sizeof(*l->config->files));
 	if (!l->config->files)
 		return -ENOMEM;
-	int r = read_file(l, path, target, ret_whole);
-	if (r < 0)
-		return r;
+	int first = read_file(l, path, target, ret_whole);
+	if (first == 0 && folder)
+		first = config_find_drop_ins(l, folder, &drop_ins);
 	for (size_t i = 0; i < drop_ins.n; i++) {
 		bool whole = false;
-		r = read_file(l, drop_ins.paths[i], target, &whole);
+		int r = read_file(l, drop_ins.paths[i], target, &whole);
 		first = first < 0 ? first : r;
 		*ret_whole = *ret_whole && whole;
 	}

@@ -76,8 +76,10 @@ int settings_load(enum settings_program program, const char *path, const char *c
 	struct config *c = NULL;
 	char *drop_ins = path ? find_drop_ins(path) : NULL;
 
-	if (path && !drop_ins)
+	if (path && !drop_ins) {
+		buf_add_str(errors, "out of memory\n");
 		return -ENOMEM;
+	}
 	int r = config_load(&settings_table, path, drop_ins, overrides, n_overrides, &s, &c, errors);
 	free(drop_ins);
 	if (r < 0)

@@ -15,7 +15,7 @@ libpenstock_a_SOURCES += \
 	src/engine/recorder.c src/engine/recorder.h \
 	src/engine/retry.c src/engine/retry.h \
 	src/engine/settings.c src/engine/settings.h src/engine/settings_parts.h \
-	src/engine/settings_check.c src/engine/settings_table.c \
+	src/engine/settings_check.c src/engine/settings_sources.c src/engine/settings_table.c \
 	src/engine/start.c \
 	src/engine/store.c \
 	src/engine/tally.c src/engine/tally.h \

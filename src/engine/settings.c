@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -38,6 +39,20 @@ static void relax_origins(struct settings *s, const struct config *c)
 	}
 }
 
+/* "conf.d" beside penstock.conf, and "FILE.d" of any other file: so those that lie beside each
+ * other, one for each instance, do not share theirs.  The caller frees it. */
+static char *find_drop_ins(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int folder = slash ? (int) (slash + 1 - path) : 0;
+	char *found = NULL;
+
+	int n = strcmp(path + folder, "penstock.conf") == 0
+	                ? asprintf(&found, "%.*sconf.d", folder, path)
+	                : asprintf(&found, "%s.d", path);
+	return n < 0 ? NULL : found;
+}
+
 /* Hands over what was loaded, if it is good. */
 static int finish(const struct settings *s, struct config *c, struct settings *ret_settings,
                   struct config **ret_config, struct buf *errors)
@@ -59,8 +74,14 @@ int settings_load(enum settings_program program, const char *path, const char *c
 {
 	struct settings s;
 	struct config *c = NULL;
+	char *drop_ins = path ? find_drop_ins(path) : NULL;
 
-	int r = config_load(&settings_table, path, overrides, n_overrides, &s, &c, errors);
+	if (path && !drop_ins) {
+		buf_add_str(errors, "out of memory\n");
+		return -ENOMEM;
+	}
+	int r = config_load(&settings_table, path, drop_ins, overrides, n_overrides, &s, &c, errors);
+	free(drop_ins);
 	if (r < 0)
 		return r;
 	if (program == SETTINGS_FETCH)

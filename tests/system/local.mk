@@ -15,6 +15,8 @@ SYSTEM_TESTS = \
 	tests/system/test_daemon_signals.py \
 	tests/system/test_deadline.py \
 	tests/system/test_disk_trouble.py \
+	tests/system/test_drop_ins.py \
+	tests/system/test_examples.py \
 	tests/system/test_guard.py \
 	tests/system/test_http2.py \
 	tests/system/test_input.py \

@@ -78,6 +78,11 @@ TESTS += tests/unit/test_config_change
 tests_unit_test_config_change_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_config_change_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_config_drop_ins
+TESTS += tests/unit/test_config_drop_ins
+tests_unit_test_config_drop_ins_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_config_drop_ins_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_config_elements
 TESTS += tests/unit/test_config_elements
 tests_unit_test_config_elements_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

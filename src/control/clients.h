@@ -18,6 +18,7 @@ struct MHD_Connection;
 
 struct client {
 	TAILQ_ENTRY(client) entry;
+	struct clients *all; /* whose this one is */
 	struct MHD_Connection *connection;
 	int fd;
 	uint64_t since_ns;   /* when it connected, had its last answer, or made progress */

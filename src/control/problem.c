@@ -15,6 +15,7 @@ static const struct {
 } titles[] = {
 	{ 400, "Bad Request" },         { 404, "Not Found" },
 	{ 405, "Method Not Allowed" },  { 409, "Conflict" },
+	{ 410, "Gone" },
 	{ 413, "Content Too Large" },   { 414, "URI Too Long" },
 	{ 429, "Too Many Requests" },   { 501, "Not Implemented" },
 	{ 503, "Service Unavailable" }, { 507, "Insufficient Storage" },

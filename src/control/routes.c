@@ -117,6 +117,7 @@ static const struct route {
 	{ "POST", "/v1/jobs", NULL, upload_begin, true },
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
+	{ "GET", "/v1/results", NULL, results_begin, false },
 	{ "GET", "/v1/lanes", NULL, lanes_begin, false },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
 	{ "POST", "/v1/control/pause", NULL, pause_begin, true },

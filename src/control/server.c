@@ -89,13 +89,16 @@ static void *serve(void *arg)
 		{ .fd = c->stop_fd, .events = POLLIN },
 		{ .fd = c->epoll_fd, .events = POLLIN },
 		{ .fd = desk->inbox.event_fd, .events = POLLIN },
+		{ .fd = tail_event_fd(engine_tail(desk->engine)), .events = POLLIN },
 	};
 
 	for (;;) {
 		(void) poll(set, ARRAY_LEN(set), wait_ms(c, clients_next_ns(&c->http.clients)));
 		if (set[0].revents != 0)
 			break;
-		if (set[2].revents != 0)
+		if (set[3].revents != 0)
+			results_news(desk);
+		if (set[2].revents != 0 || set[3].revents != 0)
 			(void) clients_collect(&c->http.clients, desk);
 		clients_expire(&c->http.clients, desk, clock_now_ns());
 		(void) MHD_run(c->daemon);

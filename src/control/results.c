@@ -54,7 +54,8 @@ static int turn_page(struct reader *f)
 	if (record_range_is_over(&f->range))
 		return 0;
 	int r = tail_read(tail_of(f), &f->range, page_of(f));
-	if (r != -ENOENT || !f->durable)
+	/* What is committed is in the tail a moment later; who reads to an end does not wait for it. */
+	if (!f->durable || (r != -ENOENT && (r != 0 || f->follows)))
 		return r;
 	ask(f, QUERY_RECORDS);
 	return -EINPROGRESS;
@@ -296,8 +297,9 @@ static void begin_reader(struct reader *f, const struct request *request, struct
 {
 	struct engine_stats stats;
 
-	uint64_t last_seq = tail_last_seq(tail_of(f));
+	uint64_t tail_seq = tail_last_seq(tail_of(f));
 	engine_stats(f->base.task.desk->engine, &stats);
+	uint64_t last_seq = stats.backlog.last_seq > tail_seq ? stats.backlog.last_seq : tail_seq;
 	f->durable = stats.durable;
 	f->range.outcomes = (1U << OUTCOMES) - 1;
 	f->range.left = UINT64_MAX;
@@ -315,7 +317,7 @@ static void begin_reader(struct reader *f, const struct request *request, struct
 	}
 	f->range.until_seq = f->follows ? UINT64_MAX : last_seq;
 	if (f->follows && !request->from && !f->seeks)
-		f->range.next_seq = last_seq + 1;
+		f->range.next_seq = tail_seq + 1;
 }
 
 struct task *results_begin(const struct view *view, const struct request *request,

@@ -108,6 +108,11 @@ TESTS += tests/unit/test_control_orders
 tests_unit_test_control_orders_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_orders_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_control_results
+TESTS += tests/unit/test_control_results
+tests_unit_test_control_results_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_results_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
 tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -421,6 +426,11 @@ check_PROGRAMS += tests/unit/test_status
 TESTS += tests/unit/test_status
 tests_unit_test_status_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_status_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_tail
+TESTS += tests/unit/test_tail
+tests_unit_test_tail_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tail_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

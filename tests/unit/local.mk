@@ -417,6 +417,11 @@ TESTS += tests/unit/test_sqlite_queries
 tests_unit_test_sqlite_queries_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_queries_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_records
+TESTS += tests/unit/test_sqlite_records
+tests_unit_test_sqlite_records_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_records_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_threads
 TESTS += tests/unit/test_sqlite_threads
 tests_unit_test_sqlite_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

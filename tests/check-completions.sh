@@ -68,5 +68,6 @@ for shell in $shells; do
 		$(sed -nE 's/^\.It Va ([a-z_]+\.[a-z_]+)$/\1=/p' "$src/doc/penstock.conf.5")
 	offers $shell 'penstock fetch --set ' queue.capacity=
 	offers $shell 'penstock lanes --sort ' depth wait rate state
+	offers $shell 'penstock results --outcome ' done dead cancelled
 done
 exit $failed

@@ -10,7 +10,8 @@ import subprocess
 
 import daemon_harness
 import harness
-from harness import IO_ERROR, OK, PATIENCE, SOME_FAILED, UNAVAILABLE, USAGE, eventually
+from harness import (CANNOT_CREATE, IO_ERROR, OK, PATIENCE, SOME_FAILED, UNAVAILABLE, USAGE,
+                     eventually)
 
 MANY = 30
 # So many records of such a size are more than is kept in memory (2 MiB), and in sockets.
@@ -236,6 +237,24 @@ class Once(Case):
         harness.run("submit", "--socket", daemon.socket, "--wait", stdin=job + "\n",
                     env=daemon_harness.environment())
         self.assertEqual(self.run_results().out, self.read("results.jsonl"))
+        daemon.stop()
+
+    def test_who_submits_gets_the_results_of_its_own_jobs(self):
+        daemon = self.begin()
+        self.submit(3)
+        text = "".join(f'{{"url": "{DEAD}{i}", "meta": {i}.50}}\n' for i in range(20))
+        for _ in range(2):  # the second time they are known
+            ended = harness.run("submit", "--socket", daemon.socket, "--results", "-", "-s",
+                                "--id-prefix", "x", stdin=text, env=daemon_harness.environment())
+            self.assertEqual(ended.code, SOME_FAILED, ended.err)
+            self.assertEqual([r["id"] for r in ended.records], [f"x-{i}" for i in range(1, 21)])
+            self.assertEqual(sorted(ended.out.splitlines()),
+                             sorted(self.read("results.jsonl").splitlines()[3:]))
+        for args, code in ((("--results", self.dir), CANNOT_CREATE),
+                           (("--results", "-", "--ids"), USAGE)):
+            ended = harness.run("submit", "--socket", daemon.socket, *args, stdin=text,
+                                env=daemon_harness.environment())
+            self.assertEqual(ended.code, code, ended.err)
         daemon.stop()
 
 

@@ -52,7 +52,7 @@ static const char help[] =
 	ASK_HELP_SOCKET
 	ASK_HELP_HELP
 	"Exit status: 0, 1 some are not remembered any more, 7 interrupted without -f, 64 usage,\n"
-	"69 no daemon answers, or it broke off without -f, 70 internal, 74 cannot write.\n";
+	"69 no daemon answers, 70 internal, 74 cannot write.\n";
 
 struct results_command {
 	struct ask ask;
@@ -65,6 +65,7 @@ struct results_command {
 	struct patience patience;
 	bool is_placed;       /* 'next_seq' says where to go on */
 	uint64_t next_seq;
+	bool got_on;          /* this request has brought records */
 	struct buf lines;     /* whole ones, and the beginning of one */
 	struct buf problem;   /* an answer that is none, or the last line of one that was cut */
 	bool missed;          /* some records were not there any more */
@@ -144,7 +145,7 @@ static void take_line(struct results_command *c, const char *line, size_t len)
 
 	if (len > n && memcmp(line, record, n) == 0) {
 		c->next_seq = strtoull(line + n, NULL, 10) + 1;
-		c->is_placed = true;
+		c->is_placed = c->got_on = true;
 		if (fwrite(line, 1, len, stdout) != len)
 			c->write_error = errno;
 	} else if (len > 1 && len <= MAX_PROBLEM_BYTES) {
@@ -216,6 +217,7 @@ static int request(struct results_command *c, struct unix_http_answer *ret_answe
 	add_target(c, &target);
 	buf_clear(&c->lines); /* a line that broke off comes once more */
 	buf_clear(&c->problem);
+	c->got_on = false;
 	const struct unix_http_request request = {
 		.target = target.data, .on_body = on_body, .arg = c };
 	int r = target.failed ? -ENOMEM : unix_http_perform(c->ask.http, &request, ret_answer);
@@ -331,6 +333,10 @@ static int judge(struct results_command *c, int r, const struct unix_http_answer
 		return judge_refusal(c, answer);
 	if (r == 0 && c->problem.len > 0)
 		return judge_cut(c);
+	if (c->got_on && (r == 0 || r == -ECONNRESET)) { /* it has stopped, or whoever reads is slow */
+		*ret_ends = false;
+		return EXIT_OK;
+	}
 	if (!c->follows)
 		return unix_http_log_error(c->ask.path, r);
 	int code = patience_failed(&c->patience, r == 0 ? -ECONNRESET : r);

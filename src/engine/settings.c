@@ -134,7 +134,8 @@ static uint64_t max_decoder_bytes(const struct settings *s)
 }
 
 /*
- * A job's record, which is about as large, exists beside it for a moment.  The other
+ * A job's record, which is about as large, exists beside it for a moment; those who read
+ * results have the tail, and a page each, which may have grown to twice its size.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
  * TLS connection, a worker's stack and buffers, the database's caches, and the program
  * with its libraries.

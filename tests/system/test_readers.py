@@ -126,9 +126,10 @@ class Follow(Case):
             each.await_records(rounds * n)
             self.assertEqual(self.seqs(each), list(range(1, rounds * n + 1)))
         self.assertEqual(reader.out.text, self.read("results.jsonl"))
-        self.assertEqual(reader.err.text.count("the daemon has gone; trying again"), rounds)
+        said = reader.err.text.count("the daemon has gone; trying again")
+        self.assertLessEqual(said, rounds)  # once each, unless it was back before that was noticed
         daemon.stop()
-        eventually(lambda: reader.err.text.count("trying again") == rounds + 1, "another restart")
+        eventually(lambda: reader.err.text.count("trying again") == said + 1, "that it has gone")
         for each in reader, late:
             each.signal(signal.SIGINT)
             self.assertEqual(each.wait().code, OK)

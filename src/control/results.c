@@ -53,7 +53,8 @@ static int turn_page(struct reader *f)
 	empty_page(f);
 	if (record_range_is_over(&f->range))
 		return 0;
-	int r = tail_read(tail_of(f), &f->range, page_of(f));
+	bool from_oldest = f->durable && f->range.next_seq == 0; /* which the tail does not know */
+	int r = from_oldest ? -ENOENT : tail_read(tail_of(f), &f->range, page_of(f));
 	/* What is committed is in the tail a moment later; who reads to an end does not wait for it. */
 	if (!f->durable || (r != -ENOENT && (r != 0 || f->follows)))
 		return r;

@@ -106,6 +106,9 @@ class Many(Case):
             while len(seen) < LARGE:
                 seen += numbers(response.readline())  # or an empty line
             self.assertEqual(seen, list(range(1, LARGE + 1)))
+        self.assertEqual(numbers(self.run_results().out.encode()), list(range(1, LARGE + 1)))
+        oldest = self.run_results("--last", LARGE - 1).out.encode()
+        self.assertEqual(numbers(oldest), list(range(2, LARGE + 1)))
         daemon.stop()
 
 

@@ -40,6 +40,8 @@ libpenstock_a_SOURCES += \
 	src/control/reply.c \
 	src/control/reply.h \
 	src/control/requeue.c \
+	src/control/results.c \
+	src/control/results.h \
 	src/control/routes.c \
 	src/control/routes.h \
 	src/control/server.c \

@@ -119,6 +119,7 @@ static const struct route {
 	{ "POST", "/v1/jobs", NULL, upload_begin, true, CONTROL_ALL },
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false, CONTROL_VIEWS },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false, CONTROL_ALL },
+	{ "GET", "/v1/results", NULL, results_begin, false, CONTROL_VIEWS },
 	{ "GET", "/v1/lanes", NULL, lanes_begin, false, CONTROL_FIGURES },
 	{ "GET", "/v1/history", NULL, history_begin, false, CONTROL_FIGURES },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true, CONTROL_ALL },

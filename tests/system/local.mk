@@ -31,6 +31,7 @@ SYSTEM_TESTS = \
 	tests/system/test_readers.py \
 	tests/system/test_request.py \
 	tests/system/test_results.py \
+	tests/system/test_results_stream.py \
 	tests/system/test_retry.py \
 	tests/system/test_service.py \
 	tests/system/test_stop.py \

@@ -113,6 +113,11 @@ TESTS += tests/unit/test_control_orders
 tests_unit_test_control_orders_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_orders_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_control_results
+TESTS += tests/unit/test_control_results
+tests_unit_test_control_results_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_results_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
 tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -427,6 +432,11 @@ TESTS += tests/unit/test_sqlite_queries
 tests_unit_test_sqlite_queries_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_queries_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_records
+TESTS += tests/unit/test_sqlite_records
+tests_unit_test_sqlite_records_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_records_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_threads
 TESTS += tests/unit/test_sqlite_threads
 tests_unit_test_sqlite_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -441,6 +451,10 @@ check_PROGRAMS += tests/unit/test_tally
 TESTS += tests/unit/test_tally
 tests_unit_test_tally_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_tally_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_tail
+TESTS += tests/unit/test_tail
+tests_unit_test_tail_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tail_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

@@ -19,6 +19,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "engine/engine.h"
+#include "engine/tally.h"
 #include "job/wait.h"
 
 #include <stdbool.h>
@@ -50,6 +51,7 @@ enum history_series {
 struct history_figures {
 	uint64_t of[HISTORY_SERIES];
 	uint64_t waiting[WAIT_REASONS]; /* levels, too */
+	uint64_t failed[FAILURES];      /* counted, too: attempts, by why they were no success */
 };
 
 /* Initialise with history_init(). */

@@ -133,7 +133,8 @@ class Page(daemon_harness.Case):
         page.eval("document.querySelector('#queue .drawing').focus()")
         page.press("ArrowLeft")
         for plot in "queue", "failures":  # the cursor is that of all plots
-            page.await_text(f"#{plot} .when", lambda text: text.endswith(" s ago"), "an earlier one")
+            page.await_text(f"#{plot} .when", lambda text: text.endswith(" s ago"),
+                            "an earlier one")
         told = page.eval(
             "document.querySelector('#queue .drawing').getAttribute('aria-valuetext')")
         self.assertRegex(told, r"\d s ago: queued ")

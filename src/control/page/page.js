@@ -88,7 +88,8 @@ function showPlots() {
 		lines: [line("accepted", "accepted", "accepted", from, to),
 			line("settled", "settled", "settled", from, to)],
 	}, cursor);
-	plots.waiting.show({ ...range, lines: reasonLines("waiting_by_reason", REASONS, from, to) }, cursor);
+	plots.waiting.show(
+		{ ...range, lines: reasonLines("waiting_by_reason", REASONS, from, to) }, cursor);
 	plots.failures.show(
 		{ ...range, lines: reasonLines("failures_by_reason", FAILURES, from, to) }, cursor);
 }
@@ -108,7 +109,8 @@ function showQueue() {
 
 function showSpeed() {
 	tell("#speed", rate(samples.mean("settled", 10)), "settled",
-		`${rate(samples.mean("accepted", 10))} accepted, ${rate(samples.mean("attempts", 10))} fetches, ` +
+		`${rate(samples.mean("accepted", 10))} accepted, ` +
+		`${rate(samples.mean("attempts", 10))} fetches, ` +
 		`${bytes(samples.mean("received_bytes", 10))}/s received; means of 10 s.`);
 }
 
@@ -188,8 +190,8 @@ function meter(name, value, max, text) {
 	bar.firstChild.style.width = `${100 * part}%`;
 	bar.setAttribute("role", "meter");
 	bar.setAttribute("aria-label", name);
-	for (const [key, n] of Object.entries({ valuemin: 0, valuemax: max, valuenow: value, valuetext: text }))
-		bar.setAttribute(`aria-${key}`, n);
+	for (const [key, n] of Object.entries({ min: 0, max, now: value, text }))
+		bar.setAttribute(`aria-value${key}`, n);
 	return [element("dt", "", name), element("dd", "", bar, element("span", "", text))];
 }
 

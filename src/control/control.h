@@ -17,6 +17,14 @@
  *                                is how long each batch may wait for room: "30s", up to 1h
  *     GET /v1/jobs/ID            where a job is, why it is there, and its result
  *     DELETE /v1/jobs/ID         cancels one that has not started
+ *     GET /v1/results  the records of settled jobs, as application/x-ndjson: see results.h
+ *                      ?from=SEQ       those from this one on; 0: the oldest that there is
+ *                      ?since=TIME     those that were settled since (RFC 3339)
+ *                      ?last=N         the newest N
+ *                      ?outcome=dead   or done, cancelled; some with commas between them
+ *                      ?limit=N        ends after so many
+ *                      ?follow         goes on with what is recorded; without from, since and
+ *                                      last from now on.  Without it, it ends at the last one
  *     GET /v1/lanes[?limit=N]    the lanes with most jobs, their limits and what is in their
  *                                way; N up to 1000, by default 100
  *     GET /v1/history[?since=N]  the last ten minutes, a sample a second
@@ -27,10 +35,11 @@
  *     POST /v1/control/set       puts settings in force, {"KEY": "VALUE", …}, until the next
  *                                reload, and says which have changed
  *     POST /v1/control/reload    reads the settings again, all or nothing
+ *                                both with ?dry_run=true: only says what would change
  *
  * Errors are problem+json (RFC 9457).  Handlers never block: what the backlog is asked
- * suspends its connection, so does what the daemon's main thread is, and each figure is read from its owner at the moment of the
- * request.
+ * suspends its connection, so does what the daemon's main thread is, and each figure is read
+ * from its owner at the moment of the request.
  */
 #ifndef PENSTOCK_CONTROL_CONTROL_H
 #define PENSTOCK_CONTROL_CONTROL_H
@@ -54,6 +63,7 @@ enum {
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
+	/* Readers of /v1/results: TAIL_MAX_READERS. */
 	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise: each takes up to
 	                           * half a MiB */
 
@@ -99,6 +109,7 @@ struct control_order {
 	enum control_order_kind kind;
 	const char *const *settings; /* CONTROL_SET: "KEY=VALUE" */
 	size_t n_settings;
+	bool dry_run; /* says only what would change */
 
 	/* The owner's. */
 	STAILQ_ENTRY(control_order) entry;

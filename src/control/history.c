@@ -252,7 +252,8 @@ struct task *history_begin(const struct view *view, const struct request *reques
 	uint64_t since = 0;
 
 	if (request->since && !read_since(request->since, &since)) {
-		problem(reply, 400, "since=%s must be the number of a sample", request->since);
+		problem(reply, PROBLEM_BAD_PARAMETER,
+		        "since=%s must be the number of a sample", request->since);
 		return NULL;
 	}
 	if (!lists_have_room(view, reply))

@@ -102,6 +102,13 @@ static const char *header(struct MHD_Connection *connection, const char *name)
 	return value ? value : "";
 }
 
+/* Also without a value. */
+static bool has_argument(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+	                                     NULL, NULL) == MHD_YES;
+}
+
 static uint64_t body_bytes(struct MHD_Connection *connection)
 {
 	if (*header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != '\0')
@@ -141,15 +148,16 @@ static struct task *begin(const struct listener *l, const struct client *client,
 	};
 
 	if (client->in_excess)
-		problem(reply, 503, "%u connections are open, which is the limit; close one or try again",
+		problem(reply, PROBLEM_TOO_MANY_CONNECTIONS,
+		        "%u connections are open, which is the limit; close one or try again",
 		        l->max_connections);
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
-		problem(reply, 414, "the request's target has %zu bytes; %d are allowed",
+		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
 	else if (client->target_has_nul)
-		problem(reply, 400, "the request's target holds a NUL byte, %%00");
+		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
 	else if (!is_for_us(l, request))
-		problem(reply, 421, "the request is for the host %.255s; if that is this daemon, name it "
+		problem(reply, PROBLEM_WRONG_HOST, "the request is for the host %.255s; if that is this daemon, name it "
 		        "in control.host_names, or ask by an address", request->host);
 	else
 		return routes_answer(&view, request, reply);
@@ -200,6 +208,28 @@ static struct MHD_Response *respond_from_file(struct http *h, struct client *cli
 	return response;
 }
 
+static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t max)
+{
+	struct client *client = arg;
+	struct task *task = client->task;
+	ssize_t n = task->ops->read(task, to, max);
+
+	(void) at;
+	if (task->waits)
+		clients_suspend(client->all, client);
+	else
+		clients_renew(client->all, client); /* it has read the part before */
+	return n == TASK_END      ? MHD_CONTENT_READER_END_OF_STREAM
+	       : n == TASK_BROKEN ? MHD_CONTENT_READER_END_WITH_ERROR
+	                          : n;
+}
+
+static struct MHD_Response *respond_from_stream(struct client *client)
+{
+	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, FILE_BLOCK_BYTES, read_stream,
+	                                         client, NULL);
+}
+
 static struct MHD_Response *respond_from_memory(struct reply *reply)
 {
 	if (reply->body.failed)
@@ -224,7 +254,7 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 		{ "Content-Security-Policy", reply->policy },
 		{ MHD_HTTP_HEADER_ALLOW, reply->allow[0] != '\0' ? reply->allow : NULL },
 		{ MHD_HTTP_HEADER_LOCATION, reply->location.data },
-		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? "1" : NULL },
+		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? REPLY_RETRY_AFTER : NULL },
 		{ MHD_HTTP_HEADER_CONNECTION, last ? "close" : NULL },
 	};
 
@@ -239,8 +269,9 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 static enum MHD_Result send_reply(struct http *h, struct client *client, struct reply *reply,
                                   bool last)
 {
-	struct MHD_Response *response = reply->file_bytes > 0 ? respond_from_file(h, client, reply)
-	                                                      : respond_from_memory(reply);
+	struct MHD_Response *response = reply->streams          ? respond_from_stream(client)
+	                                : reply->file_bytes > 0 ? respond_from_file(h, client, reply)
+	                                                        : respond_from_memory(reply);
 	enum MHD_Result r = MHD_NO;
 
 	if (response && add_headers(response, reply, last))
@@ -299,7 +330,12 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.host = header(connection, MHD_HTTP_HEADER_HOST),
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
+		.dry_run = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "dry_run"),
+		.from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from"),
+		.last = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "last"),
 		.since = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "since"),
+		.outcome = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "outcome"),
+		.follow = has_argument(connection, "follow"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;

@@ -239,8 +239,7 @@ bool lists_have_room(const struct view *view, struct reply *reply)
 
 	if (view->desk->lists < max)
 		return true;
-	problem(reply, 503, "%u lists are under way, which is the limit; try again", max);
-	reply->retries = true;
+	problem(reply, PROBLEM_BUSY, "%u lists are under way, which is the limit; try again", max);
 	return false;
 }
 
@@ -256,7 +255,8 @@ struct task *lanes_begin(const struct view *view, const struct request *request,
 	size_t limit = DEFAULT_LANES;
 
 	if (request->limit && !read_limit(request->limit, &limit)) {
-		problem(reply, 400, "limit=%s must be a number of 1 to %d", request->limit, MAX_LANES);
+		problem(reply, PROBLEM_BAD_PARAMETER, "limit=%s must be a number of 1 to %d",
+		        request->limit, MAX_LANES);
 		return NULL;
 	}
 	if (!lists_have_room(view, reply))

@@ -5,6 +5,8 @@ libpenstock_a_SOURCES += \
 	src/control/batch.h \
 	src/control/body.c \
 	src/control/body.h \
+	src/control/change.c \
+	src/control/change.h \
 	src/control/clients.c \
 	src/control/clients.h \
 	src/control/control.h \
@@ -38,6 +40,8 @@ libpenstock_a_SOURCES += \
 	src/control/reply.c \
 	src/control/reply.h \
 	src/control/requeue.c \
+	src/control/results.c \
+	src/control/results.h \
 	src/control/routes.c \
 	src/control/routes.h \
 	src/control/server.c \

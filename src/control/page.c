@@ -47,7 +47,7 @@ void page_answer(const struct view *view, const struct request *request, struct 
 
 	(void) view;
 	if (!file) {
-		problem(reply, 404, "there is no %s; the page is at /", path);
+		problem(reply, PROBLEM_UNKNOWN_PATH, "there is no %s; the page is at /", path);
 		return;
 	}
 	reply->status = 200;

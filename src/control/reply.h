@@ -33,9 +33,16 @@ struct request {
 	const char *host;
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
+	const char *dry_run;
+	const char *from;
+	const char *last;
 	const char *since;
+	const char *outcome;
+	bool follow;              /* it is in the target's query, whatever its value */
 	uint64_t body_bytes;      /* 0: there is no body */
 };
+
+#define REPLY_RETRY_AFTER "1" /* seconds; what Retry-After says */
 
 struct reply {
 	unsigned status;     /* 0: there is none yet */
@@ -47,6 +54,7 @@ struct reply {
 	struct buf body;     /* owned by whoever called the handler, as the location and the file */
 	int file;            /* the body instead, if it has bytes */
 	uint64_t file_bytes;
+	bool streams;        /* the body is what the task's read() gives, for as long as it does */
 };
 
 /* Releases what the reply owns and makes it empty.  Idempotent. */

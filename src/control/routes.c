@@ -29,7 +29,7 @@ static void get_health(const struct view *view, const struct request *request, s
 	if (!o->healthy || o->healthy(o->arg, why, sizeof(why)))
 		say(reply, "ok\n");
 	else
-		problem(reply, 503, "%s", why[0] != '\0' ? why : "a thread is stuck; see the log");
+		problem(reply, PROBLEM_UNHEALTHY, "%s", why[0] != '\0' ? why : "a thread is stuck; see the log");
 }
 
 /* Why the backlog takes no jobs; 0 if it does, also if it is merely full. */
@@ -58,7 +58,7 @@ static void say_ready(const struct view *view, struct reply *reply)
 	if (why.failed)
 		reply->body.failed = true;
 	else
-		problem(reply, 503, "%.*s", (int) why.len, why.data);
+		problem(reply, PROBLEM_NOT_READY, "%.*s", (int) why.len, why.data);
 	buf_done(&why);
 }
 
@@ -70,14 +70,14 @@ static void get_ready(const struct view *view, const struct request *request, st
 		say_ready(view, reply);
 		break;
 	case CONTROL_STARTING:
-		problem(reply, 503, "the daemon is starting; ask again in a moment");
+		problem(reply, PROBLEM_STARTING, "the daemon is starting; ask again in a moment");
 		break;
 	case CONTROL_DRAINING:
 	case CONTROL_DRAINED:
-		problem(reply, 503, PROBLEM_DRAINING);
+		problem(reply, PROBLEM_DRAINING, PROBLEM_TEXT_DRAINING);
 		break;
 	case CONTROL_STOPPING:
-		problem(reply, 503, PROBLEM_STOPPING);
+		problem(reply, PROBLEM_STOPPING, PROBLEM_TEXT_STOPPING);
 		break;
 	}
 }
@@ -119,6 +119,7 @@ static const struct route {
 	{ "POST", "/v1/jobs", NULL, upload_begin, true, CONTROL_ALL },
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false, CONTROL_VIEWS },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false, CONTROL_ALL },
+	{ "GET", "/v1/results", NULL, results_begin, false, CONTROL_VIEWS },
 	{ "GET", "/v1/lanes", NULL, lanes_begin, false, CONTROL_FIGURES },
 	{ "GET", "/v1/history", NULL, history_begin, false, CONTROL_FIGURES },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true, CONTROL_ALL },
@@ -172,8 +173,8 @@ static void refuse_path(enum control_reach reach, const struct request *request,
 	if (paths.failed)
 		reply->body.failed = true;
 	else
-		problem(reply, 404, "there is no %s; there are %.*s", request->path, (int) paths.len,
-		        paths.data);
+		problem(reply, PROBLEM_UNKNOWN_PATH, "there is no %s; there are %.*s", request->path,
+		        (int) paths.len, paths.data);
 	buf_done(&paths);
 }
 
@@ -199,13 +200,14 @@ static void refuse_method(enum control_reach reach, const struct request *reques
 	if (reply->allow[0] == '\0')
 		refuse_path(reach, request, reply);
 	else
-		problem(reply, 405, "%s takes %s, not %s", request->path, reply->allow, request->method);
+		problem(reply, PROBLEM_WRONG_METHOD, "%s takes %s, not %s", request->path, reply->allow,
+		        request->method);
 }
 
 static void refuse_reach(const struct route *route, const struct request *request,
                          struct reply *reply)
 {
-	problem(reply, 403, "this listener is for reading%s: %s %s is answered by control.socket%s",
+	problem(reply, PROBLEM_NOT_HERE, "this listener is for reading%s: %s %s is answered by control.socket%s",
 	        route->reach == CONTROL_VIEWS ? ", without jobs and results" : "", request->method,
 	        request->path, route->reach == CONTROL_VIEWS ? " and control.stats_socket" : "");
 }
@@ -220,7 +222,8 @@ struct task *routes_answer(const struct view *view, const struct request *reques
 	else if (!is_open(route, view->reach))
 		refuse_reach(route, request, reply);
 	else if (request->body_bytes > 0 && !route->takes_body)
-		problem(reply, 413, "%s %s takes no body; send the request without one", request->method,
+		problem(reply, PROBLEM_BODY_NOT_TAKEN,
+		        "%s %s takes no body; send the request without one", request->method,
 		        request->path);
 	else if (route->begin)
 		return route->begin(view, request, reply);

@@ -15,6 +15,8 @@ SYSTEM_TESTS = \
 	tests/system/test_daemon_signals.py \
 	tests/system/test_deadline.py \
 	tests/system/test_disk_trouble.py \
+	tests/system/test_drop_ins.py \
+	tests/system/test_examples.py \
 	tests/system/test_guard.py \
 	tests/system/test_http2.py \
 	tests/system/test_input.py \
@@ -29,6 +31,7 @@ SYSTEM_TESTS = \
 	tests/system/test_readers.py \
 	tests/system/test_request.py \
 	tests/system/test_results.py \
+	tests/system/test_results_stream.py \
 	tests/system/test_retry.py \
 	tests/system/test_service.py \
 	tests/system/test_stop.py \
@@ -48,6 +51,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/nginx_harness.py \
 	tests/system/picture.py \
 	tests/system/stub_daemon.py \
+	tests/system/systemd_harness.py \
 	tests/system/torture.py \
 	tests/system/torture_cases.py \
 	tests/system/torture_tls.py

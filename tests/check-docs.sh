@@ -78,7 +78,7 @@ version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
 # --- options: each line "-o, --output FILE" of the help is an item of the page -------------
 
 { "$penstock" --help
-	for command in fetch submit requeue audit status why lanes pause resume drain set reload; do
+	for command in fetch submit requeue audit status top why lanes pause resume drain set reload; do
 		"$penstock" $command --help
 	done
 } |

@@ -24,7 +24,7 @@ static const char help[] =
 	"sources, and lanes with what is in their way, which can be paused and resumed.  The keys are\n"
 	"explained by the key h.\n\n"
 	ASK_HELP_SOCKET
-	"      --interval TIME how often the daemon is asked, such as 0.5 or 500ms; default 1 second\n"
+	"      --interval TIME  how often the daemon is asked, such as 0.5 or 500ms; default 1 second\n"
 	ASK_HELP_HELP
 	"Exit status: 0, 7 interrupted before anything was seen, 64 usage, or no terminal that can\n"
 	"do it, 69 no daemon answers, 70 internal.\n";

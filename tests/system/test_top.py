@@ -42,7 +42,15 @@ class Tmux:
 
     def stop(self):
         self.call("kill-server")
-        harness.eventually(lambda: not os.path.exists(f"/proc/{self.shell}"), "the shell ends")
+        harness.eventually(self.has_ended, "the shell ends")
+
+    def has_ended(self):
+        """The shell, whether somebody has buried it or not."""
+        try:
+            with open(f"/proc/{self.shell}/stat", encoding="utf-8") as stat:
+                return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
 
     # --- what is seen
 

@@ -44,9 +44,9 @@
 enum {
 	CONTROL_MAX_CONNECTIONS = 256,
 	CONTROL_MAX_TARGET_BYTES = 4096,
-	CONTROL_IDLE_SECONDS = 30,   /* without a byte */
 	CONTROL_TOTAL_SECONDS = 60,  /* for a request and its answer, however slowly they go; of
-	                              * an upload for each batch, without the backlog's time */
+	                              * an upload for each batch, without the backlog's time;
+	                              * and between two requests */
 
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,

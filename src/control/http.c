@@ -72,7 +72,7 @@ static void on_request_done(void *arg, struct MHD_Connection *connection, void *
 	if (!client)
 		return;
 	clients_end_task(client);
-	client->expects = false;
+	client->expects = client->is_answered = false;
 	clients_renew(&h->clients, client);
 }
 
@@ -226,6 +226,7 @@ static enum MHD_Result send_reply(struct http *h, struct client *client, struct 
 
 	if (response && add_headers(response, reply, last))
 		r = MHD_queue_response(client->connection, reply->status, response);
+	client->is_answered = true;
 	if (response)
 		MHD_destroy_response(response);
 	reply_done(reply);
@@ -303,7 +304,6 @@ int http_start(struct http *h, struct MHD_Daemon **ret_daemon)
 		MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned) (CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_BYTES,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) CONTROL_IDLE_SECONDS,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 		MHD_OPTION_NOTIFY_COMPLETED, on_request_done, h,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, h,

@@ -1,3 +1,4 @@
+dist_doc_DATA += doc/openapi.json
 dist_man_MANS += doc/penstock.1 doc/penstock.conf.5 doc/penstockd.8
 
 # The pages and etc/penstock.conf say what the program does.

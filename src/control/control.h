@@ -77,14 +77,14 @@ struct control_order {
 
 	/* The owner's. */
 	STAILQ_ENTRY(control_order) entry;
-	unsigned status;   /* HTTP */
+	unsigned status;   /* HTTP; 503 if it is too late, 500 without memory */
 	struct buf answer; /* 200: a JSON object; else what is wrong, for people */
 
 	/* Hands the answer over; the order is not to be touched any more. */
 	void (*done)(struct control_order *order);
 };
 
-/* What is answered, with status 503, when it is too late for an order. */
+/* What is answered, with 503, when it is too late for an order. */
 #define CONTROL_ORDER_TOO_LATE "the daemon is stopping; its settings do not change any more"
 
 struct control_options {

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -104,6 +105,15 @@ static uint64_t body_bytes(struct MHD_Connection *connection)
 	return strtoull(header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH), NULL, 10);
 }
 
+/* libmicrohttpd takes a body in any other coding to go on until the connection ends, which it
+ * then does not notice (RFC 9112, section 6.1). */
+static bool is_readable(struct MHD_Connection *connection)
+{
+	const char *coding = header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+
+	return *coding == '\0' || strcasecmp(coding, "chunked") == 0;
+}
+
 /* The engine's owner tells of a drain only a moment after it was asked for. */
 static enum control_phase phase_of(const struct http *h)
 {
@@ -132,6 +142,9 @@ static struct task *begin(struct http *h, const struct client *client,
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
 		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
+	else if (!is_readable(client->connection))
+		problem(reply, PROBLEM_NOT_SUPPORTED,
+		        "the only Transfer-Encoding that can be read is chunked");
 	else if (client->target_has_nul)
 		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
 	else

@@ -15,6 +15,7 @@ SYSTEM_TESTS = \
 	tests/system/test_daemon_signals.py \
 	tests/system/test_deadline.py \
 	tests/system/test_disk_trouble.py \
+	tests/system/test_fuzz_http.py \
 	tests/system/test_guard.py \
 	tests/system/test_http2.py \
 	tests/system/test_input.py \
@@ -22,6 +23,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
+	tests/system/test_openapi.py \
 	tests/system/test_poison.py \
 	tests/system/test_proxy.py \
 	tests/system/test_request.py \

@@ -11,6 +11,8 @@ if HAVE_UNITDIR
 systemdsystemunitdir = $(SYSTEMDUNITDIR)
 nodist_systemdsystemunit_DATA = packaging/systemd/penstockd.service
 dist_systemdsystemunit_DATA = packaging/systemd/penstockd.socket
+catalogdir = $(prefix)/lib/systemd/catalog
+dist_catalog_DATA = packaging/catalog/penstock.catalog
 endif
 
 # They ask the programs for what there is, so they are the same for every version.

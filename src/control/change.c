@@ -20,7 +20,11 @@ void change_log(const struct task *t, const char *job, const char *origin, const
 	(void) snprintf(uid, sizeof(uid), "%u", (unsigned) peer->uid);
 	(void) snprintf(pid, sizeof(pid), "%d", (int) peer->pid);
 	const struct log_fields about = {
-		.job = job, .origin = origin, .peer_uid = uid, .peer_pid = pid,
+		.event = LOG_EVENT_CHANGED,
+		.job = job,
+		.origin = origin,
+		.peer_uid = uid,
+		.peer_pid = pid,
 	};
 	log_about(LOG_LEVEL_INFO, &about, "%s by uid %s (pid %s)", what, uid, pid);
 }

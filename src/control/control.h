@@ -16,6 +16,7 @@
  *     DELETE /v1/jobs/ID         cancels one that has not started
  *     GET /v1/lanes[?limit=N]    the lanes with most jobs, their limits and what is in their
  *                                way; N up to 1000, by default 100
+ *     GET /v1/history[?since=N]  the last ten minutes, a sample a second
  *     POST /v1/control/requeue   makes new jobs of dead ones
  *     POST /v1/control/pause     nothing starts any more: in the lane {"origin": "…"}, or {}
  *     POST /v1/control/resume    ends that
@@ -51,7 +52,8 @@ enum {
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
-	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes, likewise: each takes up to half a MiB */
+	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise: each takes up to
+	                           * half a MiB */
 
 	/* All that the socket needs at most, besides listen_fd: receipts are files. */
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +

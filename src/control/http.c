@@ -130,6 +130,7 @@ static struct task *begin(struct http *h, const struct client *client,
 	const struct view view = {
 		.options = &h->options,
 		.desk = &h->desk,
+		.history = &h->history,
 		.phase = phase_of(h),
 		.results_error = atomic_load(&h->results_error),
 		.uptime_us = (clock_now_ns() - h->started_ns) / NS_PER_US,
@@ -293,6 +294,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
 		.dry_run = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "dry_run"),
+		.since = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "since"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;

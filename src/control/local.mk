@@ -12,6 +12,8 @@ libpenstock_a_SOURCES += \
 	src/control/control.h \
 	src/control/exposition.c \
 	src/control/exposition.h \
+	src/control/history.c \
+	src/control/history.h \
 	src/control/http.c \
 	src/control/http.h \
 	src/control/inbox.c \

@@ -118,6 +118,7 @@ static const struct route {
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
 	{ "GET", "/v1/lanes", NULL, lanes_begin, false },
+	{ "GET", "/v1/history", NULL, history_begin, false },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
 	{ "POST", "/v1/control/pause", NULL, pause_begin, true },
 	{ "POST", "/v1/control/resume", NULL, resume_begin, true },

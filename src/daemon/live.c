@@ -31,6 +31,8 @@ bool live_init(struct live *live, const struct daemon_options *options)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
 	live->n_sources = live->settings.sources.n;
+	if (r == 0)
+		log_set_level((enum log_level) live->settings.log.level);
 	return r == 0 && allow_descriptors(live, &live->settings);
 }
 
@@ -79,9 +81,11 @@ static void report_changed(struct report *r, const struct config_difference *d)
 static void log_restart(const struct config_difference *d)
 {
 	if (d->key->type == CONFIG_GROUPS) /* sources: jobs may hold secrets */
-		log_warning("%s: has changed, and needs a restart", d->path);
+		log_event(LOG_LEVEL_WARNING, LOG_EVENT_RESTART_NEEDED,
+		          "%s: has changed, and needs a restart", d->path);
 	else
-		log_warning("%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
+		log_event(LOG_LEVEL_WARNING, LOG_EVENT_RESTART_NEEDED,
+		          "%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
 }
 
 static void on_difference(void *arg, const struct config_difference *d)
@@ -132,11 +136,12 @@ static void apply(struct live *live, struct engine *engine, const char *cause,
 	struct report report = { 0 };
 
 	size_t n = config_change(&settings_table, &live->settings, fresh, on_difference, &report);
+	log_set_level((enum log_level) live->settings.log.level);
 	bool applied = engine_apply(engine, rules) == 0;
 	if (!applied)
 		log_error("%s: not all workers could be started", cause);
 	fetch_rules_unref(rules);
-	log_info("%s: %zu %s", cause, n, n == 1 ? "setting differs" : "settings differ");
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_RELOADED, "%s: %zu %s", cause, n, n == 1 ? "setting differs" : "settings differ");
 	config_free(live->changed);
 	live->changed = config;
 	add_report(answer, &report, applied);

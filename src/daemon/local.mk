@@ -1,6 +1,7 @@
 sbin_PROGRAMS += penstockd
 penstockd_SOURCES = \
 	src/daemon/daemon.c src/daemon/daemon.h \
+	src/daemon/dead_log.c src/daemon/dead_log.h \
 	src/daemon/journal.c src/daemon/journal.h \
 	src/daemon/live.c src/daemon/live.h \
 	src/daemon/main.c \

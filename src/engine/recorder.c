@@ -39,6 +39,7 @@ struct recorder {
 	uint64_t recorded_bytes GUARDED_BY(lock);
 	bool closed GUARDED_BY(lock);
 	bool abandoned GUARDED_BY(lock); /* a stall shall end */
+	bool idle GUARDED_BY(lock);      /* it waits for the first record of a batch */
 
 	/* The thread's own. */
 	struct batch *outgoing;
@@ -90,10 +91,20 @@ static void add(struct recorder *r, const struct verdict *verdict, enum outcome 
 	v->line_len = b->lines.len - start;
 }
 
+/* To wait for a record is healthy however long it takes; to leave one in the inlet is not.  So
+ * who ends the wait sets the bound, as the thread does not if it hangs. */
+static void end_idle(struct recorder *r) REQUIRES(r->lock)
+{
+	if (r->idle)
+		pulse_set(&r->pulse, "taking records", clock_now_ns() + PULSE_STEP_NS);
+	r->idle = false;
+}
+
 static void add_and_wake(struct recorder *r, const struct verdict *verdict, enum outcome outcome,
                          const struct buf *line) REQUIRES(r->lock)
 {
 	add(r, verdict, outcome, line);
+	end_idle(r);
 	if (r->inlet->n == 1 || is_due(r))
 		wake_one(&r->thread_wake);
 	if (has_room(r, 0))
@@ -130,8 +141,12 @@ static bool take_batch(struct recorder *r, uint64_t last_ns)
 	bool in_time = true;
 
 	mutex_lock(&r->lock);
+	if (r->inlet->n == 0)
+		pulse_set(&r->pulse, "idle", NEVER);
+	r->idle = r->inlet->n == 0;
 	while (r->inlet->n == 0 && !r->closed && in_time)
 		in_time = wake_wait(&r->thread_wake, &r->lock, r->sync_at_ns);
+	end_idle(r);
 	while (in_time && !is_due(r) && !r->closed)
 		in_time = wake_wait(&r->thread_wake, &r->lock, last_ns + LINGER_NS);
 
@@ -223,6 +238,7 @@ static void sync_log(struct recorder *r)
 {
 	struct results_position position;
 
+	pulse_set(&r->pulse, "syncing", NEVER);
 	r->sync_at_ns = NEVER;
 	r->sync_failed = r->sync_failed || results_sync(r->options.results, &position) < 0;
 	if (!r->sync_failed && mark(r, &position) < 0)
@@ -381,7 +397,6 @@ static void *run(void *arg)
 	bool durable = r->options.backlog->durable;
 	uint64_t last_ns = 0;
 
-	pulse_set(&r->pulse, "idle", NEVER);
 	while (take_batch(r, last_ns)) {
 		struct batch *b = r->outgoing;
 		if (b->n > 0) {
@@ -392,7 +407,7 @@ static void *run(void *arg)
 		if (clock_now_ns() >= r->sync_at_ns)
 			sync_log(r);
 		last_ns = clock_now_ns();
-		pulse_set(&r->pulse, "idle", NEVER);
+		pulse_set(&r->pulse, "taking records", last_ns + PULSE_STEP_NS);
 	}
 	if (r->sync_at_ns != NEVER)
 		sync_log(r);

@@ -45,6 +45,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
 	tests/system/stub_daemon.py \
+	tests/system/systemd_harness.py \
 	tests/system/torture.py \
 	tests/system/torture_cases.py \
 	tests/system/torture_tls.py

@@ -225,7 +225,7 @@ static void test_status_has_its_members_in_order(void)
 		"sources ( name jobs bad_lines bytes_read blocked_seconds ended ) "
 		"results ( path recorded recorded_bytes pending blocked_seconds "
 		"bodies ( mode kept kept_bytes duplicates memory_bytes waiting waited_seconds error ) "
-		"error ) blocked ";
+		"error ) log_level blocked ";
 	const struct source_settings source = { .type = SOURCE_FILE, .path = "urls.txt" };
 	struct buf members = { 0 };
 	struct stage s;

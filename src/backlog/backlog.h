@@ -24,6 +24,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "job/job.h"
 #include "job/result.h"
 #include "job/wait.h"
@@ -214,7 +215,8 @@ struct backlog_stats {
 	uint64_t settled[OUTCOMES];
 	uint64_t last_seq;        /* of the newest record */
 	uint64_t remembered_seq;  /* the oldest record that is still known; 0: none */
-	uint64_t commits;         /* since this start */
+	uint64_t commits;         /* since this start… */
+	struct histogram_figures commit_times; /* …and how long each took to be on disk */
 	uint64_t free_bytes;      /* of its disk */
 	uint64_t min_free_bytes;
 	int error;                /* why it cannot be written now; 0 if it can */

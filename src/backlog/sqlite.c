@@ -323,6 +323,7 @@ static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 		ret_stats->settled[i] = t->settled[i];
 	count_reasons(q, ret_stats);
 	mutex_unlock(&q->lock);
+	histogram_read(&q->commit_times, &ret_stats->commit_times);
 }
 
 static void free_backlog(struct backlog *b)

@@ -254,6 +254,7 @@ struct sqlite_backlog {
 	uint64_t looked_ns GUARDED_BY(lock); /* when that was so; 0: look again */
 	uint64_t retry_ns GUARDED_BY(lock);  /* the next attempt at a disk that fails; 0: it works */
 	uint64_t commits GUARDED_BY(lock);
+	struct histogram commit_times; /* needs no lock */
 	int errors[TROUBLES] GUARDED_BY(lock);
 	unsigned blocked GUARDED_BY(lock);
 	uint64_t blocked_ns GUARDED_BY(lock); /* ended waits, minus the start of each that goes on */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: HTTP/1.1 on a UNIX stream socket, one thread.
+ * The control socket: HTTP/1.1 on a UNIX stream socket, one thread.  The same thread serves
+ * the listeners of those who may look and not touch; each has places of its own, so that
+ * nobody takes those of another.
  *
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
@@ -58,6 +60,28 @@ enum {
 	/* All that the socket needs at most, besides listen_fd: receipts are files. */
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
 	                      CONTROL_MAX_UPLOADS + 6,
+
+	CONTROL_MAX_READERS = 9, /* listeners: control.stats_socket, and eight of control.listen */
+	CONTROL_READER_CONNECTIONS = 32, /* of each… */
+	CONTROL_READER_SPARE = 8,        /* …and to be told so */
+	CONTROL_READER_LISTS = 8,        /* of CONTROL_MAX_LISTS, for all of them */
+
+	/* All that one of them needs at most, its own descriptor included, and of memory: of each
+	 * connection the heads and an answer. */
+	CONTROL_READER_DESCRIPTORS = CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE + 4,
+	CONTROL_READER_BYTES = (CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE) * 144 * 1024,
+};
+
+/* What may be asked by which listener; each may what those after it may. */
+enum control_reach {
+	CONTROL_ALL,     /* the control socket: every view and every lever */
+	CONTROL_VIEWS,   /* control.stats_socket: whatever only looks, jobs and results as well */
+	CONTROL_FIGURES, /* control.listen: how it goes, but no job and no result */
+};
+
+struct control_reader {
+	int listen_fd; /* a listening stream socket; stays the caller's, made non-blocking */
+	enum control_reach reach;
 };
 
 enum control_phase {
@@ -91,6 +115,9 @@ struct control_order {
 
 struct control_options {
 	int listen_fd;         /* a listening AF_UNIX stream socket; stays the caller's, made non-blocking */
+	const struct control_reader *readers; /* borrowed for the call; at most CONTROL_MAX_READERS */
+	size_t n_readers;
+	const struct config_strings *host_names; /* control.host_names; NULL: none */
 	struct engine *engine; /* borrowed until control_free() */
 	const char *version;   /* these strings are borrowed likewise */
 	const char *results_path;

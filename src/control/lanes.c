@@ -241,15 +241,17 @@ struct task *lanes_begin(const struct view *view, const struct request *request,
 		.take_back = asker_take_back,
 		.free = free_task,
 	};
+	const unsigned max_lists =
+		view->reach == CONTROL_ALL ? CONTROL_MAX_LISTS : CONTROL_READER_LISTS;
 	size_t limit = DEFAULT_LANES;
 
 	if (request->limit && !read_limit(request->limit, &limit)) {
 		problem(reply, PROBLEM_BAD_PARAMETER, "limit=%s must be a number of 1 to %d", request->limit, MAX_LANES);
 		return NULL;
 	}
-	if (view->desk->lists >= CONTROL_MAX_LISTS) {
-		problem(reply, PROBLEM_BUSY, "%d lists are under way, which is the limit; try again",
-		        CONTROL_MAX_LISTS);
+	if (view->desk->lists >= max_lists) {
+		problem(reply, PROBLEM_BUSY, "%u lists are under way, which is the limit; try again",
+		        max_lists);
 		return NULL;
 	}
 	struct task *task = asker_create(view, &ops, sizeof(struct listing) +

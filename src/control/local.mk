@@ -23,6 +23,12 @@ libpenstock_a_SOURCES += \
 	src/control/levers.c \
 	src/control/metrics.c \
 	src/control/metrics.h \
+	src/control/metrics_fetch.c \
+	src/control/metrics_jobs.c \
+	src/control/metrics_parts.h \
+	src/control/metrics_process.c \
+	src/control/metrics_results.c \
+	src/control/metrics_sources.c \
 	src/control/order.c \
 	src/control/order.h \
 	src/control/problem.c \
@@ -43,6 +49,8 @@ libpenstock_a_SOURCES += \
 	src/control/submitter.c \
 	src/control/submitter.h \
 	src/control/task.h \
+	src/control/tcp.c \
+	src/control/tcp.h \
 	src/control/text.c \
 	src/control/text.h \
 	src/control/upload.c \

@@ -17,6 +17,7 @@ struct view {
 	const struct control_options *options;
 	struct desk *desk; /* for requests that take more than one step: task.h */
 	const struct history *history;
+	enum control_reach reach; /* of whoever asks */
 	enum control_phase phase;
 	int results_error; /* as in control_set_results_error() */
 	uint64_t uptime_us;
@@ -27,8 +28,9 @@ struct view {
 struct request {
 	const char *method;
 	const char *path;
-	const char *accept;       /* the header; "" if there is none, as the next one */
+	const char *accept;       /* the header; "" if there is none, as the next two */
 	const char *content_type;
+	const char *host;
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
 	const char *dry_run;

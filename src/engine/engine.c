@@ -93,6 +93,11 @@ void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 	fetch_stats(e->fetcher, &ret_stats->fetch);
 }
 
+void engine_tally(struct engine *e, struct tally_figures *ret_figures)
+{
+	workers_tally(e->workers, ret_figures);
+}
+
 int engine_apply(struct engine *e, struct fetch_rules *rules)
 {
 	const struct settings *s = e->options.settings;

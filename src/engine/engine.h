@@ -212,6 +212,7 @@ struct engine_stats {
 	struct fetch_stats fetch;
 };
 NONNULL(1, 2) void engine_stats(struct engine *e, struct engine_stats *ret_stats);
+NONNULL(1, 2) void engine_tally(struct engine *e, struct tally_figures *ret_figures);
 
 /* Calls 'visit' with the counters of each source.  Safe from any thread. */
 NONNULL(1, 2)

@@ -19,6 +19,7 @@
 #include "backlog/backlog.h"
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "base/pulse.h"
 #include "engine/ledger.h"
 #include "job/result.h"
@@ -91,6 +92,9 @@ struct recorder_stats {
 	uint64_t recorded;           /* records written */
 	uint64_t recorded_bytes;
 	uint64_t workers_blocked_ns; /* summed over workers that waited for room */
+	uint64_t busy_ns;            /* with batches, waits for a disk that fails included */
+	struct histogram_figures appends; /* of batches to the log */
+	struct histogram_figures syncs;   /* of the log: fdatasync(2) */
 };
 NONNULL(1, 2) void recorder_stats(struct recorder *r, struct recorder_stats *ret_stats);
 

@@ -180,16 +180,16 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 }
 
 int settings_show(const struct settings *s, const struct config *c, size_t n_sources,
-                  size_t others)
+                  const struct settings_others *others)
 {
 	struct buf b = { 0 };
 
 	config_print(&settings_table, c, s, &b);
 	buf_add_str(&b, "\n# What follows from them:\n# memory: at most ");
-	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources));
+	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources) + others->bytes);
 	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
-	           (unsigned long long) (settings_descriptors(s, n_sources) + others));
+	           (unsigned long long) (settings_descriptors(s, n_sources) + others->descriptors));
 
 	int r = b.failed ? -ENOMEM : 0;
 	if (r == 0 && (fwrite(b.data, 1, b.len, stdout) != b.len || fflush(stdout) != 0))

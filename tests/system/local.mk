@@ -25,7 +25,9 @@ SYSTEM_TESTS = \
 	tests/system/test_names.py \
 	tests/system/test_openapi.py \
 	tests/system/test_poison.py \
+	tests/system/test_prometheus.py \
 	tests/system/test_proxy.py \
+	tests/system/test_readers.py \
 	tests/system/test_request.py \
 	tests/system/test_results.py \
 	tests/system/test_retry.py \

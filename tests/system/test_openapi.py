@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import time
+import types
 import warnings
 
 import daemon_harness
@@ -245,6 +246,18 @@ class Routes(Case):
                                      self.ask(daemon, "GET", target).status)
         daemon.stop()
 
+    def test_who_may_only_look(self):
+        self.configure('control: { stats_socket = "stats.sock"; };')
+        self.daemon()
+        stats = types.SimpleNamespace(socket=self.path("stats.sock"))
+        for path, operations in description()["paths"].items():
+            for method in map(str.upper, operations):
+                target = path.replace("{id}", "a").replace("{file}", "a")
+                if method == "GET":
+                    self.assertNotEqual(self.ask(stats, method, target).status, 403)
+                else:
+                    self.expect(stats, 403, "not-here", method, target)
+
     def test_what_comes_too_slowly_or_in_excess(self):
         self.configure()
         daemon = self.daemon()
@@ -283,11 +296,13 @@ class Durable(Case):
         for name, state in states.items():
             harness.eventually(lambda n=name, s=state: self.ask(
                 daemon, "GET", f"/v1/jobs/{n}").json.get("state") == s, f"{name} is {state}")
-        for target in "/v1/status", "/healthz", "/readyz", "/v1/lanes", "/v1/lanes?limit=1":
+        for target in "/v1/status", "/healthz", "/readyz", "/v1/lanes", "/v1/lanes?limit=1", \
+                "/v1/history", "/v1/history?since=1":
             self.assertEqual(self.ask(daemon, "GET", target).status, 200)
         for accept in "*/*", "application/openmetrics-text":
             self.assertEqual(self.ask(daemon, "GET", "/metrics", Accept=accept).status, 200)
-        self.expect(daemon, 400, "bad-parameter", "GET", "/v1/lanes?limit=0")
+        for target in "/v1/lanes?limit=0", "/v1/history?since=x":
+            self.expect(daemon, 400, "bad-parameter", "GET", target)
         self.expect(daemon, 404, "unknown-job", "GET", "/v1/jobs/x")
         self.expect(daemon, 404, "unknown-job", "DELETE", "/v1/jobs/x")
         self.expect(daemon, 409, "wrong-state", "DELETE", "/v1/jobs/ok")

@@ -147,6 +147,11 @@ TESTS += tests/unit/test_directory_restart
 tests_unit_test_directory_restart_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_directory_restart_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_endpoint
+TESTS += tests/unit/test_endpoint
+tests_unit_test_endpoint_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_endpoint_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_engine
 TESTS += tests/unit/test_engine
 tests_unit_test_engine_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -426,6 +431,11 @@ check_PROGRAMS += tests/unit/test_status
 TESTS += tests/unit/test_status
 tests_unit_test_status_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_status_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_tally
+TESTS += tests/unit/test_tally
+tests_unit_test_tally_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tally_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

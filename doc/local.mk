@@ -1,4 +1,4 @@
-dist_man_MANS += doc/penstock.1 doc/penstock.conf.5 doc/penstockd.8
+dist_man_MANS += doc/penstock.1 doc/penstock-api.7 doc/penstock.conf.5 doc/penstockd.8
 dist_doc_DATA = doc/metrics.md
 dist_doc_DATA += doc/openapi.json
 prometheusdir = $(docdir)/examples/prometheus

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
 import time
 import types
@@ -36,6 +37,17 @@ SCHEMA_KEYS = {"$ref", "description", "type", "enum", "const", "properties", "re
 def description():
     with open(os.path.join(SRC, "doc/openapi.json"), encoding="utf-8") as file:
         return json.load(file)
+
+
+def page():
+    with open(os.path.join(SRC, "doc/penstock-api.7"), encoding="utf-8") as file:
+        return file.read()
+
+
+def examples():
+    """The commands of the page, as a shell takes them."""
+    text = re.sub(r"\\e\n +", "", page()).replace(r"\(dq", '"')
+    return re.findall(r"^(?:\.Dl )?\$ (pen .*)", text, re.M)
 
 
 def resolve(node):
@@ -113,6 +125,21 @@ class Document(harness.Case):
                     if content:
                         used.update(content["schema"]["properties"]["type"]["enum"])
         self.assertEqual(used, every)
+
+
+    def test_the_page_has_the_same_routes_and_problems(self):
+        text = page()
+        routes = set()
+        for method, path, argument in re.findall(
+                r"^\.It Cm (GET|POST|DELETE) (\S+)(?: Ns Ar (\w+))?", text, re.M):
+            routes.add((method, path + ("{id}" if argument else "")))
+        self.assertEqual(routes, {(method.upper(), path)
+                                  for path, methods in description()["paths"].items()
+                                  for method in methods})
+        every = description()["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+        self.assertEqual(sorted("urn:penstock:problem:" + name for name in
+                                re.findall(r"^\.It Li ([a-z-]+) Ta \d+ Ta", text, re.M)),
+                         sorted(every))
 
 
 class Case(daemon_harness.Case):
@@ -321,6 +348,22 @@ class Durable(Case):
         harness.eventually(lambda: self.ask(daemon, "GET", f"/v1/jobs/{new}").json["state"] ==
                            "dead", "the new one is dead, too")
         self.assertEqual(self.ask(daemon, "POST", target, {"all": True}).json["requeued"], 2)
+
+    def test_the_examples_of_the_page_run(self):
+        daemon = self.start()
+        self.write("urls.txt", "http://127.0.0.1:1/\n")
+        self.assertGreater(len(examples()), 15)
+        pen = "pen() { curl -sS -w '\\n%{http_code}\\n' --unix-socket control.sock \"$@\"; }\n"
+        for command in examples():
+            ended = subprocess.run(["sh", "-c", pen + command], cwd=self.dir, text=True,
+                                   capture_output=True, timeout=harness.PATIENCE)
+            self.assertEqual((ended.returncode, ended.stderr), (0, ""), command)
+            if "-o /dev/null" not in command:
+                wanted = {200, 202, 409} if "DELETE" in command else \
+                    {400} if '"origin" 1' in command else {200, 202}
+                self.assertIn(int(ended.stdout.split("\n")[-2]), wanted,
+                              f"{command}: {ended.stdout}")
+        daemon.kill()
 
     def test_jobs_that_are_taken_and_that_are_not(self):
         daemon = self.start("backlog: { max_jobs = 3; };", workers=1)

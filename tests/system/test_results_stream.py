@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reading results: GET /v1/results and `penstock results`, with readers that are many, slow or gone,
-and daemons that are killed."""
+"""Reading results: GET /v1/results and `penstock results`, with readers that are many, slow or
+gone, and daemons that are killed."""
 import http.client
 import json
 import re
@@ -94,7 +94,7 @@ class Many(Case):
     def read_some(response):
         try:
             return response.read1(1 << 20)
-        except (OSError, http.client.HTTPException):  # it was cut off: they have not read for its last second
+        except (OSError, http.client.HTTPException):  # cut off: it has not read in the last second
             return b""
 
     def test_who_was_slow_catches_up_from_the_database(self):

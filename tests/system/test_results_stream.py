@@ -86,7 +86,8 @@ class Many(Case):
             data = b""
             while chunk := self.read_some(response):
                 data += chunk
-            whole = data[:data.rfind(b"\n") + 1]
+            whole = b"".join(line for line in data.splitlines(True)
+                             if line.endswith(b"\n") and line != b"\n")
             self.assertEqual(whole, log[:len(whole)])
             self.assertGreater(len(whole), 0)
 
@@ -129,6 +130,7 @@ class Follow(Case):
             each.await_records(rounds * n)
             self.assertEqual(self.seqs(each), list(range(1, rounds * n + 1)))
         self.assertEqual(reader.out.text, self.read("results.jsonl"))
+        daemon.await_status(lambda s: s["results"]["readers"] == 2, "both have come back")
         said = reader.err.text.count("the daemon has gone; trying again")
         self.assertLessEqual(said, rounds)  # once each, unless it was back before that was noticed
         daemon.stop()

@@ -1,5 +1,6 @@
-dist_man_MANS += doc/penstock.1 doc/penstock.conf.5 doc/penstockd.8
+dist_man_MANS += doc/penstock.1 doc/penstock-api.7 doc/penstock.conf.5 doc/penstockd.8
 dist_doc_DATA = doc/metrics.md
+dist_doc_DATA += doc/openapi.json
 prometheusdir = $(docdir)/examples/prometheus
 dist_prometheus_DATA = \
 	doc/prometheus/alerts.yml \

@@ -11,3 +11,6 @@ dist_prometheus_DATA = \
 # The pages and etc/penstock.conf say what the program does.
 TESTS += tests/check-docs.sh
 EXTRA_DIST += tests/check-docs.sh
+
+# The README's picture; tests/system/picture.py takes it.
+EXTRA_DIST += doc/page.png

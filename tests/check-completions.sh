@@ -86,5 +86,6 @@ for shell in $shells; do
 	offers $shell 'penstock lanes --sort ' depth wait rate state
 	[ $shell = bash ] || offers $shell 'penstock status --socket ' FILES
 	offers $shell 'penstock log-level ' error warning info debug
+	offers $shell 'penstock results --outcome ' done dead cancelled
 done
 exit $failed

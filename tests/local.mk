@@ -31,6 +31,7 @@ SERIAL_TESTS = \
 	tests/unit/test_clock \
 	tests/unit/test_config \
 	tests/unit/test_config_change \
+	tests/unit/test_config_drop_ins \
 	tests/unit/test_config_elements \
 	tests/unit/test_config_errors \
 	tests/unit/test_decode \

@@ -22,6 +22,7 @@
 #ifndef PENSTOCK_BACKLOG_BACKLOG_H
 #define PENSTOCK_BACKLOG_BACKLOG_H
 
+#include "backlog/records.h"
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/histogram.h"
@@ -130,6 +131,10 @@ enum query_kind {
 	QUERY_PAUSE,   /* remember for the next start that the lane 'id' is paused, or without an id
 	                * that everything is… */
 	QUERY_RESUME,  /* …or no longer */
+
+	/* Read beside all others, by a thread that nobody waits for: */
+	QUERY_RECORDS, /* a page of records, into 'line'; 'range' says which, and goes on */
+	QUERY_SEEK,    /* where the search in 'range' begins: moves its next_seq there */
 };
 
 /* A lane in the answer to QUERY_LANES. */
@@ -183,6 +188,9 @@ struct query {
 	struct job *job;      /* QUERY_TAKE: the caller's */
 	uint64_t requeued;    /* QUERY_REQUEUE: new jobs */
 	uint64_t new_number;  /* QUERY_REQUEUE with an id: the new job's */
+
+	struct record_range *range; /* QUERY_RECORDS, QUERY_SEEK: the caller's.  -ENOENT: the record is
+	                             * no longer remembered, and range->first_seq says which is */
 
 	/* QUERY_LANES: the caller's array, filled with those that have most jobs, most first. */
 	struct backlog_lane *lanes;

@@ -335,6 +335,7 @@ static void free_backlog(struct backlog *b)
 	q->stopping = true;
 	cond_signal(&q->work);
 	mutex_unlock(&q->lock);
+	sqlite_reader_join(q);
 	thread_join(q->writer);
 	db_trust(&q->db); /* not before: it makes SQLite prepare every statement anew */
 	sqlite_release(q);

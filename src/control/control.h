@@ -4,6 +4,7 @@
  * the listeners of those who may look and not touch; each has places of its own, so that
  * nobody takes those of another.
  *
+ *     GET /            a page that shows what goes on, for people with a browser
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
  *     GET /healthz     200 as long as the daemon is alive and its threads are
@@ -16,6 +17,14 @@
  *                                is how long each batch may wait for room: "30s", up to 1h
  *     GET /v1/jobs/ID            where a job is, why it is there, and its result
  *     DELETE /v1/jobs/ID         cancels one that has not started
+ *     GET /v1/results  the records of settled jobs, as application/x-ndjson: see results.h
+ *                      ?from=SEQ       those from this one on; 0: the oldest that there is
+ *                      ?since=TIME     those that were settled since (RFC 3339)
+ *                      ?last=N         the newest N
+ *                      ?outcome=dead   or done, cancelled; some with commas between them
+ *                      ?limit=N        ends after so many
+ *                      ?follow         goes on with what is recorded; without from, since and
+ *                                      last from now on.  Without it, it ends at the last one
  *     GET /v1/lanes[?limit=N]    the lanes with most jobs, their limits and what is in their
  *                                way; N up to 1000, by default 100
  *     GET /v1/history[?since=N]  the last ten minutes, a sample a second
@@ -54,6 +63,7 @@ enum {
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
+	/* Readers of /v1/results: TAIL_MAX_READERS. */
 	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise: each takes up to
 	                           * half a MiB */
 

@@ -103,6 +103,13 @@ static const char *header(struct MHD_Connection *connection, const char *name)
 	return value ? value : "";
 }
 
+/* Also without a value. */
+static bool has_argument(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+	                                     NULL, NULL) == MHD_YES;
+}
+
 static uint64_t body_bytes(struct MHD_Connection *connection)
 {
 	if (*header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != '\0')
@@ -214,6 +221,28 @@ static struct MHD_Response *respond_from_file(struct http *h, struct client *cli
 	return response;
 }
 
+static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t max)
+{
+	struct client *client = arg;
+	struct task *task = client->task;
+	ssize_t n = task->ops->read(task, to, max);
+
+	(void) at;
+	if (task->waits)
+		clients_suspend(client->all, client);
+	else
+		clients_renew(client->all, client); /* it has read the part before */
+	return n == TASK_END      ? MHD_CONTENT_READER_END_OF_STREAM
+	       : n == TASK_BROKEN ? MHD_CONTENT_READER_END_WITH_ERROR
+	                          : n;
+}
+
+static struct MHD_Response *respond_from_stream(struct client *client)
+{
+	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, FILE_BLOCK_BYTES, read_stream,
+	                                         client, NULL);
+}
+
 static struct MHD_Response *respond_from_memory(struct reply *reply)
 {
 	if (reply->body.failed)
@@ -234,6 +263,8 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 	} headers[] = {
 		{ MHD_HTTP_HEADER_CONTENT_TYPE, reply->type },
 		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
+		{ "X-Content-Type-Options", "nosniff" },
+		{ "Content-Security-Policy", reply->policy },
 		{ MHD_HTTP_HEADER_ALLOW, reply->allow[0] != '\0' ? reply->allow : NULL },
 		{ MHD_HTTP_HEADER_LOCATION, reply->location.data },
 		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? REPLY_RETRY_AFTER : NULL },
@@ -251,8 +282,9 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 static enum MHD_Result send_reply(struct http *h, struct client *client, struct reply *reply,
                                   bool last)
 {
-	struct MHD_Response *response = reply->file_bytes > 0 ? respond_from_file(h, client, reply)
-	                                                      : respond_from_memory(reply);
+	struct MHD_Response *response = reply->streams          ? respond_from_stream(client)
+	                                : reply->file_bytes > 0 ? respond_from_file(h, client, reply)
+	                                                        : respond_from_memory(reply);
 	enum MHD_Result r = MHD_NO;
 
 	if (response && add_headers(response, reply, last))
@@ -313,7 +345,11 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
 		.dry_run = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "dry_run"),
+		.from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from"),
+		.last = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "last"),
 		.since = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "since"),
+		.outcome = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "outcome"),
+		.follow = has_argument(connection, "follow"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;

@@ -34,7 +34,11 @@ struct request {
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
 	const char *dry_run;
+	const char *from;
+	const char *last;
 	const char *since;
+	const char *outcome;
+	bool follow;              /* it is in the target's query, whatever its value */
 	uint64_t body_bytes;      /* 0: there is no body */
 };
 
@@ -44,11 +48,13 @@ struct reply {
 	unsigned status;     /* 0: there is none yet */
 	const char *type;    /* a literal */
 	char allow[32];      /* the header; "": none */
+	const char *policy;  /* the header Content-Security-Policy, a literal; NULL: none */
 	struct buf location; /* the header, NUL-terminated; empty: none */
 	bool retries;        /* Retry-After: it may well work in a moment */
 	struct buf body;     /* owned by whoever called the handler, as the location and the file */
 	int file;            /* the body instead, if it has bytes */
 	uint64_t file_bytes;
+	bool streams;        /* the body is what the task's read() gives, for as long as it does */
 };
 
 /* Releases what the reply owns and makes it empty.  Idempotent. */

@@ -2,6 +2,7 @@
 #include "control/routes.h"
 
 #include "control/metrics.h"
+#include "control/page.h"
 #include "control/problem.h"
 #include "control/status.h"
 
@@ -101,7 +102,7 @@ static void get_metrics(const struct view *view, const struct request *request, 
 /* --- the table --------------------------------------------------------------------- */
 
 /* HEAD is answered as GET is; libmicrohttpd leaves out the body.  A path that ends in a
- * slash takes whatever follows it. */
+ * slash takes whatever follows it, except for the root. */
 static const struct route {
 	const char *method;
 	const char *path;
@@ -118,6 +119,7 @@ static const struct route {
 	{ "POST", "/v1/jobs", NULL, upload_begin, true, CONTROL_ALL },
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false, CONTROL_VIEWS },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false, CONTROL_ALL },
+	{ "GET", "/v1/results", NULL, results_begin, false, CONTROL_VIEWS },
 	{ "GET", "/v1/lanes", NULL, lanes_begin, false, CONTROL_FIGURES },
 	{ "GET", "/v1/history", NULL, history_begin, false, CONTROL_FIGURES },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true, CONTROL_ALL },
@@ -126,13 +128,15 @@ static const struct route {
 	{ "POST", "/v1/control/drain", NULL, drain_begin, true, CONTROL_ALL },
 	{ "POST", "/v1/control/set", NULL, set_begin, true, CONTROL_ALL },
 	{ "POST", "/v1/control/reload", NULL, reload_begin, true, CONTROL_ALL },
+	{ "GET", "/", page_answer, NULL, false, CONTROL_FIGURES },
+	{ "GET", "/page/", page_answer, NULL, false, CONTROL_FIGURES },
 };
 
 static bool is_at(const struct route *route, const char *path)
 {
 	size_t len = strlen(route->path);
 
-	if (route->path[len - 1] == '/')
+	if (len > 1 && route->path[len - 1] == '/')
 		return strncmp(path, route->path, len) == 0 && path[len] != '\0';
 	return strcmp(path, route->path) == 0;
 }

@@ -54,13 +54,16 @@ static void run_all(struct control *c)
 }
 
 /* What the loop waits for: the listeners come last. */
-enum { WATCH_STOP, WATCH_INBOX, WATCH_LISTENERS };
+enum { WATCH_STOP, WATCH_INBOX, WATCH_TAIL, WATCH_LISTENERS };
 enum { WATCH_MAX = WATCH_LISTENERS + 1 + CONTROL_MAX_READERS };
 
 static nfds_t watch(struct control *c, struct pollfd set[static WATCH_MAX])
 {
 	set[WATCH_STOP] = (struct pollfd) { .fd = c->stop_fd, .events = POLLIN };
 	set[WATCH_INBOX] = (struct pollfd) { .fd = c->http.desk.inbox.event_fd, .events = POLLIN };
+	set[WATCH_TAIL] = (struct pollfd) {
+		.fd = tail_event_fd(engine_tail(c->http.desk.engine)), .events = POLLIN
+	};
 	for (size_t i = 0; i < c->http.n_listeners; i++)
 		set[WATCH_LISTENERS + i] =
 			(struct pollfd) { .fd = c->http.listeners[i].epoll_fd, .events = POLLIN };
@@ -83,6 +86,7 @@ static void serve_last(struct control *c)
 	uint64_t until_ns = clock_after(now_ns, LAST_NS);
 
 	set[WATCH_STOP].fd = -1; /* it has been raised */
+	set[WATCH_TAIL].fd = -1; /* readers are told to come again */
 	for (size_t i = 0; i < c->http.n_listeners; i++)
 		(void) MHD_quiesce_daemon(c->http.listeners[i].daemon);
 	desk->closing = true;
@@ -133,7 +137,9 @@ static void *serve(void *arg)
 		if (set[WATCH_STOP].revents != 0)
 			break;
 		take_sample(c);
-		if (set[WATCH_INBOX].revents != 0)
+		if (set[WATCH_TAIL].revents != 0)
+			results_news(desk);
+		if (set[WATCH_INBOX].revents != 0 || set[WATCH_TAIL].revents != 0)
 			(void) clients_collect(&c->http.clients, desk);
 		clients_expire(&c->http.clients, desk, clock_now_ns());
 		run_all(c);

@@ -309,6 +309,8 @@ void engine_abort(struct engine *e)
 		recorder_abandon(e->recorder);
 }
 
+struct tail *engine_tail(struct engine *e) { return e->tail; }
+
 struct engine *engine_free(struct engine *e)
 {
 	if (!e)
@@ -323,6 +325,7 @@ struct engine *engine_free(struct engine *e)
 	if (e->feeder)
 		feeder_join(e->feeder); /* the last who takes, and who records */
 	recorder_free(e->recorder);
+	tail_free(e->tail);
 	intake_free(e->intake); /* jobs name their source until they are recorded */
 	backlog_free(e->backlog);
 	feeder_free(e->feeder); /* until then the backlog's thread may call it */

@@ -21,6 +21,7 @@
 #include "engine/ledger.h"
 #include "engine/recorder.h"
 #include "engine/settings.h"
+#include "engine/tail.h"
 #include "engine/workers.h"
 #include "fetch/fetch.h"
 #include "queue/queue.h"
@@ -131,6 +132,9 @@ NONNULL(1, 2) void engine_query(struct engine *e, struct query *q);
 /* Takes a job out of the queue; NULL if it is not there.  The caller owns it, and must
  * hand it to engine_cancel(). */
 NODISCARD NONNULL(1) struct job *engine_unqueue(struct engine *e, uint64_t number);
+
+/* The newest records, for those who follow them.  Borrowed for the engine's life. */
+NODISCARD NONNULL(1) struct tail *engine_tail(struct engine *e);
 
 /*
  * Records a job as cancelled that came from engine_unqueue() or QUERY_TAKE ('unqueued'

@@ -303,6 +303,25 @@ static void book_finals(struct recorder *r, const struct batch *b)
 	r->options.settled(r->options.arg, r->error);
 }
 
+static void point_to_lines(struct batch *b)
+{
+	const char *at = b->lines.data;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->verdicts[i].kind != VERDICT_FINAL)
+			continue;
+		b->verdicts[i].line = at;
+		at += b->verdicts[i].line_len;
+	}
+}
+
+/* Those who follow the results get what is settled, and no sooner. */
+static void tell_readers(struct recorder *r, const struct batch *b)
+{
+	if (r->options.tail && count_finals(b) > 0)
+		tail_add(r->options.tail, b->verdicts, b->n);
+}
+
 /* The record, then the settling.  What could not be recorded is not final, but has been
  * fetched: it goes back to wait, not to be fetched again. */
 static void record_and_settle(struct recorder *r, struct batch *b)
@@ -317,22 +336,12 @@ static void record_and_settle(struct recorder *r, struct batch *b)
 		r->options.settled(r->options.arg, r->error);
 		give_back_finals(b, NEVER);
 	}
+	point_to_lines(b);
 	pulse_set(&r->pulse, "settling", clock_now_ns() + PULSE_STEP_NS);
 	if (backlog_settle(r->options.backlog, b->verdicts, b->n) < 0)
 		abort(); /* a backlog that is not durable never refuses */
 	book_returns(r, b);
-}
-
-static void point_to_lines(struct batch *b)
-{
-	const char *at = b->lines.data;
-
-	for (size_t i = 0; i < b->n; i++) {
-		if (b->verdicts[i].kind != VERDICT_FINAL)
-			continue;
-		b->verdicts[i].line = at;
-		at += b->verdicts[i].line_len;
-	}
+	tell_readers(r, b);
 }
 
 /* The bodies first: a record that is on disk shall not name one that is not. */
@@ -375,6 +384,7 @@ static void settle_and_record(struct recorder *r, struct batch *b)
 	pulse_set(&r->pulse, "committing", NEVER);
 	commit(r, b);
 	book_returns(r, b);
+	tell_readers(r, b);
 	if (r->log_error < 0 || b->lines.len == 0)
 		return;
 	pulse_set(&r->pulse, "writing", NEVER);

@@ -22,6 +22,7 @@
 #include "base/histogram.h"
 #include "base/pulse.h"
 #include "engine/ledger.h"
+#include "engine/tail.h"
 #include "job/result.h"
 #include "sink/bodies.h"
 #include "sink/results.h"
@@ -38,6 +39,7 @@ struct recorder_options {
 	struct backlog *backlog;
 	struct ledger *ledger;
 	struct bodies *bodies;   /* made durable before records are; may be NULL */
+	struct tail *tail;       /* gets the records that are settled; borrowed; NULL: nobody reads */
 	uint64_t last_seq;       /* of the records that there are already */
 
 	/* A disk that is full or fails: try again each second, and let the inlet fill

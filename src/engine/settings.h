@@ -121,7 +121,8 @@ struct settings {
 extern const struct config_table settings_table;
 
 /*
- * Reads the settings as config_load() does, and checks what concerns several keys.
+ * Reads the settings as config_load() does, with the drop-ins in "conf.d" beside a 'path' that
+ * is called penstock.conf, or in "PATH.d"; and checks what concerns several keys.
  * Their strings live as long as '*ret_config'.  Returns what config_load() returns.
  */
 NODISCARD NONNULL(5, 6, 7)

@@ -29,35 +29,6 @@ bool settings_control_mode(const char *text, unsigned *ret_mode)
 	return true;
 }
 
-static int check_source(const struct source_settings *s, size_t index, struct buf *errors)
-{
-	size_t before = errors->len;
-
-	if (s->type == SOURCE_FILE && *s->path == '\0')
-		buf_printf(errors, "sources[%zu]: a file source needs a path\n", index);
-	if (s->type == SOURCE_DIRECTORY && *s->path == '\0')
-		buf_printf(errors, "sources[%zu]: a directory source needs a path\n", index);
-	if (s->type == SOURCE_SCHEDULE && s->every_ns == 0)
-		buf_printf(errors, "sources[%zu]: a schedule needs every, such as \"10s\"\n", index);
-	if (s->type == SOURCE_SCHEDULE && s->urls.n == 0)
-		buf_printf(errors, "sources[%zu]: a schedule needs urls\n", index);
-	return errors->len > before ? -EINVAL : 0;
-}
-
-/* Two sources of one path would share one position. */
-static void check_sources(const struct config_groups *groups, struct buf *errors)
-{
-	const struct source_settings *sources = groups->items;
-
-	for (size_t i = 0; i < groups->n; i++) {
-		(void) check_source(&sources[i], i, errors);
-		for (size_t j = 0; j < i; j++)
-			if (*sources[i].path != '\0' && strcmp(sources[i].path, sources[j].path) == 0)
-				buf_printf(errors, "sources[%zu]: %s is read by sources[%zu] already\n", i,
-				           sources[i].path, j);
-	}
-}
-
 bool settings_is_default(const struct config *c, size_t i, const char *member)
 {
 	char path[64];
@@ -278,7 +249,7 @@ int settings_check(const struct settings *s, const struct config *c, struct buf 
 {
 	size_t before = errors->len;
 
-	check_sources(&s->sources, errors);
+	settings_check_sources(s, c, errors);
 	check_origins(&s->origins, c, errors);
 	check_guard("guard.deny", &s->guard.deny, c, errors);
 	check_guard("guard.allow", &s->guard.allow, c, errors);

@@ -15,7 +15,8 @@ import daemon_harness
 import harness
 from harness import CANNOT_CREATE, CONFIG, NO_PERMISSION, OK
 
-FIGURES = "/metrics", "/healthz", "/readyz", "/v1/status", "/v1/lanes"
+FIGURES = ("/metrics", "/healthz", "/readyz", "/v1/status", "/v1/lanes", "/v1/history", "/",
+           "/page/page.js")
 
 
 def ask_tcp(port, target, method="GET", host="127.0.0.1", body=None, **headers):

@@ -46,8 +46,8 @@ struct desk {
 	uint64_t bound_ns;       /* for what the backlog should answer at once */
 	unsigned uploads;        /* large bodies that are under way */
 	unsigned lists;          /* long answers, likewise: ask lists_have_room() */
-	struct lookups lookups;
 	struct readers readers;  /* of results */
+	struct lookups lookups;
 	bool closing;            /* serving ends: the backlog is asked nothing more */
 	struct inbox inbox;
 };

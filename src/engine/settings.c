@@ -185,8 +185,8 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
 	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s) +
-	       max_record_bytes(s) + TAIL_MAX_BYTES +
-	       2 * (uint64_t) TAIL_MAX_READERS * TAIL_PAGE_BYTES;
+	       max_record_bytes(s) +
+	       TAIL_MAX_BYTES + 2 * (uint64_t) TAIL_MAX_READERS * TAIL_PAGE_BYTES;
 }
 
 /* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair; each

@@ -41,6 +41,7 @@ SYSTEM_TESTS = \
 	tests/system/test_systemd.py \
 	tests/system/test_timeouts.py \
 	tests/system/test_tls.py \
+	tests/system/test_top.py \
 	tests/system/test_torture.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \

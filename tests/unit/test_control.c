@@ -223,7 +223,7 @@ static void test_status_has_its_members_in_order(void)
 		"fetch ( attempts failed body_bytes idle_connections insecure_origins "
 		"dns ( cached waiting lookups hits queries failures ) ) "
 		"sources ( name jobs bad_lines bytes_read blocked_seconds ended ) "
-		"results ( path recorded recorded_bytes pending blocked_seconds "
+		"results ( path last_seq readers recorded recorded_bytes pending blocked_seconds "
 		"bodies ( mode kept kept_bytes duplicates memory_bytes waiting waited_seconds error ) "
 		"error ) log_level blocked ";
 	const struct source_settings source = { .type = SOURCE_FILE, .path = "urls.txt" };

@@ -6,12 +6,21 @@ AM_TESTS_ENVIRONMENT = \
 	PENSTOCK_ORIGIN='$(abs_top_builddir)/penstock-origin'; export PENSTOCK_ORIGIN; \
 	PENSTOCK_SRC='$(abs_top_srcdir)'; export PENSTOCK_SRC;
 
+if HAVE_CUNIT
 include tests/unit/local.mk
+endif
 include tests/origin/local.mk
 include tests/system/local.mk
 include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
+
+if !HAVE_CUNIT
+check_DATA += without-cunit
+endif
+without-cunit:
+	@echo 'make check needs CUnit (libcunit1-dev): install it, and run configure again' >&2; exit 1
+.PHONY: without-cunit
 
 TESTS += tests/check-includes.sh tests/check-completions.sh
 EXTRA_DIST += tests/check-includes.sh tests/check-completions.sh

@@ -50,9 +50,16 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 EXTRA_DIST += tests/system/systemd-lab/boot.sh
 
 # Preloaded by tests into penstockd; what that is built with, a sanitizer say, is its own affair.
-check_DATA = tests/system/faults.so
+check_DATA = tests/system/faults.so tests/system/hold
 tests/system/faults.so: $(srcdir)/tests/system/faults.c
 	$(AM_V_CC)$(MKDIR_P) tests/system && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra \
 		-shared -fPIC -o $@ $(srcdir)/tests/system/faults.c -ldl
 EXTRA_DIST += tests/system/faults.c
 CLEANFILES += tests/system/faults.so
+
+# Makes a thread of penstockd hang.
+tests/system/hold: $(srcdir)/tests/system/hold.c
+	$(AM_V_CC)$(MKDIR_P) tests/system && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra \
+		-o $@ $(srcdir)/tests/system/hold.c
+EXTRA_DIST += tests/system/hold.c
+CLEANFILES += tests/system/hold

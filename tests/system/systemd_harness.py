@@ -7,6 +7,7 @@ that a build with any prefix can be tested, without another build.
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import harness
 from harness import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PACKAGING = os.path.join(HERE, "..", "..", "packaging", "systemd")
+PACKAGING = os.path.join(HERE, "..", "..", "packaging")
 UNIT = "/etc/systemd/system/penstockd.service"
 SOCKET = "/run/penstock/control.sock"
 CONFIG = "/etc/penstock/penstock.conf"
@@ -121,11 +122,16 @@ def install(machine):
                            (harness.ORIGIN, "/usr/local/bin/penstock-origin")):
         with open(program, "rb") as file:
             machine.write(where, file.read(), "0755")
-    for name, where in ("penstockd.service.in", UNIT), ("penstockd.socket",
-                                                        UNIT.replace(".service", ".socket")):
-        with open(os.path.join(PACKAGING, name), encoding="utf-8") as file:
-            text = file.read()
-        machine.write(where, text.replace("@sbindir@", "/usr/sbin").replace("@sysconfdir@", "/etc"))
+    places = {"bindir": "/usr/bin", "sbindir": "/usr/sbin", "sysconfdir": "/etc"}
+    for at, values in (("", {"instance": "", "of": "", "name": "penstock", "below": ""}),
+                       ("@", {"instance": "@%i", "of": ": %i", "name": "%i", "below": "/%i"})):
+        for kind in "service", "socket":
+            with open(f"{PACKAGING}/systemd/penstockd.{kind}.in", encoding="utf-8") as file:
+                text = re.sub("@([a-z]+)@", lambda m, v=values: (places | v)[m[1]], file.read())
+            machine.write(f"{os.path.dirname(UNIT)}/penstockd{at}.{kind}", text)
+    with open(f"{PACKAGING}/sysusers.conf", encoding="utf-8") as file:
+        machine.write("/usr/lib/sysusers.d/penstock.conf", file.read())
+    machine.run("systemd-sysusers", "penstock.conf")
     if harness.SANITIZED:
         # LeakSanitizer would trace its own process, which no service may.
         machine.write(f"{UNIT}.d/sanitizer.conf",
@@ -147,7 +153,7 @@ class Service(unittest.TestCase):
         m = self.machine
         m.systemctl("stop", "penstockd.socket", "penstockd.service")
         m.systemctl("reset-failed", check=False)
-        m.run("rm", "-rf", "/var/lib/private/penstock", STATE, f"{UNIT}.d/test.conf")
+        m.run("rm", "-rf", STATE, f"{UNIT}.d/test.conf")
         m.write(CONFIG, CONFIGURATION)
         m.systemctl("daemon-reload")
 

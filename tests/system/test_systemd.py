@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """penstockd as a service of a real systemd, with the units as they are shipped."""
+import os
 import re
 import subprocess
 import time
@@ -12,15 +13,19 @@ from systemd_harness import CONFIG, CONFIGURATION, ORIGIN_PORT, SOCKET, STATE, U
 
 
 class Units(Service):
+    units = [f"{os.path.dirname(UNIT)}/penstockd{at}.{kind}" for at in ("", "@")
+             for kind in ("service", "socket")]
+
     def test_systemd_finds_nothing_wrong_with_the_units(self):
-        self.assertEqual(self.machine.run("systemd-analyze", "verify", "--man=no", UNIT,
-                                          UNIT.replace(".service", ".socket")), "")
+        self.assertEqual(self.machine.run("systemd-analyze", "verify", "--man=no", *self.units), "")
 
     def test_little_is_exposed(self):
-        text = self.machine.run("systemd-analyze", "security", "--offline=true", "--no-pager", UNIT)
-        exposure = float(re.search(r"Overall exposure level for .*: ([\d.]+)", text)[1])
-        print(f"exposure: {exposure}", flush=True)
-        self.assertLessEqual(exposure, 1.2)
+        for unit in self.units[::2]:
+            text = self.machine.run("systemd-analyze", "security", "--offline=true", "--no-pager",
+                                    unit)
+            exposure = float(re.search(r"Overall exposure level for .*: ([\d.]+)", text)[1])
+            print(f"exposure of {os.path.basename(unit)}: {exposure}", flush=True)
+            self.assertLessEqual(exposure, 1.2)
 
     def test_what_the_unit_promises_holds_in_the_process(self):
         self.start()
@@ -46,7 +51,7 @@ class Life(Service):
         mode, owner = self.machine.run("stat", "-c", "%a %U",
                                        f"{STATE}/results.jsonl").split()
         self.assertEqual(mode, "600")
-        self.assertEqual(owner, "penstockd")
+        self.assertEqual(owner, "penstock")
         text = self.machine.run("penstock", "status", "--socket", SOCKET)
         self.assertIn("3 accepted = 0 waiting", text)
 
@@ -86,9 +91,9 @@ class Life(Service):
         self.assertEqual(self.await_journal("workers: 6, was 4")["PRIORITY"], "6")
         self.assertEqual(self.status()["workers"]["wanted"], 6)
         self.machine.write(CONFIG, "workrs = 9;\n")
-        self.machine.systemctl("reload", "penstockd.service")
-        entry = self.await_journal("workrs: unknown key; did you mean workers?")
-        self.assertEqual(entry["PRIORITY"], "3")
+        output = self.machine.systemctl("reload", "penstockd.service", check=False)
+        self.assertIn("failed", output)
+        self.await_journal("workrs: unknown key; did you mean workers?")
         self.await_show("ActiveState", "active")
         self.assertEqual(self.machine.show("MainPID"), pid)
         self.assertEqual(self.status()["workers"]["wanted"], 6)

@@ -78,8 +78,8 @@ version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
 # --- options: each line "-o, --output FILE" of the help is an item of the page -------------
 
 { "$penstock" --help
-	for command in fetch submit requeue audit status why lanes pause resume drain set reload; do
-		"$penstock" $command --help
+	for command in $("$penstock" --help | sed -nE 's/^  ([a-z][a-z-]+)  .*/\1/p'); do
+		"$penstock" "$command" --help
 	done
 } |
 	sed -n 's/^  *\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\1--\2/p' | sort -u >"$dir/options"

@@ -22,5 +22,5 @@ without-cunit:
 	@echo 'make check needs CUnit (libcunit1-dev): install it, and run configure again' >&2; exit 1
 .PHONY: without-cunit
 
-TESTS += tests/check-includes.sh tests/check-completions.sh
-EXTRA_DIST += tests/check-includes.sh tests/check-completions.sh
+TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
+EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh

@@ -26,6 +26,7 @@ NONNULL(2) int cli_fetch(int argc, char **argv);
 NONNULL(2) int cli_audit(int argc, char **argv);
 NONNULL(2) int cli_drain(int argc, char **argv);
 NONNULL(2) int cli_lanes(int argc, char **argv);
+NONNULL(2) int cli_log_level(int argc, char **argv);
 NONNULL(2) int cli_pause(int argc, char **argv);
 NONNULL(2) int cli_reload(int argc, char **argv);
 NONNULL(2) int cli_requeue(int argc, char **argv);

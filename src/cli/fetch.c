@@ -54,6 +54,7 @@ static int read_settings(struct run *run)
 	buf_done(&errors);
 	if (r < 0)
 		return EXIT_CONFIG;
+	log_set_level((enum log_level) run->settings.log.level);
 	run->settings.backlog.type = BACKLOG_MEMORY; /* a list is at its end, or begun again */
 	return EXIT_OK;
 }

@@ -14,6 +14,7 @@ libpenstock_a_SOURCES += \
 	src/cli/interrupt.c src/cli/interrupt.h \
 	src/cli/job_lines.c src/cli/job_lines.h \
 	src/cli/lanes.c \
+	src/cli/log_level.c \
 	src/cli/patience.c src/cli/patience.h \
 	src/cli/pause.c \
 	src/cli/progress.c src/cli/progress.h \

@@ -27,6 +27,7 @@ static const struct {
 	{ "drain", cli_drain, "have the daemon take no more jobs, and wait until it has none" },
 	{ "set", cli_set, "change settings of the daemon while it runs" },
 	{ "reload", cli_reload, "have the daemon read its settings again" },
+	{ "log-level", cli_log_level, "say how much the daemon logs, or change it" },
 };
 
 static void print_help(FILE *out)

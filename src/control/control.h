@@ -16,6 +16,7 @@
  *     DELETE /v1/jobs/ID         cancels one that has not started
  *     GET /v1/lanes[?limit=N]    the lanes with most jobs, their limits and what is in their
  *                                way; N up to 1000, by default 100
+ *     GET /v1/history[?since=N]  the last ten minutes, a sample a second
  *     POST /v1/control/requeue   makes new jobs of dead ones
  *     POST /v1/control/pause     nothing starts any more: in the lane {"origin": "…"}, or {}
  *     POST /v1/control/resume    ends that
@@ -23,10 +24,11 @@
  *     POST /v1/control/set       puts settings in force, {"KEY": "VALUE", …}, until the next
  *                                reload, and says which have changed
  *     POST /v1/control/reload    reads the settings again, all or nothing
+ *                                both with ?dry_run=true: only says what would change
  *
  * Errors are problem+json (RFC 9457).  Handlers never block: what the backlog is asked
- * suspends its connection, so does what the daemon's main thread is, and each figure is read from its owner at the moment of the
- * request.
+ * suspends its connection, so does what the daemon's main thread is, and each figure is read
+ * from its owner at the moment of the request.
  */
 #ifndef PENSTOCK_CONTROL_CONTROL_H
 #define PENSTOCK_CONTROL_CONTROL_H
@@ -50,7 +52,8 @@ enum {
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
-	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes, likewise: each takes up to half a MiB */
+	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise: each takes up to
+	                           * half a MiB */
 
 	/* All that the socket needs at most, besides listen_fd: receipts are files. */
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
@@ -72,6 +75,7 @@ struct control_order {
 	enum control_order_kind kind;
 	const char *const *settings; /* CONTROL_SET: "KEY=VALUE" */
 	size_t n_settings;
+	bool dry_run; /* says only what would change */
 
 	/* The owner's. */
 	STAILQ_ENTRY(control_order) entry;

@@ -120,19 +120,21 @@ static struct task *begin(struct http *h, const struct client *client,
 	const struct view view = {
 		.options = &h->options,
 		.desk = &h->desk,
+		.history = &h->history,
 		.phase = phase_of(h),
 		.results_error = atomic_load(&h->results_error),
 		.uptime_us = (clock_now_ns() - h->started_ns) / NS_PER_US,
 	};
 
 	if (client->in_excess)
-		problem(reply, 503, "%d connections are open, which is the limit; close one or try again",
+		problem(reply, PROBLEM_TOO_MANY_CONNECTIONS,
+		        "%d connections are open, which is the limit; close one or try again",
 		        CONTROL_MAX_CONNECTIONS);
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
-		problem(reply, 414, "the request's target has %zu bytes; %d are allowed",
+		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
 	else if (client->target_has_nul)
-		problem(reply, 400, "the request's target holds a NUL byte, %%00");
+		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
 	else
 		return routes_answer(&view, request, reply);
 	return NULL;
@@ -204,7 +206,7 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
 		{ MHD_HTTP_HEADER_ALLOW, reply->allow[0] != '\0' ? reply->allow : NULL },
 		{ MHD_HTTP_HEADER_LOCATION, reply->location.data },
-		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? "1" : NULL },
+		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? REPLY_RETRY_AFTER : NULL },
 		{ MHD_HTTP_HEADER_CONNECTION, last ? "close" : NULL },
 	};
 
@@ -277,6 +279,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.content_type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
+		.dry_run = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "dry_run"),
+		.since = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "since"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;

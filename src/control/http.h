@@ -6,6 +6,7 @@
 #include "base/attr.h"
 #include "control/clients.h"
 #include "control/control.h"
+#include "control/history.h"
 #include "control/task.h"
 
 #include <microhttpd.h>
@@ -19,6 +20,7 @@ struct http {
 	atomic_int results_error;
 	struct clients clients;
 	struct desk desk;
+	struct history history;
 };
 
 /* Starts a daemon without a thread, which MHD_run() drives.  Returns 0, -ENOMEM, -EMFILE or -EIO. */

@@ -244,13 +244,12 @@ struct task *lanes_begin(const struct view *view, const struct request *request,
 	size_t limit = DEFAULT_LANES;
 
 	if (request->limit && !read_limit(request->limit, &limit)) {
-		problem(reply, 400, "limit=%s must be a number of 1 to %d", request->limit, MAX_LANES);
+		problem(reply, PROBLEM_BAD_PARAMETER, "limit=%s must be a number of 1 to %d", request->limit, MAX_LANES);
 		return NULL;
 	}
 	if (view->desk->lists >= CONTROL_MAX_LISTS) {
-		problem(reply, 503, "%d lists are under way, which is the limit; try again",
+		problem(reply, PROBLEM_BUSY, "%d lists are under way, which is the limit; try again",
 		        CONTROL_MAX_LISTS);
-		reply->retries = true;
 		return NULL;
 	}
 	struct task *task = asker_create(view, &ops, sizeof(struct listing) +

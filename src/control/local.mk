@@ -5,11 +5,15 @@ libpenstock_a_SOURCES += \
 	src/control/batch.h \
 	src/control/body.c \
 	src/control/body.h \
+	src/control/change.c \
+	src/control/change.h \
 	src/control/clients.c \
 	src/control/clients.h \
 	src/control/control.h \
 	src/control/exposition.c \
 	src/control/exposition.h \
+	src/control/history.c \
+	src/control/history.h \
 	src/control/http.c \
 	src/control/http.h \
 	src/control/inbox.c \

@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 struct desk;
+struct history;
 
 /* The daemon at the moment of the request; the engine's figures are read by the handler. */
 struct view {
 	const struct control_options *options;
 	struct desk *desk; /* for requests that take more than one step: task.h */
+	const struct history *history;
 	enum control_phase phase;
 	int results_error; /* as in control_set_results_error() */
 	uint64_t uptime_us;
@@ -29,8 +31,12 @@ struct request {
 	const char *content_type;
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
+	const char *dry_run;
+	const char *since;
 	uint64_t body_bytes;      /* 0: there is no body */
 };
+
+#define REPLY_RETRY_AFTER "1" /* seconds; what Retry-After says */
 
 struct reply {
 	unsigned status;     /* 0: there is none yet */

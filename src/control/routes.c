@@ -28,7 +28,7 @@ static void get_health(const struct view *view, const struct request *request, s
 	if (!o->healthy || o->healthy(o->arg, why, sizeof(why)))
 		say(reply, "ok\n");
 	else
-		problem(reply, 503, "%s", why[0] != '\0' ? why : "a thread is stuck; see the log");
+		problem(reply, PROBLEM_UNHEALTHY, "%s", why[0] != '\0' ? why : "a thread is stuck; see the log");
 }
 
 /* Why the backlog takes no jobs; 0 if it does, also if it is merely full. */
@@ -57,7 +57,7 @@ static void say_ready(const struct view *view, struct reply *reply)
 	if (why.failed)
 		reply->body.failed = true;
 	else
-		problem(reply, 503, "%.*s", (int) why.len, why.data);
+		problem(reply, PROBLEM_NOT_READY, "%.*s", (int) why.len, why.data);
 	buf_done(&why);
 }
 
@@ -69,14 +69,14 @@ static void get_ready(const struct view *view, const struct request *request, st
 		say_ready(view, reply);
 		break;
 	case CONTROL_STARTING:
-		problem(reply, 503, "the daemon is starting; ask again in a moment");
+		problem(reply, PROBLEM_STARTING, "the daemon is starting; ask again in a moment");
 		break;
 	case CONTROL_DRAINING:
 	case CONTROL_DRAINED:
-		problem(reply, 503, PROBLEM_DRAINING);
+		problem(reply, PROBLEM_DRAINING, PROBLEM_TEXT_DRAINING);
 		break;
 	case CONTROL_STOPPING:
-		problem(reply, 503, PROBLEM_STOPPING);
+		problem(reply, PROBLEM_STOPPING, PROBLEM_TEXT_STOPPING);
 		break;
 	}
 }
@@ -118,6 +118,7 @@ static const struct route {
 	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
 	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
 	{ "GET", "/v1/lanes", NULL, lanes_begin, false },
+	{ "GET", "/v1/history", NULL, history_begin, false },
 	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
 	{ "POST", "/v1/control/pause", NULL, pause_begin, true },
 	{ "POST", "/v1/control/resume", NULL, resume_begin, true },
@@ -161,8 +162,8 @@ static void refuse_path(const struct request *request, struct reply *reply)
 	if (paths.failed)
 		reply->body.failed = true;
 	else
-		problem(reply, 404, "there is no %s; there are %.*s", request->path, (int) paths.len,
-		        paths.data);
+		problem(reply, PROBLEM_UNKNOWN_PATH, "there is no %s; there are %.*s", request->path,
+		        (int) paths.len, paths.data);
 	buf_done(&paths);
 }
 
@@ -187,7 +188,8 @@ static void refuse_method(const struct request *request, struct reply *reply)
 	if (reply->allow[0] == '\0')
 		refuse_path(request, reply);
 	else
-		problem(reply, 405, "%s takes %s, not %s", request->path, reply->allow, request->method);
+		problem(reply, PROBLEM_WRONG_METHOD, "%s takes %s, not %s", request->path, reply->allow,
+		        request->method);
 }
 
 struct task *routes_answer(const struct view *view, const struct request *request,
@@ -198,7 +200,8 @@ struct task *routes_answer(const struct view *view, const struct request *reques
 	if (!route)
 		refuse_method(request, reply);
 	else if (request->body_bytes > 0 && !route->takes_body)
-		problem(reply, 413, "%s %s takes no body; send the request without one", request->method,
+		problem(reply, PROBLEM_BODY_NOT_TAKEN,
+		        "%s %s takes no body; send the request without one", request->method,
 		        request->path);
 	else if (route->begin)
 		return route->begin(view, request, reply);

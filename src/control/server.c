@@ -2,9 +2,9 @@
 /*
  * The thread that serves the socket.
  *
- *     poll ──► answers of the backlog ──► waits that are over ──► MHD_run ──► slow clients
- *      ▲                                                                          │
- *      └──────────────────────────────────────────────────────────────────────────┘
+ *     poll ──► history ──► answers of the backlog ──► waits that are over ──► MHD_run ─┐
+ *      ▲                                                                              │
+ *      └─────────────────────────────────── slow clients ◄────────────────────────────┘
  *
  * libmicrohttpd is driven from a loop of our own rather than from its internal
  * thread: so clients, their tasks and their deadlines belong to one thread and need no
@@ -81,6 +81,26 @@ static void serve_last(struct control *c)
 		;
 }
 
+/* When the thread has something to do that no descriptor tells it of. */
+static uint64_t next_ns(struct control *c)
+{
+	uint64_t client_ns = clients_next_ns(&c->http.clients);
+	uint64_t sample_ns = history_next_ns(&c->http.history);
+
+	return client_ns < sample_ns ? client_ns : sample_ns;
+}
+
+static void take_sample(struct control *c)
+{
+	struct history_figures now;
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns < history_next_ns(&c->http.history))
+		return;
+	history_read(c->http.desk.engine, &now);
+	history_add(&c->http.history, now_ns, &now);
+}
+
 static void *serve(void *arg)
 {
 	struct control *c = arg;
@@ -92,9 +112,10 @@ static void *serve(void *arg)
 	};
 
 	for (;;) {
-		(void) poll(set, ARRAY_LEN(set), wait_ms(c, clients_next_ns(&c->http.clients)));
+		(void) poll(set, ARRAY_LEN(set), wait_ms(c, next_ns(c)));
 		if (set[0].revents != 0)
 			break;
+		take_sample(c);
 		if (set[2].revents != 0)
 			(void) clients_collect(&c->http.clients, desk);
 		clients_expire(&c->http.clients, desk, clock_now_ns());
@@ -135,9 +156,13 @@ static int init_http(struct http *h, const struct control_options *options)
 	uint64_t total_ns = options->total_ns > 0 ? options->total_ns
 	                                          : CONTROL_TOTAL_SECONDS * NS_PER_S;
 
+	struct history_figures now;
+
 	h->options = *options;
 	h->started_ns = clock_now_ns() - (age_us > 0 ? (uint64_t) age_us * NS_PER_US : 0);
 	atomic_store(&h->phase, CONTROL_STARTING);
+	history_read(options->engine, &now);
+	history_init(&h->history, h->started_ns, clock_now_ns(), &now);
 	clients_init(&h->clients, total_ns);
 	h->desk.engine = options->engine;
 	h->desk.work_folder = options->work_folder;

@@ -2,6 +2,7 @@
 #include "control/status.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "control/text.h"
 
 #include <jansson.h>
@@ -228,7 +229,7 @@ static json_t *make(const struct view *view)
 	engine_stats(o->engine, &stats);
 	clock_format(o->started_wall_us, started_at);
 	return json_pack("{s:s, s:s, s:i, s:s, s:f, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-	                 "s:o, s:o, s:s?}",
+	                 "s:o, s:o, s:s, s:s?}",
 	                 "version", o->version, "state", state_name(view->phase),
 	                 "pid", (int) getpid(), "started_at", started_at,
 	                 "uptime_seconds", (double) view->uptime_us / 1e6,
@@ -241,6 +242,7 @@ static json_t *make(const struct view *view)
 	                 "workers", workers_json(&stats.workers), "fetch", fetch_json(&stats),
 	                 "sources", sources_json(o->engine),
 	                 "results", results_json(view, &stats),
+	                 "log_level", log_level_names[log_get_level()],
 	                 "blocked", blocked_text(&stats.backlog));
 }
 

@@ -99,6 +99,9 @@ NODISCARD NONNULL(1, 2, 3)
 struct task *lanes_begin(const struct view *view, const struct request *request,
                          struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)
+struct task *history_begin(const struct view *view, const struct request *request,
+                           struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
 struct task *pause_begin(const struct view *view, const struct request *request,
                          struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)

@@ -104,25 +104,26 @@ static void publish(struct daemon *d)
 	atomic_store(&d->dead_log.queries, d->live.settings.fetch.log_queries);
 }
 
-/* Returns what live_reload() does. */
+/* Returns what live_reload() does; whoever asked for it, the log says so, too. */
 static unsigned reload(struct daemon *d, struct buf *answer)
 {
 	service_reloading(&d->service);
-	unsigned status = live_reload(&d->live, d->engine, answer);
+	unsigned status = live_reload(&d->live, d->engine, false, answer);
 	publish(d);
 	service_ready(&d->service);
+	if (status != 200) {
+		log_error_lines(answer->data, answer->len);
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_RELOAD_REFUSED, "reload: nothing has changed");
+	}
 	return status;
 }
 
 /* For a signal, which nobody waits for the answer of. */
-static void reload_and_log(struct daemon *d)
+static void reload_unasked(struct daemon *d)
 {
 	struct buf answer = { 0 };
 
-	if (reload(d, &answer) != 200) {
-		log_error_lines(answer.data, answer.len);
-		log_error("reload: nothing has changed");
-	}
+	(void) reload(d, &answer);
 	buf_done(&answer);
 }
 
@@ -135,11 +136,15 @@ static void on_order(void *arg, struct control_order *order)
 
 static void carry_out(struct daemon *d, struct control_order *order)
 {
-	unsigned status = order->kind == CONTROL_SET
-	                          ? live_set(&d->live, d->engine, order->settings,
-	                                     order->n_settings, &order->answer)
-	                          : reload(d, &order->answer);
+	unsigned status = 0;
 
+	if (order->kind == CONTROL_SET)
+		status = live_set(&d->live, d->engine, order->settings, order->n_settings,
+		                  order->dry_run, &order->answer);
+	else if (order->dry_run)
+		status = live_reload(&d->live, d->engine, true, &order->answer);
+	else
+		status = reload(d, &order->answer);
 	publish(d);
 	orders_answer(order, status);
 }
@@ -321,7 +326,7 @@ static int start(struct daemon *d)
 	}
 	control_set_phase(d->control, CONTROL_READY);
 	service_ready(&d->service);
-	log_info("ready: workers %llu, queue.capacity %llu, sources %zu",
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_READY, "ready: workers %llu, queue.capacity %llu, sources %zu",
 	         (unsigned long long) d->live.settings.workers,
 	         (unsigned long long) d->live.settings.queue.capacity, d->live.n_sources);
 	return DAEMON_OK;
@@ -333,7 +338,7 @@ static void begin_stop(struct daemon *d)
 {
 	d->stopping = true;
 	d->abort_at_ns = clock_after(clock_now_ns(), d->live.settings.stop_timeout_ns);
-	log_info("stopping");
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_STOPPING, "stopping");
 	service_stopping(&d->service, d->live.settings.stop_timeout_ns);
 	control_set_phase(d->control, CONTROL_STOPPING);
 	engine_stop(d->engine);
@@ -370,7 +375,7 @@ static void reopen_results(struct daemon *d)
 		log_error("%s: cannot be opened anew: %s; the old file stays in use", d->results_path,
 		          strerror(-r));
 	else
-		log_info("%s: opened anew", d->results_path);
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_RESULTS_REOPENED, "%s: opened anew", d->results_path);
 }
 
 static void on_signal(struct daemon *d)
@@ -382,7 +387,7 @@ static void on_signal(struct daemon *d)
 	switch (info.ssi_signo) {
 	case SIGHUP:
 		if (!d->stopping)
-			reload_and_log(d);
+			reload_unasked(d);
 		break;
 	case SIGUSR1:
 		reopen_results(d);
@@ -403,8 +408,8 @@ static void on_signal(struct daemon *d)
  * that it has not waited for any longer. */
 static void on_record_error(struct daemon *d, int error)
 {
-	log_error("%s: results cannot be written: %s; %s", d->results_path, strerror(-error),
-	          d->database ? "the next start makes up for it" : "what is left has no record");
+	log_event(LOG_LEVEL_ERROR, LOG_EVENT_RESULTS_FAILING, "%s: results cannot be written: %s; %s",
+	          d->results_path, strerror(-error), d->database ? "the next start makes up for it" : "what is left has no record");
 	if (!d->stopping)
 		begin_stop(d);
 	d->exit_code = DAEMON_IO;
@@ -415,10 +420,11 @@ static void on_record_error(struct daemon *d, int error)
 static void on_draining(struct daemon *d, const struct engine_state *state)
 {
 	if (!d->draining)
-		log_info("draining: no more jobs are taken, those that were accepted are finished");
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_DRAINING,
+		          "draining: no more jobs are taken, those that were accepted are finished");
 	d->draining = true;
 	if (state->drained && !d->drained)
-		log_info("drained: every accepted job is final");
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_DRAINED, "drained: every accepted job is final");
 	d->drained = state->drained;
 	control_set_phase(d->control, d->drained ? CONTROL_DRAINED : CONTROL_DRAINING);
 }

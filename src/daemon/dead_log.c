@@ -34,6 +34,7 @@ void dead_log_tell(struct dead_log *d, const struct job *job, const char *reason
 	job_add_id(job, &id);
 	buf_add_char(&id, '\0');
 	const struct log_fields about = {
+		.event = LOG_EVENT_JOB_DEAD,
 		.job = id.failed ? "?" : id.data,
 		.origin = job->origin.text,
 		.source = job->source,

@@ -109,7 +109,8 @@ static void answer_watchdog(struct service *s, struct engine *e)
 		s->withheld = false;
 	} else if (!s->withheld) {
 		crash_blame(engine_stuck_job(e));
-		log_error("the watchdog is not answered: %.*s", (int) why.len, why.data ? why.data : "");
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_UNHEALTHY, "the watchdog is not answered: %.*s",
+		          (int) why.len, why.data ? why.data : "");
 		s->withheld = true;
 	}
 	buf_done(&why);

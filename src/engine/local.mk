@@ -1,4 +1,5 @@
 libpenstock_a_SOURCES += \
+	src/engine/attempt_log.c src/engine/attempt_log.h \
 	src/engine/deadline.c src/engine/deadline.h \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/explain.c \

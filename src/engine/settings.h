@@ -108,6 +108,9 @@ struct settings {
 		const char *socket;
 		const char *mode;
 	} control;
+	struct {
+		int level; /* enum log_level */
+	} log;
 };
 
 /* The table of all keys; for the documentation's check as well. */

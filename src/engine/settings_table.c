@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "engine/settings.h"
 #include "fetch/rules.h"
 #include "job/job.h"
@@ -119,6 +120,11 @@ static const struct config_key keys[] = {
 	{ "stop_timeout", CONFIG_DURATION, AT(stop_timeout_ns), .preset = "5s", .max = DAY,
 	  .unit = "time", .reloads = true,
 	  .help = "how long a stop waits for running fetches before it aborts them" },
+
+	{ "log.level", CONFIG_CHOICE, AT(log.level), .preset = "info", .choices = log_level_names,
+	  .unit = "", .reloads = true,
+	  .help = "the least important messages that are shown: \"error\", \"warning\", \"info\", or "
+	          "\"debug\", which tells of each attempt" },
 
 	{ "queue.capacity", CONFIG_COUNT, AT(queue.capacity), .preset = "1000", .min = 1,
 	  .max = 10000000, .unit = "jobs",

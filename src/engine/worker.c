@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/crash.h"
+#include "engine/attempt_log.h"
 #include "engine/deadline.h"
 #include "engine/give_back.h"
 
@@ -285,6 +286,7 @@ static struct judgement fetch_job(struct worker *worker, struct job *job, uint64
 		error = hop(worker, job);
 	if (worker->lane)
 		judge(worker, job, error, &j);
+	attempt_log(job, &worker->response, &j, worker->policy.logs_queries);
 	return j;
 }
 

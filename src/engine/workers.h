@@ -32,6 +32,7 @@ struct workers_policy {
 	bool truncates;
 	uint64_t least_speed; /* in bytes a second, within… */
 	uint64_t speed_span_ns; /* …so long; 0: any will do */
+	bool logs_queries; /* in messages about attempts */
 };
 
 /* What workers work with; all borrowed for the workers' life. */

@@ -238,6 +238,52 @@ class SlowClients(daemon_harness.Case):
         daemon.stop()
 
 
+class Peers(daemon_harness.Case):
+    """Who has changed something is in the log."""
+    durable = True
+
+    def test_each_change_names_who_has_asked_for_it(self):
+        self.configure('origins = ( { match = "*"; concurrency = 1; } );', workers=1)
+        daemon = self.daemon()
+        origin = self.origin.url("/").rstrip("/")
+
+        def ask(method, target, body=None):
+            """Returns the answer's status, and what was logged of this process."""
+            seen = len(daemon.err.text)
+            connection = daemon_harness.UnixConnection(daemon.socket)
+            connection.request(method, target, body)
+            status = connection.getresponse().status
+            connection.close()
+            by = f" by uid {os.getuid()} (pid {os.getpid()})\n"
+            if status in (200, 202) and target != "/v1/jobs":
+                harness.eventually(lambda: by in daemon.err.text[seen:], "who has asked")
+            return status, [line.removesuffix(by).removeprefix("penstockd: ")
+                            for line in daemon.err.text[seen:].splitlines(True) if by in line]
+
+        self.assertEqual(ask("POST", "/v1/control/pause", json.dumps({"origin": origin})),
+                         (200, [f"{origin} is paused"]))
+        self.assertEqual(ask("POST", "/v1/control/pause", '{"origin": 1}'), (400, []))
+        for name, path in ("a", "/ok"), ("b", "/status/404"):
+            job = json.dumps({"url": self.origin.url(path), "id": name})
+            self.assertEqual(ask("POST", "/v1/jobs", job), (202, []))
+        self.assertEqual(ask("DELETE", "/v1/jobs/a"), (202, ["job a is cancelled"]))
+        self.assertEqual(ask("DELETE", "/v1/jobs/a"), (409, []))
+        self.assertEqual(ask("POST", "/v1/control/resume"), (200, ["everything is resumed"]))
+        self.assertEqual(ask("POST", "/v1/control/resume", json.dumps({"origin": origin})),
+                         (200, [f"{origin} is resumed"]))
+        daemon.await_records(2)
+        self.assertEqual(ask("POST", "/v1/control/requeue", '{"id": "b"}'),
+                         (200, ["job b is requeued as p-3"]))
+        daemon.await_records(3)
+        self.assertEqual(ask("POST", "/v1/control/requeue", '{"all": true}'),
+                         (200, ["1 dead jobs are requeued"]))
+        self.assertEqual(ask("POST", "/v1/control/reload"), (200, ["reload: asked for"]))
+        self.assertEqual(ask("POST", "/v1/control/set", '{"workers": 2}'),
+                         (200, ["set: asked for"]))
+        self.assertEqual(ask("POST", "/v1/control/drain"), (200, ["a drain is begun"]))
+        daemon.stop()
+
+
 class Status(daemon_harness.Case):
     """`penstock status`."""
 

@@ -212,6 +212,11 @@ TESTS += tests/unit/test_head
 tests_unit_test_head_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_head_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_history
+TESTS += tests/unit/test_history
+tests_unit_test_history_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_history_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_hop
 TESTS += tests/unit/test_hop
 tests_unit_test_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

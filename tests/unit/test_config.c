@@ -418,7 +418,7 @@ static void test_damaged_files_never_crash(void)
 	printf("seed %" PRIu64 " ", seed);
 	(void) fflush(stdout);
 	write_text("sub/more.conf", "size = 5;\n");
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 3000 / UNIT_STRIDE; i++) {
 		char text[sizeof(valid)];
 		size_t n = sizeof(valid) - 1;
 		struct buf errors = { 0 };

@@ -60,6 +60,7 @@ DEBIAN = \
 	packaging/debian/control \
 	packaging/debian/copyright \
 	packaging/debian/penstock.docs \
+	packaging/debian/penstock.lintian-overrides \
 	packaging/debian/penstock.postinst \
 	packaging/debian/penstock.postrm \
 	packaging/debian/penstock.prerm \

@@ -79,7 +79,8 @@ check_rpm() {
 	build_rpm "$out/rpm"
 	build_rpm "$out/once-more/rpm"
 	same "$out/rpm" "$out/once-more/rpm" "*.rpm"
-	rpmlint -c "$(dirname "$0")/rpm/rpmlint.toml" "$out"/rpm/*.rpm
+	rpmlint -c "$(dirname "$0")/rpm/rpmlint.toml" "$out"/rpm/*.rpm \
+		"$(dirname "$0")/rpm/penstock.spec"
 	for file in "$out"/rpm/*.rpm; do rpm -qplv "$file"; done
 }
 

@@ -42,6 +42,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
+	tests/system/package_harness.py \
 	tests/system/stub_daemon.py \
 	tests/system/systemd_harness.py \
 	tests/system/torture.py \

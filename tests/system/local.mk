@@ -22,6 +22,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
+	tests/system/test_package.py \
 	tests/system/test_poison.py \
 	tests/system/test_proxy.py \
 	tests/system/test_request.py \
@@ -31,6 +32,7 @@ SYSTEM_TESTS = \
 	tests/system/test_stop.py \
 	tests/system/test_submit.py \
 	tests/system/test_systemd.py \
+	tests/system/test_systemd_trouble.py \
 	tests/system/test_timeouts.py \
 	tests/system/test_tls.py \
 	tests/system/test_torture.py

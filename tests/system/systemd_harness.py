@@ -38,6 +38,16 @@ retry: { max_attempts = 1; };
 """
 
 
+def has_program(name):
+    """The machine's programs are this one's."""
+    return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+
+
+def eventually(predicate, what):
+    """Each look into the machine costs a process or two."""
+    return harness.eventually(predicate, what, pause=0.05)
+
+
 class CannotBoot(Exception):
     """What this machine lacks."""
 
@@ -205,7 +215,7 @@ class Daemon:
         return [json.loads(line) for line in text.split("\n")[:-1] if line.startswith("{")]
 
     def await_records(self, n):
-        harness.eventually(lambda: len(self.records()) >= n, f"{n} records")
+        eventually(lambda: len(self.records()) >= n, f"{n} records")
         return self.records()
 
     def await_settled(self, n):
@@ -213,7 +223,7 @@ class Daemon:
         def is_settled():
             ledger = self.ledger()
             return ledger["accepted"] == n == ledger["done"] + ledger["dead"] + ledger["cancelled"]
-        harness.eventually(is_settled, f"{n} jobs are final")
+        eventually(is_settled, f"{n} jobs are final")
         self.audit()
 
     def audit(self):
@@ -221,7 +231,7 @@ class Daemon:
                                 "--results", f"{self.state}/results.jsonl")
 
     def await_show(self, name, value):
-        harness.eventually(lambda: self.show(name) == value,
+        eventually(lambda: self.show(name) == value,
                            f"{name}={value}, not {self.show(name)}")
 
     def journal(self):
@@ -233,7 +243,7 @@ class Daemon:
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def await_journal(self, text):
-        return harness.eventually(
+        return eventually(
             lambda: [e for e in self.journal() if text in e.get("MESSAGE", "")], f"log: {text}")[0]
 
     def milliseconds(self, since, until):

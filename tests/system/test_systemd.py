@@ -9,7 +9,7 @@ import time
 import harness
 import systemd_harness
 from harness import PATIENCE
-from systemd_harness import CONFIG, CONFIGURATION, ORIGIN_PORT, SOCKET, STATE, UNIT, Service
+from systemd_harness import CONFIG, CONFIGURATION, ORIGIN_PORT, SOCKET, STATE, UNIT, Service, eventually
 
 
 class Units(Service):
@@ -62,7 +62,7 @@ class Life(Service):
         self.addCleanup(self.machine.run, "rm", "/run/out")
         self.configure_unit("ReadWritePaths=/run/out")
         self.machine.systemctl("start", "--no-block", "penstockd.service")
-        harness.eventually(lambda: self.machine.show("MainPID") != "0", "it is started")
+        eventually(lambda: self.machine.show("MainPID") != "0", "it is started")
         time.sleep(0.3)  # it has had time to be ready, if it were
         self.assertEqual(self.machine.show("ActiveState"), "activating")
         self.machine.systemctl("stop", "reader.service", check=False)
@@ -79,7 +79,7 @@ class Life(Service):
 
     def test_the_status_line_shows_the_queue(self):
         self.start()
-        harness.eventually(lambda: re.fullmatch(
+        eventually(lambda: re.fullmatch(
             r"queue 0 of 1000, 0\.0 jobs/s, 0 settled", self.machine.show("StatusText")),
             "a status line")
 
@@ -119,14 +119,14 @@ class Life(Service):
         self.machine.write(CONFIG, CONFIGURATION + 'stop_timeout = "200ms";\n')
         self.start()
         self.submit("/ok", *["/stall"] * 10)
-        harness.eventually(lambda: self.status()["ledger"]["running"] == 4, "four fetches run")
+        eventually(lambda: self.status()["ledger"]["running"] == 4, "four fetches run")
         self.machine.systemctl("stop", "penstockd.service")
         self.assertEqual(self.machine.show("Result"), "success")
         self.assertEqual([r["outcome"] for r in self.records()], ["done"])
         self.assertEqual(self.machine.show("ActiveState", "penstockd.socket"), "active")
         self.machine.run("test", "-S", SOCKET)
         self.machine.systemctl("start", "penstockd.service")
-        harness.eventually(lambda: self.status()["ledger"]["running"] == 4, "they run again")
+        eventually(lambda: self.status()["ledger"]["running"] == 4, "they run again")
         self.assertEqual(self.status()["ledger"]["accepted"], 11)
 
     def test_nobody_sees_a_restart(self):
@@ -190,7 +190,7 @@ class Trouble(Service):
         def pinged_often():
             seen.add(self.machine.show("WatchdogTimestampMonotonic"))
             return len(seen) >= 6  # nearly twice the limit
-        harness.eventually(pinged_often, "the watchdog is answered")
+        eventually(pinged_often, "the watchdog is answered")
         self.assertEqual((self.machine.show("MainPID"), self.machine.show("NRestarts")), (pid, "0"))
 
     def test_the_watchdog_ends_a_hung_one_and_its_clients_are_answered_by_the_next(self):

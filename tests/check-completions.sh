@@ -69,5 +69,6 @@ for shell in $shells; do
 	offers $shell 'penstock fetch --set ' queue.capacity=
 	offers $shell 'penstock lanes --sort ' depth wait rate state
 	offers $shell 'penstock log-level ' error warning info debug
+	offers $shell 'penstock results --outcome ' done dead cancelled
 done
 exit $failed

@@ -146,7 +146,7 @@ same "keys in penstock.conf.5" "$dir/keys" "$dir/keys.page"
 
 # An element that has only what must be given shows the defaults of the rest.
 cat >"$dir/element.conf" <<'END'
-sources = ( { type = "file"; path = "x"; }, { type = "schedule"; every = "1s"; urls = "x"; } );
+sources = ( { type = "file"; path = "x"; }, { type = "schedule"; every = "1s"; urls = "http://x/"; } );
 END
 settings -c "$dir/element.conf" | grep ' # default$\|[({]\( *#.*\)\{0,1\}$\|^ *[)}]' | flatten |
 	grep '^sources\[\]' | sort -u >"$dir/element"

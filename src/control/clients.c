@@ -32,6 +32,7 @@ struct client *clients_add(struct clients *clients, struct MHD_Connection *conne
 	if (!client)
 		return NULL;
 	*client = (struct client) {
+		.all = clients,
 		.connection = connection,
 		.fd = fd,
 		.since_ns = clock_now_ns(),

@@ -19,6 +19,7 @@ struct MHD_Connection;
 
 struct client {
 	TAILQ_ENTRY(client) entry;
+	struct clients *all; /* whose this one is */
 	struct MHD_Connection *connection;
 	int fd;
 	struct ucred peer;   /* who has connected */

@@ -224,14 +224,12 @@ struct task *history_begin(const struct view *view, const struct request *reques
 	uint64_t since = 0;
 
 	if (request->since && !read_since(request->since, &since)) {
-		problem(reply, PROBLEM_BAD_PARAMETER, "since=%s must be the number of a sample", request->since);
+		problem(reply, PROBLEM_BAD_PARAMETER,
+		        "since=%s must be the number of a sample", request->since);
 		return NULL;
 	}
-	if (view->desk->lists >= CONTROL_MAX_LISTS) {
-		problem(reply, PROBLEM_BUSY, "%d lists are under way, which is the limit; try again",
-		        CONTROL_MAX_LISTS);
+	if (!lists_have_room(view, reply))
 		return NULL;
-	}
 	struct recall *r = calloc(1, sizeof(*r));
 	if (!r) {
 		reply->body.failed = true;

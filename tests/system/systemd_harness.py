@@ -133,6 +133,18 @@ def copy_program(machine, program, where):
         machine.write(where, file.read(), "0755")
 
 
+def equip(machine):
+    """What tests need besides penstock: an origin that runs, and what a sanitizer needs."""
+    copy_program(machine, harness.ORIGIN, "/usr/local/bin/penstock-origin")
+    machine.run("systemd-run", "--unit=origin", "--property=LimitNOFILE=10000",
+                "penstock-origin", "--port", str(ORIGIN_PORT))
+    if harness.SANITIZED:
+        # LeakSanitizer would trace its own process, which no service may.
+        for unit in "penstockd", "penstockd@":
+            machine.write(f"{DROP_INS}/{unit}.service.d/sanitizer.conf",
+                          "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n")
+
+
 def install_by_hand(machine):
     """What `make install` with --prefix=/usr --sysconfdir=/etc does, as far as it matters."""
     copy_program(machine, harness.PENSTOCKD, "/usr/sbin/penstockd")
@@ -290,7 +302,7 @@ class Service(Daemon, unittest.TestCase):
 
 
 def main(prepare=install):
-    """Boots a machine, prepares it, runs the tests of the calling file in it, and ends it.
+    """Boots a machine, equips and prepares it, runs the tests of the calling file in it, and ends it.
     Where no machine can be booted, they are skipped, and it is said why."""
     try:
         machine = Daemon.machine = Machine()
@@ -298,14 +310,7 @@ def main(prepare=install):
         print(f"skipped: {error}")
         sys.exit(SKIPPED)
     try:
-        copy_program(machine, harness.ORIGIN, "/usr/local/bin/penstock-origin")
-        if harness.SANITIZED:
-            # LeakSanitizer would trace its own process, which no service may.
-            for unit in "penstockd", "penstockd@":
-                machine.write(f"{DROP_INS}/{unit}.service.d/sanitizer.conf",
-                              "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n")
-        machine.run("systemd-run", "--unit=origin", "--property=LimitNOFILE=10000",
-                    "penstock-origin", "--port", str(ORIGIN_PORT))
+        equip(machine)
         prepare(machine)
         program = unittest.main(module="__main__", exit=False)
     finally:

@@ -117,7 +117,16 @@ class Figures(daemon_harness.Case):
         self.assertEqual([routes[r] for r in ("ok", "bytes", "status", "delay")], [750] * 4)
         self.assertEqual(metrics["penstock_fetch_attempts_total"], 3000 + 2 * 20)
         self.assertEqual(metrics["penstock_fetch_retries_total"], 20)
-        self.assertEqual(metrics["penstock_fetch_failures_total"], 750 + 2 * 20)
+        failures = {k: v for k, v in metrics.items()
+                    if v and k.startswith("penstock_fetch_failures_total")}
+        self.assertEqual(failures, {'penstock_fetch_failures_total{reason="http_4xx"}': 750,
+                                    'penstock_fetch_failures_total{reason="connect"}': 2 * 20})
+        self.assertEqual(metrics['penstock_fetch_retried_total{reason="connect"}'], 20)
+        self.assertEqual([metrics[f'penstock_fetch_responses_total{{class="{c}"}}'] for c in
+                          ("2xx", "4xx", "5xx")], [2250, 750, 0])
+        for histogram in "fetch_duration", "queue_wait":
+            self.assertEqual(metrics[f"penstock_{histogram}_seconds_count"], 3040)
+        self.assertEqual(metrics['penstock_fetch_phase_seconds_count{phase="transfer"}'], 3000)
         self.assertEqual(metrics["penstock_fetch_received_bytes_total"],
                          sum(r["size_download"] for r in records))
         self.assertEqual(status["results"]["recorded"], 3020)

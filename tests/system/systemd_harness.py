@@ -302,7 +302,7 @@ class Service(Daemon, unittest.TestCase):
 
 
 def main(prepare=install):
-    """Boots a machine, equips and prepares it, runs the tests of the calling file in it, and ends it.
+    """Boots a machine, equips and prepares it, runs the tests of the calling file in it, ends it.
     Where no machine can be booted, they are skipped, and it is said why."""
     try:
         machine = Daemon.machine = Machine()

@@ -15,11 +15,14 @@ include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
 
+# Without CUnit there are neither all tests nor all of their files.
 if !HAVE_CUNIT
-check_DATA += without-cunit
+WITHOUT_CUNIT = without-cunit
 endif
+check_DATA += $(WITHOUT_CUNIT)
 without-cunit:
-	@echo 'make check needs CUnit (libcunit1-dev): install it, and run configure again' >&2; exit 1
+	@echo 'make check and make dist need CUnit (libcunit1-dev): install it, and run configure' \
+		'again' >&2; exit 1
 .PHONY: without-cunit
 
 TESTS += tests/check-includes.sh tests/check-completions.sh

@@ -30,6 +30,8 @@ packaging/systemd/penstockd@.socket: $(srcdir)/packaging/systemd/penstockd.socke
 if HAVE_UNITDIR
 systemdsystemunitdir = $(SYSTEMDUNITDIR)
 nodist_systemdsystemunit_DATA = $(UNITS)
+catalogdir = $(prefix)/lib/systemd/catalog
+dist_catalog_DATA = packaging/catalog/penstock.catalog
 endif
 dropinexamplesdir = $(docdir)/examples/penstockd.service.d
 dist_dropinexamples_DATA = $(DROP_INS)

@@ -54,7 +54,7 @@ else
 	echo "check-completions: no zsh: its completions are not tried"
 fi
 
-commands=$(penstock --help | sed -nE 's/^  ([a-z]+) .*/\1/p')
+commands=$(penstock --help | sed -nE 's/^  ([a-z][a-z-]+) .*/\1/p')
 for shell in $shells; do
 	# shellcheck disable=SC2086
 	offers $shell 'penstock ' $commands
@@ -68,5 +68,7 @@ for shell in $shells; do
 		$(sed -nE 's/^\.It Va ([a-z_]+\.[a-z_]+)$/\1=/p' "$src/doc/penstock.conf.5")
 	offers $shell 'penstock fetch --set ' queue.capacity=
 	offers $shell 'penstock lanes --sort ' depth wait rate state
+	offers $shell 'penstock log-level ' error warning info debug
+	offers $shell 'penstock results --outcome ' done dead cancelled
 done
 exit $failed

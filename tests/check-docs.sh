@@ -78,8 +78,8 @@ version=$("$penstock" --version | sed 's/^penstock \([^ ]*\).*/\1/')
 # --- options: each line "-o, --output FILE" of the help is an item of the page -------------
 
 { "$penstock" --help
-	for command in fetch submit requeue audit status why lanes pause resume drain set reload; do
-		"$penstock" $command --help
+	for command in $("$penstock" --help | sed -nE 's/^  ([a-z][a-z-]+)  .*/\1/p'); do
+		"$penstock" "$command" --help
 	done
 } |
 	sed -n 's/^  *\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\1--\2/p' | sort -u >"$dir/options"
@@ -146,7 +146,7 @@ same "keys in penstock.conf.5" "$dir/keys" "$dir/keys.page"
 
 # An element that has only what must be given shows the defaults of the rest.
 cat >"$dir/element.conf" <<'END'
-sources = ( { type = "file"; path = "x"; }, { type = "schedule"; every = "1s"; urls = "x"; } );
+sources = ( { type = "file"; path = "x"; }, { type = "schedule"; every = "1s"; urls = "http://x/"; } );
 END
 settings -c "$dir/element.conf" | grep ' # default$\|[({]\( *#.*\)\{0,1\}$\|^ *[)}]' | flatten |
 	grep '^sources\[\]' | sort -u >"$dir/element"

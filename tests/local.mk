@@ -25,5 +25,48 @@ without-cunit:
 		'again' >&2; exit 1
 .PHONY: without-cunit
 
-TESTS += tests/check-includes.sh tests/check-completions.sh
-EXTRA_DIST += tests/check-includes.sh tests/check-completions.sh
+TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
+EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
+
+# One thread is all that these use, so ThreadSanitizer is not shown them.
+SERIAL_TESTS = \
+	tests/check-catalog.sh \
+	tests/check-completions.sh \
+	tests/check-docs.sh \
+	tests/check-includes.sh \
+	tests/origin/test_origin.py \
+	tests/system/test_audit.py \
+	tests/unit/test_base64 \
+	tests/unit/test_buf \
+	tests/unit/test_claims \
+	tests/unit/test_clock \
+	tests/unit/test_config \
+	tests/unit/test_config_change \
+	tests/unit/test_config_drop_ins \
+	tests/unit/test_config_elements \
+	tests/unit/test_config_errors \
+	tests/unit/test_decode \
+	tests/unit/test_guard \
+	tests/unit/test_head \
+	tests/unit/test_heap \
+	tests/unit/test_hop \
+	tests/unit/test_job \
+	tests/unit/test_job_hop \
+	tests/unit/test_job_refusals \
+	tests/unit/test_job_write \
+	tests/unit/test_lane \
+	tests/unit/test_memory_lanes \
+	tests/unit/test_profiles \
+	tests/unit/test_queue_lanes \
+	tests/unit/test_queue_model \
+	tests/unit/test_random \
+	tests/unit/test_result \
+	tests/unit/test_retry \
+	tests/unit/test_seq_set \
+	tests/unit/test_settings \
+	tests/unit/test_speed \
+	tests/unit/test_units \
+	tests/unit/test_upload \
+	tests/unit/test_url \
+	tests/unit/test_urlfile \
+	tests/unit/test_urlfile_cursor

@@ -15,10 +15,15 @@ enum { LINE_MAX_BYTES = 2048, PATIENCE_MS = 100 };
 
 static log_sink_fn plain_sink;
 
-/* Set before any other thread starts, except 'redrawn', which is atomic. */
+const char *const log_level_names[] = {
+	[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug", NULL
+};
+
+/* Set before any other thread starts, except what is atomic. */
 static struct {
 	const char *program;
-	enum log_level level;
+	_Atomic enum log_level level;
 	log_sink_fn *sink;
 	atomic_bool redrawn;
 } log_state = { .program = "penstock", .level = LOG_LEVEL_WARNING, .sink = plain_sink };
@@ -26,7 +31,17 @@ static struct {
 void log_open(const char *program, enum log_level level)
 {
 	log_state.program = program;
-	log_state.level = level;
+	log_set_level(level);
+}
+
+void log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&log_state.level, level, memory_order_relaxed);
+}
+
+enum log_level log_get_level(void)
+{
+	return atomic_load_explicit(&log_state.level, memory_order_relaxed);
 }
 
 void log_set_sink(log_sink_fn *sink) { log_state.sink = sink; }
@@ -86,7 +101,7 @@ static void log_text(enum log_level level, const struct log_fields *fields, cons
 	char text[LINE_MAX_BYTES];
 	int saved = errno;
 
-	if (level > log_state.level)
+	if (!log_shows(level))
 		return;
 	if (vsnprintf(text, sizeof(text), format, args) >= 0) {
 		blank_controls(text);
@@ -101,6 +116,15 @@ void log_about(enum log_level level, const struct log_fields *fields, const char
 
 	va_start(args, format);
 	log_text(level, fields, format, args);
+	va_end(args);
+}
+
+void log_event(enum log_level level, enum log_event event, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_text(level, &(struct log_fields) { .event = event }, format, args);
 	va_end(args);
 }
 

@@ -54,6 +54,7 @@ static int read_settings(struct run *run)
 	buf_done(&errors);
 	if (r < 0)
 		return EXIT_CONFIG;
+	log_set_level((enum log_level) run->settings.log.level);
 	run->settings.backlog.type = BACKLOG_MEMORY; /* a list is at its end, or begun again */
 	return EXIT_OK;
 }
@@ -324,7 +325,8 @@ static int show_settings(const struct run *run)
 		log_error("%s: bodies cannot be kept here: %s", dir, strerror(-r));
 		return EXIT_CANNOT_CREATE;
 	}
-	return settings_show(s, run->config, run->n_sources, 0) < 0 ? EXIT_IO : EXIT_OK;
+	const struct settings_others none = { 0 };
+	return settings_show(s, run->config, run->n_sources, &none) < 0 ? EXIT_IO : EXIT_OK;
 }
 
 static int prepare_and_perform(struct run *run)

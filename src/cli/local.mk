@@ -13,11 +13,14 @@ libpenstock_a_SOURCES += \
 	src/cli/fetch_args.c src/cli/fetch_args.h \
 	src/cli/interrupt.c src/cli/interrupt.h \
 	src/cli/job_lines.c src/cli/job_lines.h \
+	src/cli/lane_text.c src/cli/lane_text.h \
 	src/cli/lanes.c \
+	src/cli/log_level.c \
 	src/cli/patience.c src/cli/patience.h \
 	src/cli/pause.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/requeue.c \
+	src/cli/results.c \
 	src/cli/safe_text.c src/cli/safe_text.h \
 	src/cli/seq_set.c src/cli/seq_set.h \
 	src/cli/set.c \

@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
 	{ "fetch", cli_fetch, "fetch a list of URLs; results go to standard output as JSON Lines" },
 	{ "submit", cli_submit, "hand the jobs in files over to the daemon; may wait for them" },
+	{ "results", cli_results, "write the results that the daemon has, and follow them" },
 	{ "requeue", cli_requeue, "make new jobs of dead ones" },
 	{ "audit", cli_audit, "prove from the files that every accepted job is accounted for" },
 	{ "status", cli_status, "say what the daemon is doing, and how deep its queue is" },
@@ -27,6 +28,7 @@ static const struct {
 	{ "drain", cli_drain, "have the daemon take no more jobs, and wait until it has none" },
 	{ "set", cli_set, "change settings of the daemon while it runs" },
 	{ "reload", cli_reload, "have the daemon read its settings again" },
+	{ "log-level", cli_log_level, "say how much the daemon logs, or change it" },
 };
 
 static void print_help(FILE *out)

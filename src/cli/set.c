@@ -5,27 +5,44 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct option long_options[] = { ASK_LONG_OPTIONS, { 0 } };
+enum { DRY_RUN = ASK_OPTIONS, DIFF };
 
-#define HELP_STATUS \
-	"Exit status: 0, 7 interrupted, 64 usage, 69 no daemon answers, 70 internal,\n" \
+static const struct option set_options[] = {
+	ASK_LONG_OPTIONS, { "dry-run", no_argument, NULL, DRY_RUN }, { 0 },
+};
+static const struct option reload_options[] = {
+	ASK_LONG_OPTIONS, { "diff", no_argument, NULL, DIFF }, { 0 },
+};
+
+struct set {
+	struct ask ask;
+	bool dry_run; /* of either: the daemon only says what would change */
+	bool differs; /* something would */
+};
+
+#define HELP_STATUS(first) \
+	"Exit status: " first ", 7 interrupted, 64 usage, 69 no daemon answers, 70 internal,\n" \
 	"74 cannot write, 78 the settings are refused, and nothing has changed.\n"
 
 static const char set_help[] =
 	"Usage: penstock set [OPTION]... KEY=VALUE...\n"
 	"Change settings of the running daemon, all of these or none, and say what has\n"
 	"changed.  They hold until its next reload or restart.\n\n"
-	ASK_HELP_SOCKET ASK_HELP_HELP HELP_STATUS;
+	"      --dry-run       only check them, and say what would change\n"
+	ASK_HELP_SOCKET ASK_HELP_HELP HELP_STATUS("0");
 
 static const char reload_help[] =
 	"Usage: penstock reload [OPTION]...\n"
 	"Have the running daemon read its settings again, all or nothing, and say what has\n"
 	"changed.\n\n"
-	ASK_HELP_SOCKET ASK_HELP_HELP HELP_STATUS;
+	"      --diff          only say what would change, and what needs a restart\n"
+	ASK_HELP_SOCKET ASK_HELP_HELP
+	HELP_STATUS("0, 1 with --diff if the settings differ");
 
 /* --- the answer -------------------------------------------------------------------- */
 
@@ -62,6 +79,35 @@ static int print_changes(json_t *changed)
 	return code;
 }
 
+static int print_differences(json_t *changed, json_t *needs_restart)
+{
+	struct buf text = { 0 };
+	json_t *item = NULL;
+	size_t i = 0;
+
+	json_array_foreach(changed, i, item)
+		buf_printf(&text, "%s: %s -> %s\n", member(item, "key"), member(item, "before"),
+		           member(item, "after"));
+	json_array_foreach(needs_restart, i, item)
+		buf_printf(&text, "%s: differs, and needs a restart\n", json_string_value(item));
+	if (text.len == 0)
+		buf_add_str(&text, "nothing would change\n");
+	int code = ask_print(&text);
+	buf_done(&text);
+	return code;
+}
+
+static int say_differences(struct set *s, json_t *answer)
+{
+	json_t *changed = json_object_get(answer, "changed");
+	json_t *needs_restart = json_object_get(answer, "needs_restart");
+
+	if (!json_is_array(changed) || !json_is_true(json_object_get(answer, "dry_run")))
+		return ask_misunderstood(&s->ask);
+	s->differs = json_array_size(changed) > 0 || json_array_size(needs_restart) > 0;
+	return print_differences(changed, needs_restart);
+}
+
 static int say_changes(const struct ask *a, json_t *answer)
 {
 	json_t *changed = json_object_get(answer, "changed"), *key = NULL;
@@ -78,15 +124,25 @@ static int say_changes(const struct ask *a, json_t *answer)
 	return code;
 }
 
-static int ask(struct ask *a, const char *target, const struct buf *question)
+static int ask(struct set *s, const char *target, const struct buf *question)
 {
 	json_t *answer = NULL;
-	int code = ask_daemon(a, target, question, NULL, &answer);
+	char full[64];
 
+	(void) snprintf(full, sizeof(full), "%s%s", target, s->dry_run ? "?dry_run=true" : "");
+	int code = ask_daemon(&s->ask, full, question, NULL, &answer);
 	if (code == EXIT_OK)
-		code = say_changes(a, answer);
+		code = s->dry_run ? say_differences(s, answer) : say_changes(&s->ask, answer);
 	json_decref(answer);
 	return code;
+}
+
+/* There is one option, and this is it. */
+static int take_dry_run(struct ask *a, int option)
+{
+	(void) option;
+	((struct set *) a)->dry_run = true;
+	return 0;
 }
 
 /* --- set --------------------------------------------------------------------------- */
@@ -129,7 +185,7 @@ static int perform_set(struct ask *a)
 	}
 
 	const struct buf question = { .data = text, .len = strlen(text) };
-	int code = ask(a, "/v1/control/set", &question);
+	int code = ask((struct set *) a, "/v1/control/set", &question);
 	free(text);
 	return code;
 }
@@ -137,16 +193,17 @@ static int perform_set(struct ask *a)
 int cli_set(int argc, char **argv)
 {
 	static char name[] = "penstock set";
-	struct ask a = {
+	struct set s = { .ask = {
 		.command = name,
-		.options = long_options,
+		.options = set_options,
 		.help = set_help,
+		.take = take_dry_run,
 		.check = check_settings,
 		.refused = say_refused,
 		.perform = perform_set,
-	};
+	} };
 
-	return ask_run(&a, argc, argv);
+	return ask_run(&s.ask, argc, argv);
 }
 
 /* --- reload ------------------------------------------------------------------------ */
@@ -164,20 +221,23 @@ static int perform_reload(struct ask *a)
 	static char nothing[] = "{}";
 	const struct buf question = { .data = nothing, .len = strlen(nothing) };
 
-	return ask(a, "/v1/control/reload", &question);
+	struct set *s = (struct set *) a;
+	int code = ask(s, "/v1/control/reload", &question);
+	return code == EXIT_OK && s->differs ? EXIT_SOME_FAILED : code;
 }
 
 int cli_reload(int argc, char **argv)
 {
 	static char name[] = "penstock reload";
-	struct ask a = {
+	struct set s = { .ask = {
 		.command = name,
-		.options = long_options,
+		.options = reload_options,
 		.help = reload_help,
+		.take = take_dry_run,
 		.check = check_nothing,
 		.refused = say_refused,
 		.perform = perform_reload,
-	};
+	} };
 
-	return ask_run(&a, argc, argv);
+	return ask_run(&s.ask, argc, argv);
 }

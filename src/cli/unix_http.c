@@ -24,8 +24,9 @@ struct unix_http {
 	CURLM *multi;
 	CURL *easy; /* lent to 'multi' for the time of a request */
 
-	const struct unix_http_request *request; /* under way */
-	struct unix_http_answer *answer;
+	const struct unix_http_request *request; /* under way; NULL: none is */
+	struct curl_slist *headers;              /* its */
+	struct unix_http_answer answer;
 	bool has_answer;
 };
 
@@ -38,13 +39,13 @@ static void read_head(struct unix_http *http)
 	curl_off_t retry_after_s = 0;
 
 	http->has_answer = true;
-	*http->answer = (struct unix_http_answer) { 0 };
-	(void) curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http->answer->status);
+	http->answer = (struct unix_http_answer) { 0 };
+	(void) curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http->answer.status);
 	if (curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
-		http->answer->is_ndjson = strncasecmp(type, ndjson, sizeof(ndjson) - 1) == 0;
+		http->answer.is_ndjson = strncasecmp(type, ndjson, sizeof(ndjson) - 1) == 0;
 	if (curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after_s) == CURLE_OK &&
 	    retry_after_s > 0)
-		http->answer->retry_after_s = (uint64_t) retry_after_s;
+		http->answer.retry_after_s = (uint64_t) retry_after_s;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
@@ -55,7 +56,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	if (!http->has_answer)
 		read_head(http);
 	bool goes_on = !request->on_body ||
-	               request->on_body(request->arg, http->answer, data, size * n);
+	               request->on_body(request->arg, &http->answer, data, size * n);
 	return goes_on ? size * n : 0;
 }
 
@@ -106,43 +107,6 @@ static bool set_request(CURL *easy, const struct unix_http_request *request, con
 	       curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms) == CURLE_OK;
 }
 
-/* Waits until the transfer is over. */
-static int transfer(struct unix_http *http)
-{
-	struct curl_waitfd stop = { .fd = http->watch.stop_fd, .events = CURL_WAIT_POLLIN };
-	unsigned n_stops = http->watch.stop_fd >= 0;
-	int running = 0, left = 0;
-
-	for (;;) {
-		if (curl_multi_perform(http->multi, &running) != CURLM_OK)
-			return -EIO;
-		const CURLMsg *message = curl_multi_info_read(http->multi, &left);
-		if (message && message->msg == CURLMSG_DONE)
-			return error_of(http->easy, http->path, message->data.result);
-
-		if (http->watch.tick)
-			http->watch.tick(http->watch.arg);
-		stop.revents = 0;
-		if (curl_multi_poll(http->multi, &stop, n_stops, TICK_MS, NULL) != CURLM_OK)
-			return -EIO;
-		if (stop.revents != 0)
-			return -ECANCELED;
-	}
-}
-
-static int perform(struct unix_http *http, const struct unix_http_request *request,
-                   const char *url, struct curl_slist *headers)
-{
-	if (!set_request(http->easy, request, url, headers) ||
-	    curl_multi_add_handle(http->multi, http->easy) != CURLM_OK)
-		return -ENOMEM;
-	int r = transfer(http);
-	if (r == 0 && !http->has_answer)
-		read_head(http);
-	(void) curl_multi_remove_handle(http->multi, http->easy);
-	return r;
-}
-
 /* "Expect: 100-continue" would cost a round trip. */
 static struct curl_slist *make_headers(const struct unix_http_request *request)
 {
@@ -158,10 +122,18 @@ static struct curl_slist *make_headers(const struct unix_http_request *request)
 	return more;
 }
 
-int unix_http_perform(struct unix_http *http, const struct unix_http_request *request,
-                      struct unix_http_answer *ret_answer)
+void unix_http_cancel(struct unix_http *http)
 {
-	struct unix_http_answer answer = { 0 };
+	if (!http->request)
+		return;
+	(void) curl_multi_remove_handle(http->multi, http->easy);
+	curl_slist_free_all(http->headers);
+	http->headers = NULL;
+	http->request = NULL;
+}
+
+int unix_http_begin(struct unix_http *http, const struct unix_http_request *request)
+{
 	char *url = NULL;
 
 	if (strlen(http->path) >= sizeof(((struct sockaddr_un *) NULL)->sun_path))
@@ -169,16 +141,67 @@ int unix_http_perform(struct unix_http *http, const struct unix_http_request *re
 	if (asprintf(&url, "http://localhost%s", request->target) < 0)
 		return -ENOMEM;
 
-	struct curl_slist *headers = make_headers(request);
 	http->request = request;
-	http->answer = &answer;
 	http->has_answer = false;
-	int r = headers ? perform(http, request, url, headers) : -ENOMEM;
-	if (r == 0)
-		*ret_answer = answer;
-	http->answer = NULL;
-	curl_slist_free_all(headers);
+	http->headers = make_headers(request);
+	bool ok = http->headers && set_request(http->easy, request, url, http->headers) &&
+	          curl_multi_add_handle(http->multi, http->easy) == CURLM_OK;
 	free(url);
+	if (!ok)
+		unix_http_cancel(http);
+	return ok ? 0 : -ENOMEM;
+}
+
+int unix_http_continue(struct unix_http *http, struct unix_http_answer *ret_answer)
+{
+	int running = 0, left = 0, r = -EIO;
+
+	if (curl_multi_perform(http->multi, &running) == CURLM_OK) {
+		const CURLMsg *message = curl_multi_info_read(http->multi, &left);
+		if (!message || message->msg != CURLMSG_DONE)
+			return -EINPROGRESS;
+		r = error_of(http->easy, http->path, message->data.result);
+	}
+	if (r == 0 && !http->has_answer)
+		read_head(http);
+	if (r == 0)
+		*ret_answer = http->answer;
+	unix_http_cancel(http);
+	return r;
+}
+
+int unix_http_wait(struct unix_http *http, struct pollfd *fds, size_t n, int timeout_ms)
+{
+	struct curl_waitfd extra[UNIX_HTTP_MAX_FDS];
+
+	for (size_t i = 0; i < n; i++)
+		extra[i] = (struct curl_waitfd) { .fd = fds[i].fd, .events = CURL_WAIT_POLLIN };
+	if (curl_multi_poll(http->multi, extra, (unsigned) n, timeout_ms, NULL) != CURLM_OK)
+		return -EIO;
+	for (size_t i = 0; i < n; i++)
+		fds[i].revents = extra[i].revents & CURL_WAIT_POLLIN ? POLLIN : 0;
+	return 0;
+}
+
+/* Waits until the request can go on.  Returns 0, -ECANCELED or -EIO. */
+static int await(struct unix_http *http)
+{
+	struct pollfd stop = { .fd = http->watch.stop_fd };
+
+	if (http->watch.tick)
+		http->watch.tick(http->watch.arg);
+	int r = unix_http_wait(http, &stop, stop.fd >= 0, TICK_MS);
+	return r == 0 && stop.revents != 0 ? -ECANCELED : r;
+}
+
+int unix_http_perform(struct unix_http *http, const struct unix_http_request *request,
+                      struct unix_http_answer *ret_answer)
+{
+	int r = unix_http_begin(http, request);
+
+	while (r == 0 && (r = unix_http_continue(http, ret_answer)) == -EINPROGRESS)
+		r = await(http);
+	unix_http_cancel(http);
 	return r;
 }
 
@@ -253,6 +276,7 @@ struct unix_http *unix_http_open(const char *path, const struct unix_http_watch 
 struct unix_http *unix_http_close(struct unix_http *http)
 {
 	if (http) {
+		unix_http_cancel(http);
 		curl_easy_cleanup(http->easy);
 		(void) curl_multi_cleanup(http->multi);
 		free(http);

@@ -6,6 +6,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,7 +67,25 @@ NODISCARD NONNULL(1, 2, 3)
 int unix_http_perform(struct unix_http *http, const struct unix_http_request *request,
                       struct unix_http_answer *ret_answer);
 
-/* The same for a request without a body that is answered within UNIX_HTTP_TIMEOUT_MS:
+/*
+ * The same in steps, for a loop that waits for other things, too.  begin() returns 0,
+ * -ENAMETOOLONG or -ENOMEM; the request is borrowed until it is over, and none may be under
+ * way.  continue() goes on as far as it can without waiting, and returns -EINPROGRESS, or, once
+ * it is over, what unix_http_perform() does.  cancel() ends it, if there is one.
+ */
+NODISCARD NONNULL(1, 2)
+int unix_http_begin(struct unix_http *http, const struct unix_http_request *request);
+NODISCARD NONNULL(1, 2)
+int unix_http_continue(struct unix_http *http, struct unix_http_answer *ret_answer);
+NONNULL(1) void unix_http_cancel(struct unix_http *http);
+
+/* Waits until the request can go on, one of the 'n' descriptors is readable (which is all that
+ * is told of them), or the time is up.  Returns 0 or -EIO. */
+enum { UNIX_HTTP_MAX_FDS = 4 };
+NODISCARD NONNULL(1, 2)
+int unix_http_wait(struct unix_http *http, struct pollfd *fds, size_t n, int timeout_ms);
+
+/* unix_http_perform() for a request without a body that is answered within UNIX_HTTP_TIMEOUT_MS:
  * appends the answer's body to 'body', and stores its status. */
 NODISCARD NONNULL(1, 2, 3, 4)
 int unix_http_ask(struct unix_http *http, const char *target, long *ret_status,

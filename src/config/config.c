@@ -2,17 +2,19 @@
 /*
  * The way of a value:
  *
- *   files ──text.c──► one text ──libconfig──► settings ──read.c──┐
- *   table's defaults, overrides ─────────────────────────────────┴─value.c──► caller's struct
+ *   a file ──text.c──► one text ──libconfig──► settings ──read.c──┐
+ *   table's defaults, overrides ──────────────────────────────────┴─value.c──► caller's struct
  *
- * elements.c knows the lists whose elements have names; copy.c takes values that were loaded
- * before in the place of defaults and files.  load.c keeps what all of them share, names.c
+ * drop_ins.c finds the files that go the same way after the first.  elements.c knows the lists
+ * whose elements have names; copy.c takes values that were loaded before in the place of
+ * defaults and files.  load.c keeps what all of them share, names.c
  * knows what is like what, print.c goes the way back, and change.c tells two sets of
  * values apart.
  */
 #include "config/config.h"
 
 #include "config/copy.h"
+#include "config/drop_ins.h"
 #include "config/elements.h"
 #include "config/load.h"
 #include "config/names.h"
@@ -60,9 +62,10 @@ static int read_file(struct loading *l, const char *path, const struct config_ta
 {
 	struct config_text text;
 	config_t tree;
+	size_t n_problems = l->n_problems;
 
 	int r = config_text_read(l, path, &text);
-	*ret_whole = r == 0 && l->n_problems == 0 && !l->no_memory;
+	*ret_whole = r == 0 && l->n_problems == n_problems && !l->no_memory;
 	if (!*ret_whole)
 		goto free_text;
 
@@ -76,7 +79,31 @@ static int read_file(struct loading *l, const char *path, const struct config_ta
 
 free_text:
 	config_text_done(&text);
+	config_sort_origins(l->config);
+	l->config->files[l->config->n_files++] = config_copy(l, path, strlen(path));
 	return r;
+}
+
+/* Reads the file, and its drop-ins over it.  Returns the first error of opening one, or 0. */
+static int read_files(struct loading *l, const char *path, const char *folder,
+                      const struct config_target *target, bool *ret_whole)
+{
+	struct drop_ins drop_ins = { 0 };
+
+	*ret_whole = false;
+	l->config->files = config_alloc(l, MAX_DROP_INS + 1, sizeof(*l->config->files));
+	if (!l->config->files)
+		return -ENOMEM;
+	int first = read_file(l, path, target, ret_whole);
+	if (first == 0 && folder)
+		first = config_find_drop_ins(l, folder, &drop_ins);
+	for (size_t i = 0; i < drop_ins.n; i++) {
+		bool whole = false;
+		int r = read_file(l, drop_ins.paths[i], target, &whole);
+		first = first < 0 ? first : r;
+		*ret_whole = *ret_whole && whole;
+	}
+	return first;
 }
 
 /* The list of groups that 'path' is or is in ("sources[0].path"), or NULL. */
@@ -172,9 +199,9 @@ static int end(struct loading *l, const struct config_table *table, void *values
 	return r;
 }
 
-int config_load(const struct config_table *table, const char *path, const char *const *overrides,
-                size_t n_overrides, void *ret_values, struct config **ret_config,
-                struct buf *errors)
+int config_load(const struct config_table *table, const char *path, const char *drop_ins,
+                const char *const *overrides, size_t n_overrides, void *ret_values,
+                struct config **ret_config, struct buf *errors)
 {
 	struct loading l = { .errors = errors, .override = "--set" };
 	struct config_target target;
@@ -183,8 +210,7 @@ int config_load(const struct config_table *table, const char *path, const char *
 
 	if (begin(&l, table, &target)) {
 		if (path)
-			r = read_file(&l, path, &target, &whole);
-		config_sort_origins(l.config);
+			r = read_files(&l, path, drop_ins, &target, &whole);
 		for (size_t i = 0; i < n_overrides; i++)
 			apply_override(&l, &target, overrides[i]);
 		if (whole)
@@ -200,6 +226,7 @@ static void copy_origins(struct loading *l, const struct config *from)
 		config_add_origin(l, config_copy(l, origin->path, strlen(origin->path)),
 		                  config_copy(l, origin->text, strlen(origin->text)));
 	}
+	config_sort_origins(l->config);
 }
 
 int config_amend(const struct config_table *table, const void *values, const struct config *config,

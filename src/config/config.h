@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration: a libconfig file, read by a table that says of each key what
+ * Configuration: libconfig files, read by a table that says of each key what
  * it is.  This folder knows no key; the table is the caller's.
  *
- * Values come, in this order, from the table's defaults, the file, and overrides
- * ("queue.capacity=10").  All of them are checked; every error is reported with
+ * Values come, in this order, from the table's defaults, the file, its drop-ins, and
+ * overrides ("queue.capacity=10").  All of them are checked; every error is reported with
  * its place, not only the first.
  */
 #ifndef PENSTOCK_CONFIG_CONFIG_H
@@ -71,9 +71,15 @@ struct config;
 
 /*
  * Reads 'path' (NULL: no file; @include "NAME" starts from the folder of the file
- * that it stands in) and then 'overrides', and fills the struct of
- * table->size bytes at 'ret_values', whose strings live as long as '*ret_config';
- * free that with config_free().
+ * that it stands in), then the drop-ins in the folder 'drop_ins' (NULL, or not there: none),
+ * which are its files "*.conf" in the order of their names, hidden ones apart, and then
+ * 'overrides', and fills the struct of table->size bytes at 'ret_values', whose strings live as
+ * long as '*ret_config'; free that with config_free().
+ *
+ * A value replaces that of an earlier file; so does a list of strings.  Elements of a list of
+ * groups are added behind those of earlier files; an empty list drops these.  In a list with
+ * names, an element that there is already has those keys replaced that a later file gives, and
+ * new ones go before the others.
  *
  * Returns 0; or -EINVAL, -ENOENT, -EACCES, -EIO, -ENOMEM with one line a problem,
  * each ended by '\n', appended to 'errors': "penstock.conf:12: queue.capacty: unknown
@@ -83,10 +89,10 @@ struct config;
  * for the name; one that is not there is put before the others, and has for the rest the values
  * of the first that fits, or the defaults.
  */
-NODISCARD NONNULL(1, 5, 6, 7)
-int config_load(const struct config_table *table, const char *path, const char *const *overrides,
-                size_t n_overrides, void *ret_values, struct config **ret_config,
-                struct buf *errors);
+NODISCARD NONNULL(1, 6, 7, 8)
+int config_load(const struct config_table *table, const char *path, const char *drop_ins,
+                const char *const *overrides, size_t n_overrides, void *ret_values,
+                struct config **ret_config, struct buf *errors);
 
 /*
  * The same, but in place of the defaults and a file there are the 'values' that were loaded
@@ -108,8 +114,9 @@ void config_store_element(const struct config_groups *groups, size_t i, const vo
 struct config *config_free(struct config *c);
 
 /* Appends the effective configuration as a file that reads back as the same
- * values, each line with a comment that says where its value comes from:
- * "default", "penstock.conf:12" or "--set".  Without memory b->failed is set. */
+ * values, after comments that name the files that were read, if there are drop-ins.  Each line has a comment that
+ * says where its value comes from: "default", "penstock.conf:12" or "--set".  Without memory
+ * b->failed is set. */
 NONNULL(1, 2, 3, 4)
 void config_print(const struct config_table *table, const struct config *c, const void *values,
                   struct buf *b);

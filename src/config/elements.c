@@ -33,20 +33,38 @@ size_t config_element_find(const struct config_key *key, const struct config_gro
 	return groups->n;
 }
 
-void config_element_check(struct loading *l, const struct config_key *key,
-                          const struct config_groups *groups, const struct place *place)
+/* The place among the file's first 'n' elements of one with this name; n: none has it. */
+static size_t find_earlier(const struct config_key *key, const struct config_groups *groups,
+                           const size_t *indices, size_t n, const char *name)
 {
-	const struct config_groups before = { .items = groups->items, .n = groups->n - 1 };
-	const char *name = key->name_key ? config_element_name(key, groups, before.n) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		const char *other = config_element_name(key, groups, indices[i]);
+		if (other && strcmp(other, name) == 0)
+			return i;
+	}
+	return n;
+}
+
+void config_element_check(struct loading *l, const struct config_key *key,
+                          const struct config_groups *groups, const size_t *indices, size_t n,
+                          const char *where)
+{
+	size_t before = n - 1;
+	const char *name = config_element_name(key, groups, indices[before]);
+	const struct place place = {
+		.where = where,
+		.path = config_format(l, "%s[%zu]", key->path, before),
+	};
 
 	if (!name)
 		return;
-	size_t same = config_element_find(key, &before, name);
-	if (same < before.n)
-		config_problem(l, place, "%s \"%s\" is that of %s[%zu] already; remove one",
+	size_t same = find_earlier(key, groups, indices, before, name);
+	if (same < before)
+		config_problem(l, &place, "%s \"%s\" is that of %s[%zu] already; remove one",
 		               key->name_key, name, key->path, same);
-	else if (key->last_name && config_element_find(key, &before, key->last_name) < before.n)
-		config_problem(l, place, "never matches, because it comes after \"%s\"; move it up",
+	else if (key->last_name &&
+	         find_earlier(key, groups, indices, before, key->last_name) < before)
+		config_problem(l, &place, "never matches, because it comes after \"%s\"; move it up",
 		               key->last_name);
 }
 
@@ -77,16 +95,37 @@ static void make_element(struct loading *l, const struct config_key *key, const 
 		name_element(l, key, name, values);
 }
 
-void config_elements_store(struct loading *l, const struct config_key *key, char *items, size_t n,
-                           void *values)
+void config_elements_clear(struct loading *l, const struct config_key *key, void *values)
 {
-	struct config_groups groups = { .items = items, .n = items ? n : 0 };
+	struct config_groups groups = { 0 };
 
-	if (items && key->last_name && config_element_find(key, &groups, key->last_name) == n) {
-		make_element(l, key, key->last_name, items + n * key->element->size);
-		groups.n++;
+	if (key->last_name) {
+		char *items = config_alloc(l, 1, key->element->size);
+		if (!items)
+			return;
+		make_element(l, key, key->last_name, items);
+		groups = (struct config_groups) { .items = items, .n = 1 };
 	}
 	config_store(values, key, &groups, sizeof(groups));
+}
+
+char *config_elements_extend(struct loading *l, const struct config_key *key, size_t n,
+                             void *values, struct config_groups *ret_groups)
+{
+	struct config_groups before = { 0 };
+	size_t size = key->element->size, front = key->name_key ? n : 0;
+
+	memcpy(&before, (const char *) values + key->offset, sizeof(before));
+	char *items = config_alloc(l, before.n + n, size);
+	if (!items)
+		return NULL;
+	if (before.n > 0)
+		memcpy(items + front * size, before.items, before.n * size);
+	if (front > 0)
+		config_shift_origins(l, key->path, front);
+	*ret_groups = (struct config_groups) { .items = items, .n = before.n + n };
+	config_store(values, key, ret_groups, sizeof(*ret_groups));
+	return items;
 }
 
 /* --- overrides --------------------------------------------------------------------- */
@@ -153,35 +192,6 @@ static bool read_index(const char *name, size_t *ret_index)
 	return true;
 }
 
-/* The values of element i are those of i + 1 now. */
-static void shift_origins(struct loading *l, const char *list)
-{
-	size_t n = strlen(list);
-
-	for (size_t i = 0; i < l->config->n_origins; i++) {
-		struct config_origin *origin = &l->config->origins[i];
-		char *end = NULL;
-		if (strncmp(origin->path, list, n) != 0 || origin->path[n] != '[')
-			continue;
-		unsigned long index = strtoul(origin->path + n + 1, &end, 10);
-		origin->path = config_format(l, "%s[%lu%s", list, index + 1, end);
-	}
-	config_sort_origins(l->config);
-}
-
-/* Copies the list, behind room for 'front' new elements, so that it can be written to. */
-static char *copy_list(struct loading *l, const struct config_key *key, size_t front,
-                       struct config_groups *groups)
-{
-	size_t size = key->element->size;
-	char *items = config_alloc(l, groups->n + front, size);
-
-	if (items && groups->n > 0)
-		memcpy(items + front * size, groups->items, groups->n * size);
-	*groups = (struct config_groups) { .items = items, .n = groups->n + front };
-	return items;
-}
-
 /* The first element that has held for what 'name' means so far; groups->n: none. */
 static size_t find_model(const struct config_key *key, const struct config_groups *groups,
                          const char *name)
@@ -216,13 +226,13 @@ static void insert_element(struct loading *l, const struct config_key *key, cons
 {
 	size_t model = find_model(key, groups, name);
 
-	shift_origins(l, key->path);
 	if (model < groups->n) {
 		copy_model(l, key, items, model);
 		name_element(l, key, name, items);
 	} else {
 		make_element(l, key, name, items);
 	}
+	config_set_origin(l, config_format(l, "%s[0]", key->path), l->override);
 	config_set_origin(l, config_format(l, "%s[0].%s", key->path, key->name_key), l->override);
 }
 
@@ -246,7 +256,7 @@ void config_element_override(struct loading *l, const struct config_key *key, co
 	if (!is_index)
 		i = config_element_find(key, &groups, to.name);
 	bool is_new = i == groups.n;
-	char *items = copy_list(l, key, is_new, &groups);
+	char *items = config_elements_extend(l, key, is_new, values, &groups);
 	if (!items)
 		return;
 	if (is_new) {
@@ -254,7 +264,6 @@ void config_element_override(struct loading *l, const struct config_key *key, co
 		i = 0;
 	}
 	config_value_parse(l, to.member, text, place, items + i * key->element->size);
-	config_store(values, key, &groups, sizeof(groups));
 	config_set_origin(l, config_format(l, "%s[%zu].%s", key->path, i, to.member->path),
 	                  l->override);
 }

@@ -107,7 +107,12 @@ void config_problem(struct loading *l, const struct place *place, const char *fo
 void config_add_origin(struct loading *l, const char *path, const char *text)
 {
 	struct config *c = l->config;
+	struct config_origin *known = config_find_origin(c, path);
 
+	if (known) {
+		known->text = text;
+		return;
+	}
 	if (c->n_origins == c->origins_size) {
 		size_t size = c->origins_size > 0 ? c->origins_size * 2 : 32;
 		struct config_origin *grown = reallocarray(c->origins, size, sizeof(*grown));
@@ -132,25 +137,56 @@ struct config_origin *config_find_origin(const struct config *c, const char *pat
 {
 	const struct config_origin wanted = { .path = path };
 
-	if (c->n_origins == 0)
+	if (c->n_sorted == 0)
 		return NULL;
-	return bsearch(&wanted, c->origins, c->n_origins, sizeof(wanted), by_path);
+	return bsearch(&wanted, c->origins, c->n_sorted, sizeof(wanted), by_path);
 }
 
 void config_sort_origins(struct config *c)
 {
 	if (c->n_origins > 0)
 		qsort(c->origins, c->n_origins, sizeof(*c->origins), by_path);
+	c->n_sorted = c->n_origins;
 }
 
 void config_set_origin(struct loading *l, const char *path, const char *text)
 {
-	struct config_origin *origin = config_find_origin(l->config, path);
-
-	if (origin) {
-		origin->text = text;
-	} else {
-		config_add_origin(l, path, text);
+	config_add_origin(l, path, text);
+	if (l->config->n_sorted < l->config->n_origins)
 		config_sort_origins(l->config);
+}
+
+/* The index of the element of 'list' that 'path' is, or is in; and what follows it. */
+static const char *read_element_path(const char *path, const char *list, size_t *ret_index)
+{
+	size_t n = strlen(list);
+	char *end = NULL;
+
+	if (strncmp(path, list, n) != 0 || path[n] != '[')
+		return NULL;
+	*ret_index = strtoul(path + n + 1, &end, 10);
+	return end;
+}
+
+void config_shift_origins(struct loading *l, const char *list, size_t n)
+{
+	for (size_t i = 0; i < l->config->n_origins; i++) {
+		struct config_origin *origin = &l->config->origins[i];
+		size_t index = 0;
+		const char *rest = read_element_path(origin->path, list, &index);
+		if (rest)
+			origin->path = config_format(l, "%s[%zu%s", list, index + n, rest);
 	}
+	config_sort_origins(l->config);
+}
+
+void config_drop_origins(struct config *c, const char *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n_origins; i++)
+		if (!read_element_path(c->origins[i].path, list, &(size_t) { 0 }))
+			c->origins[kept++] = c->origins[i];
+	c->n_origins = kept;
+	config_sort_origins(c);
 }

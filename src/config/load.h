@@ -22,7 +22,10 @@ struct config {
 	struct config_block *blocks;   /* all memory that loaded values point to */
 	struct config_origin *origins; /* sorted by path once loading is over */
 	size_t n_origins;
+	size_t n_sorted;     /* the first ones, in which paths are looked up */
 	size_t origins_size; /* room at 'origins' */
+	const char **files;  /* that were read, without those that they include */
+	size_t n_files;
 };
 
 /*
@@ -35,6 +38,7 @@ struct loading {
 	struct buf *errors;
 	const char *override; /* what overrides are called in messages and as an origin: "--set" */
 	size_t n_problems;
+	size_t text_bytes; /* of the files that were read so far */
 	bool no_memory; /* an allocation failed: what was read is not whole */
 };
 
@@ -57,12 +61,19 @@ const char *config_copy(struct loading *l, const char *text, size_t n);
 PRINTF_LIKE(2, 3) const char *config_format(struct loading *l, const char *format, ...);
 
 /* Notes where the value of 'path' comes from; both texts are owned by the config, or
- * constant.  To be followed by config_sort_origins(). */
+ * constant.  To be followed by config_sort_origins(); a path may be noted once before that, and
+ * is replaced after it. */
 void config_add_origin(struct loading *l, const char *path, const char *text);
 void config_sort_origins(struct config *c);
 
-/* These need sorted origins.  The second replaces what is known of the path. */
+/* NULL if nothing is known of the path. */
 struct config_origin *config_find_origin(const struct config *c, const char *path);
+
+/* Both of the above; needs sorted origins. */
 void config_set_origin(struct loading *l, const char *path, const char *text);
+
+/* What is noted of elements of 'list' is: that of element i is of i + 'n' now, or of none. */
+void config_shift_origins(struct loading *l, const char *list, size_t n);
+void config_drop_origins(struct config *c, const char *list);
 
 #endif

@@ -4,6 +4,8 @@ libpenstock_a_SOURCES += \
 	src/config/config.h \
 	src/config/copy.c \
 	src/config/copy.h \
+	src/config/drop_ins.c \
+	src/config/drop_ins.h \
 	src/config/elements.c \
 	src/config/elements.h \
 	src/config/load.c \

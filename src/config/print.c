@@ -158,6 +158,28 @@ void config_add_value(struct buf *b, const struct config_key *key, const char *v
 	}
 }
 
+static void print_element(struct printer *p, const struct config_key *key,
+                          const struct config_groups *list, size_t i, const char *base)
+{
+	struct buf path = { 0 };
+
+	buf_printf(&path, "%s%s[%zu]", base, key->path, i);
+	buf_add_char(&path, '\0');
+	start_line(p);
+	buf_add_char(p->b, '{');
+	end_line(p, "", path.failed ? "" : path.data);
+
+	path.len--;
+	buf_add(&path, ".", 2);
+	p->b->failed = p->b->failed || path.failed;
+	p->depth++;
+	print_members(p, key->element, (const char *) list->items + i * key->element->size,
+	              path.failed ? "" : path.data, "", 0);
+	p->depth--;
+	print_line(p, i + 1 < list->n ? "}," : "}");
+	buf_done(&path);
+}
+
 static void print_groups(struct printer *p, const struct config_key *key, const char *name,
                          const char *values, const char *base)
 {
@@ -171,19 +193,8 @@ static void print_groups(struct printer *p, const struct config_key *key, const 
 		return;
 
 	p->depth++;
-	for (size_t i = 0; i < list.n; i++) {
-		struct buf path = { 0 };
-		buf_printf(&path, "%s%s[%zu].", base, key->path, i);
-		buf_add_char(&path, '\0');
-		p->b->failed = p->b->failed || path.failed;
-		print_line(p, "{");
-		p->depth++;
-		print_members(p, key->element, (const char *) list.items + i * key->element->size,
-		              path.failed ? "" : path.data, "", 0);
-		p->depth--;
-		print_line(p, i + 1 < list.n ? "}," : "}");
-		buf_done(&path);
-	}
+	for (size_t i = 0; i < list.n; i++)
+		print_element(p, key, &list, i, base);
 	p->depth--;
 	print_line(p, ");");
 }
@@ -250,6 +261,8 @@ void config_print(const struct config_table *table, const struct config *c, cons
 	b->failed = b->failed || draft.failed;
 	buf_done(&draft);
 
+	for (size_t i = 0; c->n_files > 1 && i < c->n_files; i++)
+		buf_printf(b, "# read: %s\n", c->files[i]);
 	p.b = b;
 	p.column = p.widest + GAP;
 	print_members(&p, table, values, "", "", 0);

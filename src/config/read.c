@@ -27,8 +27,7 @@ bool config_target_start(struct loading *l, const struct config_table *table, vo
 		const struct place place = { .where = "default", .path = key->path };
 		config_value_parse(l, key, key->preset, &place, values);
 		if (key->name_key)
-			config_elements_store(l, key, config_alloc(l, 1, key->element->size), 0,
-			                      values);
+			config_elements_clear(l, key, values);
 		given[i] = true;
 	}
 	*ret_target = (struct config_target) {
@@ -114,19 +113,79 @@ void config_target_read(struct loading *l, const struct config_target *target,
 	read_members(l, target, group, t, "");
 }
 
+/* Reads into a new element, which is zeroed; or into one of an earlier file, whose other keys
+ * stay as they are. */
 static void read_element(struct loading *l, const struct config_table *table,
                          const config_setting_t *element, const struct config_text *t,
-                         const struct place *place, void *values)
+                         const struct place *place, bool is_new, void *values)
 {
-	struct config_target target;
+	const char *base = config_format(l, "%s.", place->path);
+	struct config_target target = { .table = table, .values = values, .base = base };
 
-	if (!config_setting_is_group(element))
+	config_add_origin(l, place->path, place->where);
+	if (!config_setting_is_group(element)) {
 		config_problem(l, place, "must be a group, not %s; write { … }",
 		               config_type_name(element));
-	else if (config_target_start(l, table, values, config_format(l, "%s.", place->path),
-	                             &target)) {
+	} else if (is_new) {
+		if (!config_target_start(l, table, values, base, &target))
+			return;
 		config_target_read(l, &target, element, t);
 		config_target_finish(l, &target, place->where);
+	} else {
+		target.given = config_alloc(l, table->n, sizeof(*target.given));
+		if (target.given)
+			config_target_read(l, &target, element, t);
+	}
+}
+
+/* The element of an earlier file that 'element' is about; before->n: none, it is a new one. */
+static size_t find_known(const struct config_key *key, const struct config_groups *before,
+                         const config_setting_t *element)
+{
+	const config_setting_t *name = key->name_key && config_setting_is_group(element)
+	                                       ? config_setting_get_member(element, key->name_key)
+	                                       : NULL;
+
+	if (!name || config_setting_type(name) != CONFIG_TYPE_STRING)
+		return before->n;
+	return config_element_find(key, before, config_setting_get_string(name));
+}
+
+/* Those that the list has more than it had 'before'. */
+static size_t count_new(const struct config_key *key, const struct config_groups *before,
+                        const config_setting_t *list)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < (unsigned) config_setting_length(list); i++)
+		n += find_known(key, before, config_setting_get_elem(list, i)) == before->n;
+	return n;
+}
+
+/* Adds the elements of 'list' to those that were there 'before', as config_load() has it. */
+static void merge_groups(struct loading *l, const struct config_key *key,
+                         const config_setting_t *list, const struct config_text *t,
+                         const char *path, const struct config_groups *before, void *values)
+{
+	size_t n_new = count_new(key, before, list), n = (size_t) config_setting_length(list);
+	size_t next_new = key->name_key ? 0 : before->n, first_known = key->name_key ? n_new : 0;
+	size_t *indices = config_alloc(l, n, sizeof(*indices));
+	struct config_groups groups;
+	char *items = config_elements_extend(l, key, n_new, values, &groups);
+
+	for (unsigned i = 0; items && indices && i < n; i++) {
+		const config_setting_t *element = config_setting_get_elem(list, i);
+		size_t known = find_known(key, before, element);
+		bool is_new = known == before->n;
+		indices[i] = is_new ? next_new++ : first_known + known;
+		const struct place at = {
+			.where = config_text_where(l, t, config_setting_source_line(element)),
+			.path = config_format(l, "%s[%zu]", path, indices[i]),
+		};
+		read_element(l, key->element, element, t, &at, is_new,
+		             items + indices[i] * key->element->size);
+		if (key->name_key)
+			config_element_check(l, key, &groups, indices, i + 1, at.where);
 	}
 }
 
@@ -134,21 +193,15 @@ static void read_groups(struct loading *l, const struct config_key *key,
                         const config_setting_t *list, const struct config_text *t,
                         const struct place *place, void *values)
 {
+	struct config_groups before = { 0 };
+
+	memcpy(&before, (const char *) values + key->offset, sizeof(before));
 	if (!config_setting_is_list(list)) {
 		config_wrong_type(l, key, list, place);
-		return;
+	} else if (config_setting_length(list) > 0) {
+		merge_groups(l, key, list, t, place->path, &before, values);
+	} else {
+		config_drop_origins(l->config, place->path);
+		config_elements_clear(l, key, values);
 	}
-	size_t n = (size_t) config_setting_length(list), size = key->element->size;
-	char *items = config_alloc(l, n + 1, size); /* one may be added */
-	for (unsigned i = 0; items && i < n; i++) {
-		const config_setting_t *element = config_setting_get_elem(list, i);
-		const struct config_groups groups = { .items = items, .n = i + 1 };
-		const struct place at = {
-			.where = config_text_where(l, t, config_setting_source_line(element)),
-			.path = config_format(l, "%s[%u]", place->path, i),
-		};
-		read_element(l, key->element, element, t, &at, items + i * size);
-		config_element_check(l, key, &groups, &at);
-	}
-	config_elements_store(l, key, items, n, values);
 }

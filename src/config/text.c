@@ -332,7 +332,7 @@ static void include(struct scan *s, const char *path)
 		problem_at(s, s->line, "cannot include %s: %s; %s", path, strerror(-r), advice(-r));
 	else if (is_open(&inner))
 		problem_at(s, s->line, "%s would include itself; remove this @include", path);
-	else if (contents.len + s->out->text.len > MAX_BYTES)
+	else if (contents.len + s->out->text.len + s->loading->text_bytes > MAX_BYTES)
 		problem_at(s, s->line, "cannot include %s: more than 16M in all; include less",
 		           path);
 	else if (memchr(contents.data, '\0', contents.len - 1))
@@ -382,9 +382,11 @@ static void scan_file(struct scan *s)
 	}
 }
 
-/* What config_text_read() returns for the error 'err' of a system call. */
-static int public_error(int err)
+int config_text_unreadable(struct loading *l, const char *path, int err)
 {
+	const struct place place = { .where = path };
+
+	config_problem(l, &place, "cannot read it: %s; %s", strerror(err), advice(err));
 	if (err == ENOENT || err == ENOTDIR)
 		return -ENOENT;
 	if (err == EISDIR || err == EFBIG)
@@ -406,8 +408,9 @@ int config_text_read(struct loading *l, const char *path, struct config_text *re
 	*ret_text = (struct config_text) { .line = 1 };
 	int r = read_file(&s, &contents);
 	if (r < 0) {
-		config_problem(l, &place, "cannot read it: %s; %s", strerror(-r), advice(-r));
-		r = public_error(-r);
+		r = config_text_unreadable(l, path, -r);
+	} else if (contents.len + l->text_bytes > MAX_BYTES) {
+		config_problem(l, &place, "more than 16M in all files; take out some");
 	} else if (memchr(contents.data, '\0', contents.len - 1)) {
 		config_problem(l, &place, "contains NUL characters; it is not a text file");
 	} else {
@@ -415,6 +418,7 @@ int config_text_read(struct loading *l, const char *path, struct config_text *re
 		scan_file(&s);
 	}
 	buf_add_char(&ret_text->text, '\0');
+	l->text_bytes += ret_text->text.len;
 	l->no_memory = l->no_memory || ret_text->text.failed;
 	buf_done(&contents);
 	return r;

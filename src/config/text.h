@@ -41,6 +41,10 @@ struct config_text {
  * directory or far too large), -ENOMEM or -EIO.  *ret_text needs config_text_done() in any case.
  */
 NODISCARD int config_text_read(struct loading *l, const char *path, struct config_text *ret_text);
+
+/* Reports that 'path' cannot be read, for the error 'err' (ENOENT) of a system call; returns what
+ * config_text_read() does. */
+NODISCARD int config_text_unreadable(struct loading *l, const char *path, int err);
 void config_text_done(struct config_text *t);
 
 /* "penstock.conf:12" for a line of the text, owned by the config. */

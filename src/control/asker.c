@@ -68,11 +68,11 @@ void asker_refuse(struct asker *a, int error)
 	}
 	engine_stats(desk->engine, &stats);
 	if (stats.backlog.remembered_seq > 0)
-		problem(&a->task.reply, 404,
+		problem(&a->task.reply, PROBLEM_UNKNOWN_JOB,
 		        "there is no job %s; settled jobs are remembered back to record %llu", a->id,
 		        (unsigned long long) stats.backlog.remembered_seq);
 	else
-		problem(&a->task.reply, 404, "there is no job %s; %s", a->id,
+		problem(&a->task.reply, PROBLEM_UNKNOWN_JOB, "there is no job %s; %s", a->id,
 		        stats.backlog.last_seq > 0 ? "no settled job is remembered any more"
 		                                   : "none was settled so far");
 }

@@ -13,8 +13,8 @@ bool batch_is_full(const struct batch *b)
 	return b->n_lines == BATCH_MAX_LINES || b->bytes >= BATCH_MAX_BYTES;
 }
 
-static int add_line(struct batch *b, uint64_t number, unsigned status, const char *id,
-                    const char *why, size_t len)
+static int add_line(struct batch *b, uint64_t number, const struct batch_refusal *refusal,
+                    const char *id, const char *why, size_t len)
 {
 	assert(!batch_is_full(b));
 	size_t at = b->texts.len;
@@ -28,7 +28,8 @@ static int add_line(struct batch *b, uint64_t number, unsigned status, const cha
 		b->since_ns = clock_now_ns();
 	b->lines[b->n_lines++] = (struct batch_line) {
 		.number = number,
-		.status = status,
+		.is_job = !refusal,
+		.refusal = refusal ? *refusal : (struct batch_refusal) { 0 },
 		.text_at = (uint32_t) at,
 		.id_len = (uint32_t) id_len,
 		.why_len = (uint32_t) len,
@@ -40,7 +41,7 @@ static int add_line(struct batch *b, uint64_t number, unsigned status, const cha
 int batch_add_job(struct batch *b, uint64_t line, struct job *job)
 {
 	/* The id is kept apart, for an accepted job may be gone before its receipt is written. */
-	int r = add_line(b, line, 0, job->id, "", 0);
+	int r = add_line(b, line, NULL, job->id, "", 0);
 	if (r < 0)
 		return r;
 	b->jobs[b->n_jobs++] = job;
@@ -48,10 +49,10 @@ int batch_add_job(struct batch *b, uint64_t line, struct job *job)
 	return 0;
 }
 
-int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *id, const char *why,
-                 size_t len)
+int batch_refuse(struct batch *b, uint64_t line, const struct batch_refusal *refusal,
+                 const char *id, const char *why, size_t len)
 {
-	return add_line(b, line, status, id, why, len);
+	return add_line(b, line, refusal, id, why, len);
 }
 
 void batch_settle(struct batch *b, size_t n, int error)
@@ -69,7 +70,7 @@ void batch_settle(struct batch *b, size_t n, int error)
 /* The words for an error, which are the same for all jobs of a batch that have it. */
 struct refusal {
 	int error;
-	unsigned status;
+	enum problem_kind kind;
 	struct buf why;
 };
 
@@ -78,15 +79,16 @@ static const struct refusal *refusal_of(struct engine *engine, int error, struct
 	if (known->error != error) {
 		buf_clear(&known->why);
 		known->error = error;
-		known->status = problem_of(engine, error, &known->why);
+		known->kind = problem_of(engine, error, &known->why);
 	}
 	return known;
 }
 
-static void add_refused(struct buf *out, unsigned status, const char *why, size_t len)
+static void add_refused(struct buf *out, enum problem_kind kind, const char *why, size_t len)
 {
-	buf_printf(out, ",\"status\":\"refused\",\"code\":%u,\"error\":", status);
+	buf_printf(out, ",\"status\":\"refused\",\"code\":%u,\"error\":", problem_status(kind));
 	buf_add_json(out, why, len);
+	buf_printf(out, ",\"type\":\"" PROBLEM_TYPE "%s\"", problem_name(kind));
 }
 
 static void add_id(struct buf *out, const struct batch *b, const struct batch_line *line,
@@ -112,19 +114,33 @@ static void count(struct batch_tally *tally, unsigned refused)
 static void answer_job(struct batch *b, size_t at, const struct batch_line *line,
                        const struct refusal *refusal, struct buf *out, struct batch_tally *tally)
 {
-	static const char conflict[] = PROBLEM_CONFLICT;
+	static const char conflict[] = PROBLEM_TEXT_CONFLICT;
 	const struct receipt *receipt = &b->receipts[at];
 	bool accepted = !refusal && receipt->kind != RECEIPT_CONFLICT;
 
 	add_id(out, b, line, accepted ? receipt->number : 0);
 	if (refusal)
-		add_refused(out, refusal->status, refusal->why.data, refusal->why.len);
+		add_refused(out, refusal->kind, refusal->why.data, refusal->why.len);
 	else if (!accepted)
-		add_refused(out, 409, conflict, sizeof(conflict) - 1);
+		add_refused(out, PROBLEM_ID_CONFLICT, conflict, sizeof(conflict) - 1);
 	else
 		buf_add_str(out, receipt->kind == RECEIPT_KNOWN ? ",\"status\":\"known\""
 		                                                : ",\"status\":\"accepted\"");
-	count(tally, refusal ? refusal->status : accepted ? 0 : 409);
+	count(tally, accepted  ? 0
+	             : refusal ? problem_status(refusal->kind)
+	                       : problem_status(PROBLEM_ID_CONFLICT));
+}
+
+static void answer_refused(struct batch *b, const struct batch_line *line, struct buf *out,
+                           struct batch_tally *tally)
+{
+	const struct batch_refusal *refusal = &line->refusal;
+
+	add_id(out, b, line, 0);
+	add_refused(out, refusal->kind, b->texts.data + line->text_at + line->id_len, line->why_len);
+	if (refusal->column > 0)
+		buf_printf(out, ",\"column\":%d", refusal->column);
+	count(tally, problem_status(refusal->kind));
 }
 
 void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
@@ -138,15 +154,12 @@ void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
 		const struct batch_line *line = &b->lines[i];
 		buf_add_str(receipts, "{\"line\":");
 		buf_add_u64(receipts, line->number);
-		if (line->status == 0) {
+		if (line->is_job) {
 			const struct refusal *refusal =
 				b->errors[at] < 0 ? refusal_of(engine, b->errors[at], &known) : NULL;
 			answer_job(b, at++, line, refusal, receipts, tally);
 		} else {
-			add_id(receipts, b, line, 0);
-			add_refused(receipts, line->status,
-			            b->texts.data + line->text_at + line->id_len, line->why_len);
-			count(tally, line->status);
+			answer_refused(b, line, receipts, tally);
 		}
 		buf_add_str(receipts, "}\n");
 	}

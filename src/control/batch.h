@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "control/problem.h"
 #include "engine/engine.h"
 
 #include <stdbool.h>
@@ -16,10 +17,17 @@ enum {
 	BATCH_MAX_BYTES = 256 * 1024, /* of jobs and texts, without those of the last line */
 };
 
+/* Why a line is no job. */
+struct batch_refusal {
+	enum problem_kind kind;
+	int column; /* where it ceases to be JSON, from 1; 0: it does not */
+};
+
 /* A line that gets a receipt. */
 struct batch_line {
 	uint64_t number;
-	unsigned status;    /* of one that is refused; 0: it is a job */
+	bool is_job;
+	struct batch_refusal refusal; /* of one that is none */
 	uint32_t text_at;   /* in 'texts': its id, and why it is refused */
 	uint32_t id_len;    /* 0: it has no id of its own */
 	uint32_t why_len;
@@ -50,9 +58,9 @@ NONNULL(1) bool batch_is_full(const struct batch *b);
 /* Appends a job, which the batch owns then, or a line that is refused, with its id if it has
  * one; the batch must not be full.  Returns 0 or -ENOMEM. */
 NODISCARD NONNULL(1, 3) int batch_add_job(struct batch *b, uint64_t line, struct job *job);
-NODISCARD NONNULL(1, 5)
-int batch_refuse(struct batch *b, uint64_t line, unsigned status, const char *id, const char *why,
-                 size_t len);
+NODISCARD NONNULL(1, 3, 5)
+int batch_refuse(struct batch *b, uint64_t line, const struct batch_refusal *refusal,
+                 const char *id, const char *why, size_t len);
 
 /* Says what became of the next 'n' jobs: 0, and the receipts are filled in, or the
  * backlog's error.  Frees them if they are still ours. */

@@ -23,7 +23,7 @@ void body_refuse(const struct body *b, const char *too_large, struct reply *repl
                  struct engine *engine)
 {
 	if (b->error == -EMSGSIZE)
-		problem(reply, 413, "%s", too_large);
+		problem(reply, PROBLEM_BODY_TOO_LARGE, "%s", too_large);
 	else
 		problem_reply(reply, engine, b->error);
 }

@@ -15,6 +15,16 @@ void clients_init(struct clients *clients, uint64_t total_ns)
 	TAILQ_INIT(&clients->suspended);
 }
 
+/* Of those that the kernel does not know, nobody. */
+static struct ucred peer_of(int fd)
+{
+	struct ucred peer = { .pid = 0, .uid = (uid_t) -1, .gid = (gid_t) -1 };
+	socklen_t size = sizeof(peer);
+
+	(void) getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	return peer;
+}
+
 struct client *clients_add(struct clients *clients, struct MHD_Connection *connection, int fd)
 {
 	struct client *client = malloc(sizeof(*client));
@@ -22,11 +32,13 @@ struct client *clients_add(struct clients *clients, struct MHD_Connection *conne
 	if (!client)
 		return NULL;
 	*client = (struct client) {
+		.all = clients,
 		.connection = connection,
 		.fd = fd,
 		.since_ns = clock_now_ns(),
 		.expects = true,
 	};
+	client->peer = peer_of(fd);
 	TAILQ_INSERT_TAIL(&clients->timed, client, entry);
 	clients->n++;
 	return client;

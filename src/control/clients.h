@@ -13,13 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 struct MHD_Connection;
 
 struct client {
 	TAILQ_ENTRY(client) entry;
+	struct clients *all; /* whose this one is */
 	struct MHD_Connection *connection;
 	int fd;
+	struct ucred peer;   /* who has connected */
 	uint64_t since_ns;   /* when it connected, had its last answer, or made progress */
 	size_t target_bytes; /* of the request at hand */
 	bool target_has_nul; /* "%00", behind which libmicrohttpd's copy of it ends */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET and DELETE /v1/jobs/ID. */
 #include "control/asker.h"
+#include "control/change.h"
 #include "control/problem.h"
 
 #include <errno.h>
@@ -148,11 +149,11 @@ static void record_cancelled(struct asker *a, struct job *job, bool unqueued)
 	struct reply *reply = &a->task.reply;
 
 	if (engine_cancel(a->task.desk->engine, job, unqueued, "cancelled by request") < 0) {
-		problem(reply, 503, "job %s cannot be cancelled now: its record has no room; try again",
+		problem(reply, PROBLEM_BUSY, "job %s cannot be cancelled now: its record has no room; try again",
 		        a->id);
-		reply->retries = true;
 		return;
 	}
+	change_log(&a->task, a->id, NULL, "job %s is cancelled", a->id);
 	begin_reply(a, 202, "cancelled");
 	buf_add_str(&reply->body, "}\n");
 }
@@ -164,7 +165,7 @@ static void cancel_queued(struct asker *a)
 	if (job)
 		record_cancelled(a, job, true);
 	else
-		problem(&a->task.reply, 409, "job %s is running: too late to cancel it", a->id);
+		problem(&a->task.reply, PROBLEM_WRONG_STATE, "job %s is running: too late to cancel it", a->id);
 }
 
 static void cancel_answered(struct task *t, int error)
@@ -179,7 +180,7 @@ static void cancel_answered(struct task *t, int error)
 		cancel_queued(a);
 		break;
 	case -EALREADY:
-		problem(&t->reply, 409, "job %s is %s already", a->id,
+		problem(&t->reply, PROBLEM_WRONG_STATE, "job %s is %s already", a->id,
 		        outcome_name(a->query.outcome));
 		break;
 	default:

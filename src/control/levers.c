@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/control/pause, resume and drain. */
+#include "control/change.h"
 #include "control/order.h"
 #include "control/problem.h"
 
@@ -24,7 +25,7 @@ static void refuse_bare(struct lever *l, const char *text)
 	if (name.failed)
 		reply->body.failed = true;
 	else
-		problem(reply, 400, "%.*s is no origin without its scheme: write http://%.*s or "
+		problem(reply, PROBLEM_BAD_BODY, "%.*s is no origin without its scheme: write http://%.*s or "
 		                    "https://%.*s", (int) name.len, name.data, (int) name.len, name.data,
 		        (int) name.len, name.data);
 	buf_done(&name);
@@ -47,7 +48,7 @@ static bool take_url(struct lever *l, const char *url)
 	if (r == -ENOMEM)
 		problem_reply(&a->task.reply, a->task.desk->engine, r);
 	else if (r < 0)
-		problem(&a->task.reply, 400, "the origin cannot be read: %s", why);
+		problem(&a->task.reply, PROBLEM_BAD_BODY, "the origin cannot be read: %s", why);
 	return r == 0;
 }
 
@@ -59,7 +60,7 @@ static bool read_origin(struct lever *l, json_t *body)
 	size_t members = origin ? 1 : 0;
 
 	if (!json_is_object(body) || json_object_size(body) != members || (origin && !url)) {
-		problem(&l->base.base.task.reply, 400,
+		problem(&l->base.base.task.reply, PROBLEM_BAD_BODY,
 		        "the body must be {\"origin\": \"http://host:port\"}, or {} for everything");
 		return false;
 	}
@@ -105,7 +106,8 @@ static void pull(struct lever *l, json_t *body)
 	if (r == 0)
 		asker_ask(&l->base.base, l->pauses ? QUERY_PAUSE : QUERY_RESUME);
 	else if (r == -ENOSPC)
-		problem(&t->reply, 409, "%d lanes are paused, which is the limit; resume some, or pause "
+		problem(&t->reply, PROBLEM_TOO_MANY_PAUSED,
+		        "%d lanes are paused, which is the limit; resume some, or pause "
 		                        "everything", QUEUE_MAX_PAUSED_LANES);
 	else
 		problem_reply(&t->reply, t->desk->engine, r);
@@ -124,11 +126,14 @@ static void act_resume(struct order *o, json_t *body) { pull((struct lever *) o,
 static void say_moved(struct lever *l, bool durable)
 {
 	struct reply *reply = &l->base.base.task.reply;
+	const char *origin = l->base.base.id;
 
+	change_log(&l->base.base.task, NULL, origin, "%s is %s", origin ? origin : "everything",
+	           l->pauses ? "paused" : "resumed");
 	reply->status = 200;
 	reply->type = "application/json";
 	buf_printf(&reply->body, "{\"paused\": %s, \"origin\": ", l->pauses ? "true" : "false");
-	buf_add_json_str(&reply->body, l->base.base.id);
+	buf_add_json_str(&reply->body, origin);
 	buf_printf(&reply->body, ", \"durable\": %s}\n", durable ? "true" : "false");
 }
 
@@ -174,9 +179,10 @@ static void act_drain(struct order *o, json_t *body)
 	struct task *t = &o->base.task;
 
 	if (!json_is_object(body) || json_object_size(body) > 0) {
-		problem(&t->reply, 400, "the body must be {}, or nothing");
+		problem(&t->reply, PROBLEM_BAD_BODY, "the body must be {}, or nothing");
 		return;
 	}
+	change_log(t, NULL, NULL, "a drain is begun");
 	engine_drain(t->desk->engine);
 	t->reply.status = 200;
 	t->reply.type = "application/json";

@@ -16,6 +16,13 @@ static size_t take(struct task *t, const char *data, size_t n)
 	return n;
 }
 
+static void refuse_json(struct reply *reply, const json_error_t *error)
+{
+	problem(reply, PROBLEM_BAD_JSON, "the body is no JSON: %s (line %d, column %d)", error->text,
+	        error->line, error->column);
+	problem_at(reply, error->line, error->column);
+}
+
 static void read_body(struct order *o)
 {
 	const struct buf *text = &o->body.text;
@@ -30,8 +37,7 @@ static void read_body(struct order *o)
 	else if (is_empty)
 		problem_reply(&o->base.task.reply, o->base.task.desk->engine, -ENOMEM);
 	else
-		problem(&o->base.task.reply, 400, "the body is no JSON: %s (line %d, column %d)",
-		        error.text, error.line, error.column);
+		refuse_json(&o->base.task.reply, &error);
 }
 
 static void finish(struct task *t)
@@ -73,7 +79,7 @@ struct task *order_begin(const struct view *view, const struct request *request,
 	};
 
 	if (request->body_bytes != BODY_UNKNOWN && request->body_bytes > MAX_BYTES) {
-		problem(reply, 413, "%s", too_large);
+		problem(reply, PROBLEM_BODY_TOO_LARGE, "%s", too_large);
 		return NULL;
 	}
 	struct task *task = asker_create(view, &ops, size, NULL, reply);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/control/requeue: dead jobs once more. */
+#include "control/change.h"
 #include "control/order.h"
 #include "control/problem.h"
 
@@ -22,12 +23,22 @@ static void act(struct order *o, json_t *body)
 	const char *id = NULL;
 
 	if (!read_object(body, &id))
-		problem(&t->reply, 400, "the body must be {\"id\": \"…\"}, with a job's id, or "
+		problem(&t->reply, PROBLEM_BAD_BODY, "the body must be {\"id\": \"…\"}, with a job's id, or "
 		                        "{\"all\": true}");
 	else if (id && !(o->base.id = strdup(id)))
 		problem_reply(&t->reply, t->desk->engine, -ENOMEM);
 	else
 		asker_ask(&o->base, QUERY_REQUEUE);
+}
+
+static void log_requeued(const struct asker *a)
+{
+	if (a->id)
+		change_log(&a->task, a->id, NULL, "job %s is requeued as p-%llu", a->id,
+		           (unsigned long long) a->query.new_number);
+	else
+		change_log(&a->task, NULL, NULL, "%llu dead jobs are requeued",
+		           (unsigned long long) a->query.requeued);
 }
 
 static void answered(struct order *o, int error)
@@ -36,13 +47,14 @@ static void answered(struct order *o, int error)
 	struct reply *reply = &a->task.reply;
 
 	if (error == -EINVAL) {
-		problem(reply, 409, "job %s is not dead, or was requeued before", a->id);
+		problem(reply, PROBLEM_WRONG_STATE, "job %s is not dead, or was requeued before", a->id);
 		return;
 	}
 	if (error < 0) {
 		asker_refuse(a, error);
 		return;
 	}
+	log_requeued(a);
 	reply->status = 200;
 	reply->type = "application/json";
 	buf_printf(&reply->body, "{\"requeued\": %llu", (unsigned long long) a->query.requeued);

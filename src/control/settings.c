@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/control/set and /v1/control/reload: what the owner of the engine does. */
+#include "control/change.h"
 #include "control/order.h"
 #include "control/problem.h"
 
@@ -43,7 +44,7 @@ static bool read_settings(struct settings_order *o, json_t *object)
 	json_t *value = NULL;
 
 	if (json_object_size(object) == 0) {
-		problem(reply, 400, "the body must be {\"KEY\": \"VALUE\", …}");
+		problem(reply, PROBLEM_BAD_BODY, "the body must be {\"KEY\": \"VALUE\", …}");
 		return false;
 	}
 	o->settings = calloc(json_object_size(object), sizeof(char *));
@@ -53,7 +54,7 @@ static bool read_settings(struct settings_order *o, json_t *object)
 		if (reply->body.failed)
 			return false;
 		if (!add_setting(&b, key, value)) {
-			problem(reply, 400,
+			problem(reply, PROBLEM_BAD_BODY,
 			        "%s: a key has no \"=\", and its value is a string, a whole number, "
 			        "true or false", key);
 			buf_done(&b);
@@ -96,9 +97,17 @@ static void set(struct order *base, json_t *body)
 static void reload(struct order *base, json_t *body)
 {
 	if (json_object_size(body) > 0 || !json_is_object(body))
-		problem(&base->base.task.reply, 400, "a reload takes no settings; the body must be {}");
+		problem(&base->base.task.reply, PROBLEM_BAD_BODY,
+		        "a reload takes no settings; the body must be {}");
 	else
 		place((struct settings_order *) base, CONTROL_RELOAD);
+}
+
+static enum problem_kind kind_of(unsigned status)
+{
+	return status == 400   ? PROBLEM_BAD_SETTINGS
+	       : status == 409 ? PROBLEM_SETTINGS_CONFLICT
+	                       : PROBLEM_OUT_OF_MEMORY;
 }
 
 /* The detail is the lines without the end of the last one. */
@@ -107,7 +116,7 @@ static void refuse(struct reply *reply, const struct control_order *order)
 	const struct buf *why = &order->answer;
 	size_t n = why->len > 0 && why->data[why->len - 1] == '\n' ? why->len - 1 : why->len;
 
-	problem(reply, order->status, "%.*s", (int) n, n > 0 ? why->data : "");
+	problem(reply, kind_of(order->status), "%.*s", (int) n, n > 0 ? why->data : "");
 }
 
 static void answered(struct order *base, int error)
@@ -117,12 +126,15 @@ static void answered(struct order *base, int error)
 	struct buf *answer = &order->answer;
 
 	if (error < 0) {
-		problem(reply, 503, CONTROL_ORDER_TOO_LATE);
+		problem(reply, PROBLEM_STOPPING, CONTROL_ORDER_TOO_LATE);
 	} else if (answer->failed) {
 		reply->body.failed = true;
 	} else if (order->status != 200) {
 		refuse(reply, order);
 	} else {
+		if (!order->dry_run)
+			change_log(&base->base.task, NULL, NULL, "%s: asked for",
+			           order->kind == CONTROL_SET ? "set" : "reload");
 		reply->status = 200;
 		reply->type = "application/json";
 		reply->body = *answer;
@@ -144,12 +156,20 @@ static struct task *begin(const struct view *view, const struct request *request
                           const struct order_kind *kind, struct reply *reply)
 {
 	if (!view->options->order) {
-		problem(reply, 501, "settings cannot be changed here while the program runs");
+		problem(reply, PROBLEM_NOT_SUPPORTED, "settings cannot be changed here while the program runs");
+		return NULL;
+	}
+	bool dry_run = request->dry_run && strcmp(request->dry_run, "true") == 0;
+	if (request->dry_run && !dry_run && strcmp(request->dry_run, "false") != 0) {
+		problem(reply, PROBLEM_BAD_PARAMETER, "dry_run=%s must be true or false",
+		        request->dry_run);
 		return NULL;
 	}
 	struct task *task = order_begin(view, request, kind, sizeof(struct settings_order), reply);
-	if (task)
+	if (task) {
 		((struct settings_order *) task)->options = view->options;
+		((struct settings_order *) task)->order.dry_run = dry_run;
+	}
 	return task;
 }
 

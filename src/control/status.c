@@ -2,6 +2,8 @@
 #include "control/status.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "control/task.h"
 #include "control/text.h"
 
 #include <jansson.h>
@@ -202,8 +204,10 @@ static json_t *results_json(const struct view *view, const struct engine_stats *
 	const char *error = view->results_error < 0 ? strerrordesc_np(-view->results_error) : NULL;
 	const struct recorder_stats *r = &stats->recorder;
 
-	return json_pack("{s:o, s:I, s:I, s:I, s:f, s:o, s:s?}",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:s?}",
 	                 "path", text_json(view->options->results_path),
+	                 "last_seq", integer(tail_last_seq(engine_tail(view->options->engine))),
+	                 "readers", integer(view->desk->readers.n),
 	                 "recorded", integer(r->recorded),
 	                 "recorded_bytes", integer(r->recorded_bytes),
 	                 "pending", integer(r->pending),
@@ -228,7 +232,7 @@ static json_t *make(const struct view *view)
 	engine_stats(o->engine, &stats);
 	clock_format(o->started_wall_us, started_at);
 	return json_pack("{s:s, s:s, s:i, s:s, s:f, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-	                 "s:o, s:o, s:s?}",
+	                 "s:o, s:o, s:s, s:s?}",
 	                 "version", o->version, "state", state_name(view->phase),
 	                 "pid", (int) getpid(), "started_at", started_at,
 	                 "uptime_seconds", (double) view->uptime_us / 1e6,
@@ -241,6 +245,7 @@ static json_t *make(const struct view *view)
 	                 "workers", workers_json(&stats.workers), "fetch", fetch_json(&stats),
 	                 "sources", sources_json(o->engine),
 	                 "results", results_json(view, &stats),
+	                 "log_level", log_level_names[log_get_level()],
 	                 "blocked", blocked_text(&stats.backlog));
 }
 

@@ -18,12 +18,14 @@
 #include "base/clock.h"
 #include "control/inbox.h"
 #include "control/reply.h"
+#include "control/results.h"
 #include "engine/engine.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* What all tasks share. */
 struct desk {
@@ -32,12 +34,18 @@ struct desk {
 	struct url_parser *parser;
 	uint64_t bound_ns;       /* for what the backlog should answer at once */
 	unsigned uploads;        /* large bodies that are under way */
-	unsigned lists;          /* long answers, likewise */
+	unsigned lists;          /* long answers, likewise: ask lists_have_room() */
+	struct readers readers;  /* of results */
 	bool closing;            /* serving ends: the backlog is asked nothing more */
 	struct inbox inbox;
 };
 
 struct task;
+
+enum {
+	TASK_END = -1,
+	TASK_BROKEN = -2, /* the connection is closed, which says that something is missing */
+};
 
 struct task_ops {
 	/* Takes a part of the body.  Returns how many bytes of it; all, unless it waits now.
@@ -46,6 +54,10 @@ struct task_ops {
 
 	/* The body is whole.  Called again after each wait, until there is a reply. */
 	void (*finish)(struct task *t);
+
+	/* Where the reply streams: gives up to 'max' bytes of its body.  Returns how many; 0 if it
+	 * waits now; TASK_END or TASK_BROKEN. */
+	ssize_t (*read)(struct task *t, char *to, size_t max);
 
 	/* The backlog has answered; -ETIMEDOUT or -EPIPE if it was not waited for any longer. */
 	void (*answered)(struct task *t, int error);
@@ -81,6 +93,9 @@ NODISCARD NONNULL(1) static inline bool task_wait(struct task *t, uint64_t span_
 	return !t->desk->closing;
 }
 
+/* Whether one more long answer may begin, which desk->lists then counts; else makes the reply. */
+NODISCARD NONNULL(1, 2) bool lists_have_room(const struct view *view, struct reply *reply);
+
 /* --- those that there are; each begins one, or makes the reply and returns NULL --------- */
 
 NODISCARD NONNULL(1, 2, 3)
@@ -96,8 +111,14 @@ NODISCARD NONNULL(1, 2, 3)
 struct task *requeue_begin(const struct view *view, const struct request *request,
                            struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)
+struct task *results_begin(const struct view *view, const struct request *request,
+                           struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
 struct task *lanes_begin(const struct view *view, const struct request *request,
                          struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *history_begin(const struct view *view, const struct request *request,
+                           struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)
 struct task *pause_begin(const struct view *view, const struct request *request,
                          struct reply *reply);

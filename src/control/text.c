@@ -30,15 +30,20 @@ static bool has_few_values(const char *line, size_t len)
 	return n <= JOB_MAX_VALUES;
 }
 
-char *text_find_id(const char *line, size_t len)
+char *text_find_id(const char *line, size_t len, struct text_place *ret_place)
 {
 	enum { MAX_ID_BYTES = 256 };
+	json_error_t error = { 0 };
 
+	*ret_place = (struct text_place) { 0 };
 	if (*line != '{' || !has_few_values(line, len))
 		return NULL;
-	json_auto_t *json = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+	json_auto_t *json = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	if (!json && error.text[0] != '\0')
+		*ret_place = (struct text_place) { .line = error.line, .column = error.column };
 	json_t *id = json_object_get(json, "id");
-	return json_string_length(id) <= MAX_ID_BYTES && json_is_string(id)
+	return json_is_string(id) && json_string_length(id) <= MAX_ID_BYTES &&
+	       strlen(json_string_value(id)) == json_string_length(id)
 	               ? strdup(json_string_value(id))
 	               : NULL;
 }

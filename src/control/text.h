@@ -13,7 +13,12 @@
 NODISCARD json_t *text_json(const char *text);
 
 /* The id that a line names which is no job: the string "id" of a JSON object, if it is no
- * longer than a job's may be; otherwise NULL.  The caller frees it. */
-NODISCARD NONNULL(1) char *text_find_id(const char *line, size_t len);
+ * longer than a job's may be; otherwise NULL.  The caller frees it.  '*ret_place' says
+ * where it ceases to be JSON; its line is 0 if it is JSON, or a URL. */
+struct text_place {
+	int line, column; /* from 1 */
+};
+NODISCARD NONNULL(1, 3)
+char *text_find_id(const char *line, size_t len, struct text_place *ret_place);
 
 #endif

@@ -31,13 +31,12 @@ static bool is_welcome(const struct view *view, const struct request *request, b
 	}
 	if (request->wait && (units_parse_duration(request->wait, ret_wait_ns) < 0 ||
 	                      *ret_wait_ns > MAX_WAIT_NS)) {
-		problem(reply, 400, "wait=%s must be a time of up to 1h, such as wait=30s", request->wait);
+		problem(reply, PROBLEM_BAD_PARAMETER, "wait=%s must be a time of up to 1h, such as wait=30s", request->wait);
 		return false;
 	}
 	if (is_large && view->desk->uploads >= CONTROL_MAX_UPLOADS) {
-		problem(reply, 503, "%d uploads are under way, which is the limit; try again",
+		problem(reply, PROBLEM_BUSY, "%d uploads are under way, which is the limit; try again",
 		        CONTROL_MAX_UPLOADS);
-		reply->retries = true;
 		return false;
 	}
 	return true;
@@ -54,7 +53,7 @@ struct task *upload_begin(const struct view *view, const struct request *request
 		return NULL;
 	if (!lines && request->body_bytes != BODY_UNKNOWN &&
 	    request->body_bytes > JOB_MAX_LINE_BYTES) {
-		problem(reply, 413, UPLOAD_TOO_LARGE);
+		problem(reply, PROBLEM_BODY_TOO_LARGE, UPLOAD_TOO_LARGE);
 		return NULL;
 	}
 

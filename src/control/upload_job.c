@@ -4,6 +4,7 @@
 
 #include "control/body.h"
 #include "control/problem.h"
+#include "control/text.h"
 #include "job/job.h"
 
 #include <errno.h>
@@ -79,7 +80,7 @@ static void answered(struct task *t, int error)
 	}
 	u->job = NULL; /* the backlog's */
 	if (u->receipt.kind == RECEIPT_CONFLICT)
-		problem(&t->reply, 409, PROBLEM_CONFLICT);
+		problem(&t->reply, PROBLEM_ID_CONFLICT, PROBLEM_TEXT_CONFLICT);
 	else
 		say_taken(u);
 }
@@ -116,11 +117,20 @@ static void refuse(struct upload_job *u, int error, const struct buf *why)
 	static const char hint[] = "; many jobs go as application/x-ndjson, with curl by "
 	                           "--data-binary (-d drops the line ends)";
 
-	if (error == -ENOMEM || why->failed)
-		problem_reply(&u->base.task.reply, u->base.task.desk->engine, -ENOMEM);
-	else
-		problem(&u->base.task.reply, 400, "%.*s%s", (int) why->len, why->data,
-		        is_many(&u->body.text) ? hint : "");
+	struct reply *reply = &u->base.task.reply;
+	const struct buf *text = &u->body.text;
+	struct text_place place = { 0 };
+
+	if (error == -ENOMEM || why->failed) {
+		problem_reply(reply, u->base.task.desk->engine, -ENOMEM);
+		return;
+	}
+	if (text->len > 0)
+		free(text_find_id(text->data, text->len, &place));
+	problem(reply, place.line > 0 ? PROBLEM_BAD_JSON : PROBLEM_BAD_JOB, "%.*s%s",
+	        (int) why->len, why->data, is_many(text) ? hint : "");
+	if (place.line > 0)
+		problem_at(reply, place.line, place.column);
 }
 
 /* Returns whether it is a job; otherwise the reply says why not. */

@@ -135,9 +135,11 @@ static void answered(struct task *t, int error)
 
 /* --- lines ------------------------------------------------------------------------- */
 
-static void refuse(struct upload *u, unsigned status, const char *id, const char *why, size_t len)
+static void refuse(struct upload *u, enum problem_kind kind, int column, const char *id,
+                   const char *why, size_t len)
 {
-	int r = batch_refuse(&u->batch, u->lines.number, status, id, why, len);
+	const struct batch_refusal refusal = { .kind = kind, .column = column };
+	int r = batch_refuse(&u->batch, u->lines.number, &refusal, id, why, len);
 	if (r < 0)
 		fail(u, r);
 }
@@ -180,8 +182,10 @@ static void take_text(struct upload *u, const char *text, size_t len)
 		if (r < 0)
 			job_free(job);
 	} else if (r != -ENOMEM) {
-		char *id = text_find_id(text, len);
-		refuse(u, 400, id, u->why.data, u->why.len);
+		struct text_place place;
+		char *id = text_find_id(text, len, &place);
+		refuse(u, place.line > 0 ? PROBLEM_BAD_JSON : PROBLEM_BAD_JOB, place.column, id,
+		       u->why.data, u->why.len);
 		free(id);
 		return;
 	}
@@ -196,7 +200,7 @@ static void take_line(struct upload *u, enum line_kind kind, const char *text, s
 	if (kind == LINE_WHOLE)
 		take_text(u, text, len);
 	else if (kind == LINE_TOO_LONG)
-		refuse(u, 413, NULL, too_long, sizeof(too_long) - 1);
+		refuse(u, PROBLEM_BODY_TOO_LARGE, 0, NULL, too_long, sizeof(too_long) - 1);
 }
 
 /* Jobs that come slowly are not held until there are many: it also keeps the clock of
@@ -261,14 +265,14 @@ static void make_reply(struct upload *u)
 	                     : receipts_finish(&u->receipts, t->desk->work_folder, &t->reply);
 
 	if (r < 0) {
-		problem(&t->reply, r == -ENOSPC ? 507 : 503,
+		problem(&t->reply, r == -ENOSPC ? PROBLEM_DISK_FULL : PROBLEM_RECEIPTS_LOST,
 		        "the receipts cannot be kept: %s; some of the jobs may have been accepted: "
 		        "submit them again with ids of their own",
 		        strerrordesc_np(-r));
 		return;
 	}
 	if (u->tally.lines == 0) {
-		problem(&t->reply, 400, "there is no job in the body; each line is one");
+		problem(&t->reply, PROBLEM_BAD_BODY, "there is no job in the body; each line is one");
 		return;
 	}
 	t->reply.status = u->tally.taken > 0 ? 202 : u->tally.first_refusal;

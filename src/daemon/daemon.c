@@ -6,12 +6,13 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
-#include "base/sync.h"
 #include "control/control.h"
 #include "control/socket.h"
+#include "daemon/dead_log.h"
 #include "daemon/live.h"
 #include "daemon/orders.h"
 #include "daemon/paths.h"
+#include "daemon/readers.h"
 #include "daemon/service.h"
 #include "engine/engine.h"
 
@@ -29,10 +30,10 @@
 /*
  * The lifecycle:
  *
- *     settings ─► results ─► signals ─► socket ─► database ─► engine ─► control ─► READY
+ *     settings ─► results ─► signals ─► sockets ─► database ─► engine ─► control ─► READY
  *        loop: signals, the engine's events, orders, the service manager's clock
  *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left in memory
- *     is cancelled ─► control ─► engine ─► results ─► socket
+ *     is cancelled ─► control ─► engine ─► results ─► sockets
  */
 struct daemon {
 	struct live live;
@@ -44,6 +45,7 @@ struct daemon {
 	char *bodies_dir;
 	struct results *results;
 	struct control_socket socket;
+	struct readers readers;
 	struct engine *engine;
 	struct control *control;
 	struct orders orders; /* from the control socket */
@@ -51,10 +53,7 @@ struct daemon {
 	int signal_fd;
 	int64_t started_wall_us;
 
-	struct mutex dead_lock;
-	struct log_limit dead_limit GUARDED_BY(dead_lock); /* of messages about dead jobs */
-
-	atomic_bool log_queries; /* fetch.log_queries, for the workers' threads */
+	struct dead_log dead_log;
 
 	bool draining;
 	bool drained;
@@ -69,7 +68,7 @@ struct daemon {
 static int say_cannot(const char *what, int error)
 {
 	log_error("%s: %s", what, strerror(-error));
-	return error == -EACCES || error == -EPERM ? DAEMON_NO_PERMISSION : DAEMON_CANNOT_CREATE;
+	return daemon_cannot_create(error);
 }
 
 /* Whether there can be a folder for bodies, if there shall be one. */
@@ -97,35 +96,37 @@ static int show_settings(struct daemon *d)
 		return code;
 	if (!engine_check_rules(&live->settings))
 		return DAEMON_CONFIG;
-	return settings_show(&live->settings, live->first, live->n_sources, CONTROL_DESCRIPTORS) < 0
-	               ? DAEMON_IO : DAEMON_OK;
+	const struct settings_others needs = readers_needs(&live->settings);
+	return settings_show(&live->settings, live->first, live->n_sources, &needs) < 0 ? DAEMON_IO
+	                                                                                : DAEMON_OK;
 }
 
 /* For the workers' threads, which may not look at what this one changes. */
 static void publish(struct daemon *d)
 {
-	atomic_store(&d->log_queries, d->live.settings.fetch.log_queries);
+	atomic_store(&d->dead_log.queries, d->live.settings.fetch.log_queries);
 }
 
-/* Returns what live_reload() does. */
+/* Returns what live_reload() does; whoever asked for it, the log says so, too. */
 static unsigned reload(struct daemon *d, struct buf *answer)
 {
 	service_reloading(&d->service);
-	unsigned status = live_reload(&d->live, d->engine, answer);
+	unsigned status = live_reload(&d->live, d->engine, false, answer);
 	publish(d);
 	service_ready(&d->service);
+	if (status != 200) {
+		log_error_lines(answer->data, answer->len);
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_RELOAD_REFUSED, "reload: nothing has changed");
+	}
 	return status;
 }
 
 /* For a signal, which nobody waits for the answer of. */
-static void reload_and_log(struct daemon *d)
+static void reload_unasked(struct daemon *d)
 {
 	struct buf answer = { 0 };
 
-	if (reload(d, &answer) != 200) {
-		log_error_lines(answer.data, answer.len);
-		log_error("reload: nothing has changed");
-	}
+	(void) reload(d, &answer);
 	buf_done(&answer);
 }
 
@@ -138,11 +139,15 @@ static void on_order(void *arg, struct control_order *order)
 
 static void carry_out(struct daemon *d, struct control_order *order)
 {
-	unsigned status = order->kind == CONTROL_SET
-	                          ? live_set(&d->live, d->engine, order->settings,
-	                                     order->n_settings, &order->answer)
-	                          : reload(d, &order->answer);
+	unsigned status = 0;
 
+	if (order->kind == CONTROL_SET)
+		status = live_set(&d->live, d->engine, order->settings, order->n_settings,
+		                  order->dry_run, &order->answer);
+	else if (order->dry_run)
+		status = live_reload(&d->live, d->engine, true, &order->answer);
+	else
+		status = reload(d, &order->answer);
 	publish(d);
 	orders_answer(order, status);
 }
@@ -199,7 +204,7 @@ static int open_socket(struct daemon *d)
 		d->socket = (struct control_socket) { .listen_fd = given_fd, .lock_fd = -1 };
 		return DAEMON_OK;
 	}
-	if (!settings_control_mode(&d->live.settings, &mode) ||
+	if (!settings_control_mode(d->live.settings.control.mode, &mode) ||
 	    !(path = paths_runtime(d->live.settings.control.socket)))
 		return DAEMON_INTERNAL;
 
@@ -213,6 +218,8 @@ static int open_socket(struct daemon *d)
 	free(path);
 	return code;
 }
+
+static int open_readers(struct daemon *d) { return readers_open(&d->live.settings, &d->readers); }
 
 static char *folder_of(const char *path)
 {
@@ -240,39 +247,12 @@ static int find_database(struct daemon *d)
 	return code;
 }
 
-static bool may_tell_dead(struct daemon *d, uint64_t *ret_held_back)
-{
-	mutex_lock(&d->dead_lock);
-	bool allowed = log_allowed(&d->dead_limit, clock_now_ns());
-	*ret_held_back = allowed ? log_take_held_back(&d->dead_limit) : 0;
-	mutex_unlock(&d->dead_lock);
-	return allowed;
-}
-
-/* A dead job is worth a line, but not a flood of them.  Called by any worker. */
+/* Called by any worker. */
 static void on_dead(void *arg, const struct job *job, const char *reason)
 {
 	struct daemon *d = arg;
-	struct buf id = { 0 }, url = { 0 };
-	uint64_t held_back = 0;
 
-	if (!may_tell_dead(d, &held_back))
-		return;
-	if (held_back > 0)
-		log_info("%llu more jobs are dead, not shown", (unsigned long long) held_back);
-	job_add_id(job, &id);
-	buf_add_char(&id, '\0');
-	const struct log_fields about = {
-		.job = id.failed ? "?" : id.data,
-		.origin = job->origin.text,
-		.source = job->source,
-	};
-	url_add_redacted(&url, job->url, atomic_load(&d->log_queries));
-	buf_add_char(&url, '\0');
-	log_about(LOG_LEVEL_INFO, &about, "job %s is dead: %s (%s)", about.job, reason,
-	          url.failed ? "?" : url.data);
-	buf_done(&url);
-	buf_done(&id);
+	dead_log_tell(&d->dead_log, job, reason);
 }
 
 static int start_engine(struct daemon *d)
@@ -318,6 +298,9 @@ static int start_control(struct daemon *d)
 {
 	const struct control_options options = {
 		.listen_fd = d->socket.listen_fd,
+		.readers = d->readers.items,
+		.n_readers = d->readers.n,
+		.host_names = &d->live.settings.control.host_names,
 		.engine = d->engine,
 		.version = PACKAGE_VERSION,
 		.results_path = d->results_path,
@@ -339,8 +322,8 @@ static int start(struct daemon *d)
 	/* Opening a FIFO for results waits for its reader; a signal has to end that, so
 	 * none is caught before. */
 	static int (*const steps[])(struct daemon *d) = {
-		check_bodies, open_results, catch_signals, open_socket, find_database,
-		start_engine, start_control,
+		check_bodies, open_results, catch_signals, open_socket, open_readers,
+		find_database, start_engine, start_control,
 	};
 
 	d->started_wall_us = clock_wall_us();
@@ -351,7 +334,7 @@ static int start(struct daemon *d)
 	}
 	control_set_phase(d->control, CONTROL_READY);
 	service_ready(&d->service);
-	log_info("ready: workers %llu, queue.capacity %llu, sources %zu",
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_READY, "ready: workers %llu, queue.capacity %llu, sources %zu",
 	         (unsigned long long) d->live.settings.workers,
 	         (unsigned long long) d->live.settings.queue.capacity, d->live.n_sources);
 	return DAEMON_OK;
@@ -363,8 +346,8 @@ static void begin_stop(struct daemon *d)
 {
 	d->stopping = true;
 	d->abort_at_ns = clock_after(clock_now_ns(), d->live.settings.stop_timeout_ns);
-	log_info("stopping");
-	service_stopping(&d->service);
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_STOPPING, "stopping");
+	service_stopping(&d->service, d->live.settings.stop_timeout_ns);
 	control_set_phase(d->control, CONTROL_STOPPING);
 	engine_stop(d->engine);
 	orders_close(&d->orders);
@@ -400,7 +383,7 @@ static void reopen_results(struct daemon *d)
 		log_error("%s: cannot be opened anew: %s; the old file stays in use", d->results_path,
 		          strerror(-r));
 	else
-		log_info("%s: opened anew", d->results_path);
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_RESULTS_REOPENED, "%s: opened anew", d->results_path);
 }
 
 static void on_signal(struct daemon *d)
@@ -412,7 +395,7 @@ static void on_signal(struct daemon *d)
 	switch (info.ssi_signo) {
 	case SIGHUP:
 		if (!d->stopping)
-			reload_and_log(d);
+			reload_unasked(d);
 		break;
 	case SIGUSR1:
 		reopen_results(d);
@@ -433,8 +416,8 @@ static void on_signal(struct daemon *d)
  * that it has not waited for any longer. */
 static void on_record_error(struct daemon *d, int error)
 {
-	log_error("%s: results cannot be written: %s; %s", d->results_path, strerror(-error),
-	          d->database ? "the next start makes up for it" : "what is left has no record");
+	log_event(LOG_LEVEL_ERROR, LOG_EVENT_RESULTS_FAILING, "%s: results cannot be written: %s; %s",
+	          d->results_path, strerror(-error), d->database ? "the next start makes up for it" : "what is left has no record");
 	if (!d->stopping)
 		begin_stop(d);
 	d->exit_code = DAEMON_IO;
@@ -445,10 +428,11 @@ static void on_record_error(struct daemon *d, int error)
 static void on_draining(struct daemon *d, const struct engine_state *state)
 {
 	if (!d->draining)
-		log_info("draining: no more jobs are taken, those that were accepted are finished");
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_DRAINING,
+		          "draining: no more jobs are taken, those that were accepted are finished");
 	d->draining = true;
 	if (state->drained && !d->drained)
-		log_info("drained: every accepted job is final");
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_DRAINED, "drained: every accepted job is final");
 	d->drained = state->drained;
 	control_set_phase(d->control, d->drained ? CONTROL_DRAINED : CONTROL_DRAINING);
 }
@@ -509,12 +493,15 @@ static void end(struct daemon *d)
 {
 	orders_close(&d->orders);
 	d->control = control_free(d->control);
+	service_progress(&d->service);
 	d->engine = engine_free(d->engine);
+	service_progress(&d->service);
 	int r = results_close(d->results);
 	if (r < 0) {
 		log_error("%s: results may not be on disk: %s", d->results_path, strerror(-r));
 		d->exit_code = DAEMON_IO;
 	}
+	readers_close(&d->readers);
 	control_socket_close(&d->socket);
 	if (d->signal_fd >= 0)
 		(void) close(d->signal_fd);
@@ -524,22 +511,23 @@ static void end(struct daemon *d)
 	free(d->work_folder);
 	live_done(&d->live);
 	orders_destroy(&d->orders);
-	mutex_destroy(&d->dead_lock);
+	dead_log_destroy(&d->dead_log);
 }
 
 int daemon_run(const struct daemon_options *options)
 {
 	struct daemon d = {
 		.socket = { .listen_fd = -1, .lock_fd = -1 },
+		.readers = READERS_NONE,
 		.signal_fd = -1,
 		.abort_at_ns = NEVER,
 	};
 
 	service_init(&d.service);
-	if (mutex_init(&d.dead_lock) < 0)
+	if (dead_log_init(&d.dead_log) < 0)
 		return DAEMON_INTERNAL;
 	if (orders_init(&d.orders) < 0) {
-		mutex_destroy(&d.dead_lock);
+		dead_log_destroy(&d.dead_log);
 		return DAEMON_INTERNAL;
 	}
 	d.exit_code = live_init(&d.live, options) ? DAEMON_OK : DAEMON_CONFIG;

@@ -2,7 +2,7 @@
 #include "daemon/live.h"
 
 #include "base/log.h"
-#include "control/control.h"
+#include "daemon/readers.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static int load(const struct live *live, struct settings *ret_settings, struct c
 
 static bool allow_descriptors(const struct live *live, const struct settings *s)
 {
-	return settings_allow_descriptors(s, live->n_sources, CONTROL_DESCRIPTORS) == 0;
+	return settings_allow_descriptors(s, live->n_sources, readers_needs(s).descriptors) == 0;
 }
 
 bool live_init(struct live *live, const struct daemon_options *options)
@@ -31,6 +31,8 @@ bool live_init(struct live *live, const struct daemon_options *options)
 		log_error_lines(errors.data, errors.len);
 	buf_done(&errors);
 	live->n_sources = live->settings.sources.n;
+	if (r == 0)
+		log_set_level((enum log_level) live->settings.log.level);
 	return r == 0 && allow_descriptors(live, &live->settings);
 }
 
@@ -48,6 +50,7 @@ struct report {
 	struct buf changed;
 	struct buf restart;
 	size_t n_changed;
+	bool dry_run; /* nothing is logged then */
 };
 
 /* A text as it was written for --set: without the quotes that it has in a file. */
@@ -73,7 +76,16 @@ static void report_changed(struct report *r, const struct config_difference *d)
 	add_plain(b, d->after);
 	buf_add_char(b, '}');
 	r->n_changed++;
-	log_info("%s: %s, was %s", d->path, d->after, d->before);
+}
+
+static void log_restart(const struct config_difference *d)
+{
+	if (d->key->type == CONFIG_GROUPS) /* sources: jobs may hold secrets */
+		log_event(LOG_LEVEL_WARNING, LOG_EVENT_RESTART_NEEDED,
+		          "%s: has changed, and needs a restart", d->path);
+	else
+		log_event(LOG_LEVEL_WARNING, LOG_EVENT_RESTART_NEEDED,
+		          "%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
 }
 
 static void on_difference(void *arg, const struct config_difference *d)
@@ -82,17 +94,18 @@ static void on_difference(void *arg, const struct config_difference *d)
 
 	if (d->key->reloads) {
 		report_changed(r, d);
+		if (!r->dry_run)
+			log_info("%s: %s, was %s", d->path, d->after, d->before);
 		return;
 	}
 	buf_add_str(&r->restart, r->restart.len > 0 ? ", " : "");
 	buf_add_json_str(&r->restart, d->path);
-	if (d->key->type == CONFIG_GROUPS) /* sources: jobs may hold secrets */
-		log_warning("%s: has changed, and needs a restart", d->path);
-	else
-		log_warning("%s: %s stays in force, %s needs a restart", d->path, d->before, d->after);
+	if (!r->dry_run)
+		log_restart(d);
 }
 
-static void add_report(struct buf *answer, const struct report *r, bool applied)
+/* Takes over the report. */
+static void add_report(struct buf *answer, struct report *r, bool applied)
 {
 	buf_add_str(answer, "{\"changed\": [");
 	buf_add(answer, r->changed.data, r->changed.len);
@@ -102,10 +115,14 @@ static void add_report(struct buf *answer, const struct report *r, bool applied)
 		buf_add(answer, r->restart.data, r->restart.len);
 		buf_add_char(answer, ']');
 	}
+	if (r->dry_run)
+		buf_add_str(answer, ", \"dry_run\": true");
 	if (!applied)
 		buf_add_str(answer, ", \"warning\": \"not all workers could be started\"");
 	buf_add_str(answer, "}\n");
 	answer->failed = answer->failed || r->changed.failed || r->restart.failed;
+	buf_done(&r->changed);
+	buf_done(&r->restart);
 }
 
 /* --- changing ---------------------------------------------------------------------- */
@@ -119,16 +136,27 @@ static void apply(struct live *live, struct engine *engine, const char *cause,
 	struct report report = { 0 };
 
 	size_t n = config_change(&settings_table, &live->settings, fresh, on_difference, &report);
+	log_set_level((enum log_level) live->settings.log.level);
 	bool applied = engine_apply(engine, rules) == 0;
 	if (!applied)
 		log_error("%s: not all workers could be started", cause);
 	fetch_rules_unref(rules);
-	log_info("%s: %zu %s", cause, n, n == 1 ? "setting differs" : "settings differ");
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_RELOADED, "%s: %zu %s", cause, n, n == 1 ? "setting differs" : "settings differ");
 	config_free(live->changed);
 	live->changed = config;
 	add_report(answer, &report, applied);
-	buf_done(&report.changed);
-	buf_done(&report.restart);
+}
+
+/* Only says what would change.  Takes over the same as apply(). */
+static void preview(const struct live *live, const struct settings *fresh, struct config *config,
+                    struct fetch_rules *rules, struct buf *answer)
+{
+	struct report report = { .dry_run = true };
+
+	(void) config_compare(&settings_table, &live->settings, fresh, on_difference, &report);
+	fetch_rules_unref(rules);
+	config_free(config);
+	add_report(answer, &report, true);
 }
 
 /* Whether there are descriptors for 'fresh', as far as it takes effect. */
@@ -155,7 +183,7 @@ static unsigned refuse(struct config *config, int error)
  * config over. */
 static unsigned apply_if_possible(struct live *live, struct engine *engine, const char *cause,
                                   const struct settings *fresh, struct config *config,
-                                  struct buf *answer)
+                                  bool dry_run, struct buf *answer)
 {
 	struct fetch_rules *rules = NULL;
 
@@ -164,11 +192,14 @@ static unsigned apply_if_possible(struct live *live, struct engine *engine, cons
 	int r = engine_make_rules(fresh, &rules, answer);
 	if (r < 0)
 		return refuse(config, r);
-	apply(live, engine, cause, fresh, config, rules, answer);
+	if (dry_run)
+		preview(live, fresh, config, rules, answer);
+	else
+		apply(live, engine, cause, fresh, config, rules, answer);
 	return 200;
 }
 
-unsigned live_reload(struct live *live, struct engine *engine, struct buf *answer)
+unsigned live_reload(struct live *live, struct engine *engine, bool dry_run, struct buf *answer)
 {
 	struct settings fresh;
 	struct config *config = NULL;
@@ -176,7 +207,7 @@ unsigned live_reload(struct live *live, struct engine *engine, struct buf *answe
 	int r = load(live, &fresh, &config, answer);
 	if (r < 0)
 		return refuse(NULL, r == -ENOMEM ? r : -EINVAL);
-	return apply_if_possible(live, engine, "reload", &fresh, config, answer);
+	return apply_if_possible(live, engine, "reload", &fresh, config, dry_run, answer);
 }
 
 /* --- single keys ------------------------------------------------------------------- */
@@ -188,7 +219,7 @@ static void note_restart(void *arg, const struct config_difference *d)
 }
 
 unsigned live_set(struct live *live, struct engine *engine, const char *const *settings, size_t n,
-                  struct buf *answer)
+                  bool dry_run, struct buf *answer)
 {
 	const struct config *newest = live->changed ? live->changed : live->first;
 	struct settings fresh;
@@ -200,5 +231,5 @@ unsigned live_set(struct live *live, struct engine *engine, const char *const *s
 	(void) config_compare(&settings_table, &live->settings, &fresh, note_restart, answer);
 	if (answer->len > 0)
 		return refuse(config, -EBUSY);
-	return apply_if_possible(live, engine, "set", &fresh, config, answer);
+	return apply_if_possible(live, engine, "set", &fresh, config, dry_run, answer);
 }

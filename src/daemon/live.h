@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "engine/engine.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct live {
@@ -31,14 +32,16 @@ NONNULL(1) void live_done(struct live *live);
  * Returns 200 with {"changed": [{"key", "before", "after"}, …]} appended to 'answer', and with
  * "needs_restart": ["KEY", …] in it if there are such; or another status (HTTP), with the
  * reasons as lines.  What is in force then holds until the next of these calls.
+ *
+ * A dry run gives the same answer with "dry_run": true in it, and changes nothing.
  */
-NODISCARD NONNULL(1, 2, 3)
-unsigned live_reload(struct live *live, struct engine *engine, struct buf *answer);
+NODISCARD NONNULL(1, 2, 4)
+unsigned live_reload(struct live *live, struct engine *engine, bool dry_run, struct buf *answer);
 
 /* The same for "KEY=VALUE", on top of what is in force: the file is not read, and a key that
  * needs a restart refuses all of them. */
-NODISCARD NONNULL(1, 2, 3, 5)
+NODISCARD NONNULL(1, 2, 3, 6)
 unsigned live_set(struct live *live, struct engine *engine, const char *const *settings, size_t n,
-                  struct buf *answer);
+                  bool dry_run, struct buf *answer);
 
 #endif

@@ -6,10 +6,14 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
 #define STATUS_INTERVAL_NS (5 * NS_PER_S)
+
+/* For how long a stop may seem to make no progress: two ticks. */
+#define PROGRESS_NS (2 * STATUS_INTERVAL_NS)
 
 void service_init(struct service *s)
 {
@@ -48,10 +52,31 @@ void service_reloading(struct service *s)
 		                  (unsigned long long) (clock_now_ns() / NS_PER_US));
 }
 
-void service_stopping(struct service *s)
+static void extend(const struct service *s, const char *state, uint64_t more_ns)
 {
 	if (s->notifies)
-		(void) sd_notify(0, "STOPPING=1");
+		(void) sd_notifyf(0, "%sEXTEND_TIMEOUT_USEC=%llu", state,
+		                  (unsigned long long) (more_ns / NS_PER_US));
+}
+
+void service_stopping(struct service *s, uint64_t timeout_ns)
+{
+	s->stopping = true;
+	extend(s, "STOPPING=1\n", timeout_ns + PROGRESS_NS);
+}
+
+void service_progress(struct service *s)
+{
+	if (s->stopping)
+		extend(s, "", PROGRESS_NS);
+}
+
+/* Whatever a stop moves in the ledger is progress: nothing is started any more. */
+static void tell_progress(struct service *s, const struct ledger_balance *ledger)
+{
+	if (memcmp(&s->last_ledger, ledger, sizeof(*ledger)) != 0)
+		service_progress(s);
+	s->last_ledger = *ledger;
 }
 
 uint64_t service_next_ns(const struct service *s) { return s->next_ns; }
@@ -68,6 +93,7 @@ static void tell_status(struct service *s, struct engine *e, uint64_t now_ns)
 	(void) sd_notifyf(0, "STATUS=queue %zu of %zu, %.1f jobs/s, %llu settled",
 	                  stats.queue.depth_jobs, stats.queue.capacity_jobs, rate,
 	                  (unsigned long long) final);
+	tell_progress(s, &stats.ledger);
 	s->last_final = final;
 	s->last_ns = now_ns;
 }
@@ -83,7 +109,8 @@ static void answer_watchdog(struct service *s, struct engine *e)
 		s->withheld = false;
 	} else if (!s->withheld) {
 		crash_blame(engine_stuck_job(e));
-		log_error("the watchdog is not answered: %.*s", (int) why.len, why.data ? why.data : "");
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_UNHEALTHY, "the watchdog is not answered: %.*s",
+		          (int) why.len, why.data ? why.data : "");
 		s->withheld = true;
 	}
 	buf_done(&why);

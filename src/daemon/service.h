@@ -19,6 +19,8 @@ struct service {
 	uint64_t last_final;     /* jobs settled at the last tick */
 	uint64_t last_ns;
 	bool withheld;           /* the watchdog was last time */
+	bool stopping;
+	struct ledger_balance last_ledger; /* while stopping */
 };
 
 NONNULL(1) void service_init(struct service *s);
@@ -28,7 +30,14 @@ int service_listen_fd(void);
 
 NONNULL(1) void service_ready(struct service *s);
 NONNULL(1) void service_reloading(struct service *s);
-NONNULL(1) void service_stopping(struct service *s);
+
+/* It stops, and lets what runs go on for up to 'timeout_ns': however short the unit's
+ * TimeoutStopSec= is, it is not killed before (EXTEND_TIMEOUT_USEC).  From then on it must make
+ * progress, which service_tick() tells: that jobs came to an end, or back to the backlog. */
+NONNULL(1) void service_stopping(struct service *s, uint64_t timeout_ns);
+
+/* Another step of the stop begins, which may take its time, too. */
+NONNULL(1) void service_progress(struct service *s);
 
 /* When service_tick() wants to be called next (CLOCK_MONOTONIC). */
 NONNULL(1) uint64_t service_next_ns(const struct service *s);

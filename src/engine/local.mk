@@ -1,4 +1,5 @@
 libpenstock_a_SOURCES += \
+	src/engine/attempt_log.c src/engine/attempt_log.h \
 	src/engine/deadline.c src/engine/deadline.h \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/explain.c \
@@ -14,8 +15,10 @@ libpenstock_a_SOURCES += \
 	src/engine/recorder.c src/engine/recorder.h \
 	src/engine/retry.c src/engine/retry.h \
 	src/engine/settings.c src/engine/settings.h src/engine/settings_parts.h \
-	src/engine/settings_check.c src/engine/settings_table.c \
+	src/engine/settings_check.c src/engine/settings_sources.c src/engine/settings_table.c \
 	src/engine/start.c \
 	src/engine/store.c \
+	src/engine/tally.c src/engine/tally.h \
+	src/engine/tail.c src/engine/tail.h \
 	src/engine/worker.c src/engine/worker.h \
 	src/engine/workers.c src/engine/workers.h

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -38,6 +39,20 @@ static void relax_origins(struct settings *s, const struct config *c)
 	}
 }
 
+/* "conf.d" beside penstock.conf, and "FILE.d" of any other file: so those that lie beside each
+ * other, one for each instance, do not share theirs.  The caller frees it. */
+static char *find_drop_ins(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int folder = slash ? (int) (slash + 1 - path) : 0;
+	char *found = NULL;
+
+	int n = strcmp(path + folder, "penstock.conf") == 0
+	                ? asprintf(&found, "%.*sconf.d", folder, path)
+	                : asprintf(&found, "%s.d", path);
+	return n < 0 ? NULL : found;
+}
+
 /* Hands over what was loaded, if it is good. */
 static int finish(const struct settings *s, struct config *c, struct settings *ret_settings,
                   struct config **ret_config, struct buf *errors)
@@ -59,8 +74,14 @@ int settings_load(enum settings_program program, const char *path, const char *c
 {
 	struct settings s;
 	struct config *c = NULL;
+	char *drop_ins = path ? find_drop_ins(path) : NULL;
 
-	int r = config_load(&settings_table, path, overrides, n_overrides, &s, &c, errors);
+	if (path && !drop_ins) {
+		buf_add_str(errors, "out of memory\n");
+		return -ENOMEM;
+	}
+	int r = config_load(&settings_table, path, drop_ins, overrides, n_overrides, &s, &c, errors);
+	free(drop_ins);
 	if (r < 0)
 		return r;
 	if (program == SETTINGS_FETCH)
@@ -134,7 +155,8 @@ static uint64_t max_decoder_bytes(const struct settings *s)
 }
 
 /*
- * A job's record, which is about as large, exists beside it for a moment.  The other
+ * A job's record, which is about as large, exists beside it for a moment; those who read
+ * results have the tail, and a page each, which may have grown to twice its size.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
  * TLS connection, a worker's stack and buffers, the database's caches, and the program
  * with its libraries.
@@ -152,7 +174,8 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	return program + lanes * LANE_BYTES + s->queue.capacity * HEAP_BYTES + 2 * max_job_bytes(s) +
 	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
-	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s);
+	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s) +
+	       TAIL_MAX_BYTES + 2 * (uint64_t) TAIL_MAX_READERS * TAIL_PAGE_BYTES;
 }
 
 /* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair; each
@@ -169,10 +192,10 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 }
 
 int settings_show(const struct settings *s, const struct config *c, size_t n_sources,
-                  size_t others)
+                  const struct settings_others *others)
 {
 	struct buf b = { 0 };
-	const uint64_t ceiling = settings_memory_ceiling(s, n_sources);
+	const uint64_t ceiling = settings_memory_ceiling(s, n_sources) + others->bytes;
 	const uint64_t mib = (ceiling >> 20) + 1;
 
 	config_print(&settings_table, c, s, &b);
@@ -182,7 +205,7 @@ int settings_show(const struct settings *s, const struct config *c, size_t n_sou
 	           (unsigned long long) (mib + mib / 4), (unsigned long long) (mib + mib / 2));
 	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
-	           (unsigned long long) (settings_descriptors(s, n_sources) + others));
+	           (unsigned long long) (settings_descriptors(s, n_sources) + others->descriptors));
 
 	int r = b.failed ? -ENOMEM : 0;
 	if (r == 0 && (fwrite(b.data, 1, b.len, stdout) != b.len || fflush(stdout) != 0))

@@ -33,10 +33,11 @@ static void on_trouble(void *arg, int error)
 	struct engine *e = arg;
 
 	if (error < 0)
-		log_error("results cannot be written: %s; nothing is lost, fetching waits until they can",
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_RESULTS_FAILING,
+		          "results cannot be written: %s; nothing is lost, fetching waits until they can",
 		          strerror(-error));
 	else
-		log_info("results can be written again");
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_RESULTS_WELL, "results can be written again");
 	atomic_store(&e->trouble, error);
 	event_raise(e->event_fd);
 }
@@ -69,7 +70,7 @@ static void log_held_back(struct complaints *about)
 static void tell_about_source(struct complaints *about, const struct source_complaint *c,
                               const char *what)
 {
-	const struct log_fields fields = { .source = c->source };
+	const struct log_fields fields = { .event = LOG_EVENT_LINE_SKIPPED, .source = c->source };
 	const char *slash = c->file ? "/" : "", *file = c->file ? c->file : "";
 
 	if (!log_allowed(&about->limit, clock_now_ns()))
@@ -99,9 +100,9 @@ static void on_source_ended(void *arg, const char *source, int error)
 		if (e->complaints[i].source == source)
 			log_held_back(&e->complaints[i]);
 	if (error < 0) {
-		log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .source = source },
-		          "%s: reading failed: %s; what was read so far goes on", source,
-		          strerror(-error));
+		const struct log_fields about = { .event = LOG_EVENT_SOURCE_FAILED, .source = source };
+		log_about(LOG_LEVEL_ERROR, &about, "%s: reading failed: %s; what was read so far goes on",
+		          source, strerror(-error));
 		atomic_store(&e->source_failed, true);
 	}
 	event_raise(e->event_fd);
@@ -183,12 +184,16 @@ static int start_recorder(struct engine *e)
 	struct backlog_stats stats;
 
 	backlog_stats(e->backlog, &stats);
+	int r = tail_create(stats.last_seq, &e->tail);
+	if (r < 0)
+		return r;
 	return recorder_create(
 		&(struct recorder_options) {
 			.results = e->options.results,
 			.backlog = e->backlog,
 			.ledger = e->ledger,
 			.bodies = e->bodies,
+			.tail = e->tail,
 			.last_seq = stats.last_seq,
 			.stalls = e->options.stalls,
 			.trouble = on_trouble,
@@ -211,6 +216,7 @@ struct workers_policy engine_policy(const struct settings *s)
 		.max_redirects = (unsigned) s->fetch.max_redirects,
 		.max_body_bytes = s->fetch.max_body,
 		.truncates = s->fetch.oversize == OVERSIZE_TRUNCATE,
+		.logs_queries = s->fetch.log_queries,
 		.least_speed = s->fetch.low_speed,
 		.speed_span_ns = s->fetch.low_speed_time_ns,
 	};

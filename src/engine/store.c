@@ -44,10 +44,11 @@ static void on_backlog_trouble(void *arg, int error, const char *text)
 {
 	(void) arg;
 	if (error < 0)
-		log_error("the backlog cannot be written: %s; nothing accepted is lost, new jobs wait or are refused",
-		          text);
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_BACKLOG_FAILING,
+		          "the backlog cannot be written: %s; nothing accepted is lost, new jobs wait or are "
+		          "refused", text);
 	else
-		log_info("the backlog can be written again");
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_BACKLOG_WELL, "the backlog can be written again");
 }
 
 /* --- the backlog and the ledger ---------------------------------------------------- */
@@ -183,10 +184,12 @@ static void on_bodies_trouble(void *arg, int error)
 	struct engine *e = arg;
 
 	if (error < 0)
-		log_error("%s: bodies cannot be kept: %s%s", e->options.bodies_dir, strerror(-error),
+		log_event(LOG_LEVEL_ERROR, LOG_EVENT_BODIES_FAILING, "%s: bodies cannot be kept: %s%s",
+		          e->options.bodies_dir, strerror(-error),
 		          e->options.stalls ? "; nothing is lost, fetching waits until they can" : "");
 	else
-		log_info("%s: bodies can be kept again", e->options.bodies_dir);
+		log_event(LOG_LEVEL_INFO, LOG_EVENT_BODIES_WELL, "%s: bodies can be kept again",
+		          e->options.bodies_dir);
 	event_raise(e->event_fd);
 }
 
@@ -220,8 +223,11 @@ static void set_aside(struct engine *e, uint64_t number)
 
 	if (backlog_query_and_wait(e->backlog, &q) < 0)
 		return; /* if the disk fails, there is a next start */
-	log_about(LOG_LEVEL_ERROR, &(struct log_fields) { .origin = q.job->origin.text },
-	          "job number %llu crashed the daemon %d times: it is dead now",
+	const struct log_fields about = {
+		.event = LOG_EVENT_JOB_POISONED,
+		.origin = q.job->origin.text,
+	};
+	log_about(LOG_LEVEL_ERROR, &about, "job number %llu crashed the daemon %d times: it is dead now",
 	          (unsigned long long) number, SQLITE_BACKLOG_MAX_CRASHES);
 	ledger_move(e->ledger, LEDGER_WAITING, LEDGER_RUNNING, 1);
 	(void) engine_record_unfetched(e, q.job, OUTCOME_DEAD,

@@ -13,6 +13,7 @@
 #include "engine/ledger.h"
 #include "engine/recorder.h"
 #include "engine/retry.h"
+#include "engine/tally.h"
 #include "fetch/fetch.h"
 #include "queue/queue.h"
 #include "sink/bodies.h"
@@ -32,6 +33,7 @@ struct workers_policy {
 	bool truncates;
 	uint64_t least_speed; /* in bytes a second, within… */
 	uint64_t speed_span_ns; /* …so long; 0: any will do */
+	bool logs_queries; /* in messages about attempts */
 };
 
 /* What workers work with; all borrowed for the workers' life. */
@@ -102,5 +104,6 @@ struct workers_stats {
 	uint64_t body_bytes;   /* received, as they came over the wire */
 };
 NONNULL(1, 2) void workers_stats(struct workers *w, struct workers_stats *ret_stats);
+NONNULL(1, 2) void workers_tally(struct workers *w, struct tally_figures *ret_figures);
 
 #endif

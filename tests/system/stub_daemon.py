@@ -102,7 +102,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def problem(self, status, detail, headers=()):
-        body = json.dumps({"type": "about:blank", "status": status, "detail": detail}).encode()
+        body = json.dumps({"type": "urn:penstock:problem:stub", "status": status, "detail": detail}).encode()
         self.answer(status, body, "application/problem+json", headers)
 
     def break_off(self):

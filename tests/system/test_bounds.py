@@ -108,8 +108,8 @@ class Complete(harness.Case):
         self.assertEqual(len({r["url"] for r in ended.records}), 250)
         self.check_numbering(ended.records)
 
-    def test_each_of_20000_jobs_is_fetched_and_recorded_exactly_once(self):
-        n = 20000
+    def test_each_of_many_jobs_is_fetched_and_recorded_exactly_once(self):
+        n = 20000 // harness.SLOWNESS // 2 * 2
         path = self.path("jobs")
         with open(path, "w", encoding="ascii") as jobs:
             for i in range(n):

@@ -117,7 +117,16 @@ class Figures(daemon_harness.Case):
         self.assertEqual([routes[r] for r in ("ok", "bytes", "status", "delay")], [750] * 4)
         self.assertEqual(metrics["penstock_fetch_attempts_total"], 3000 + 2 * 20)
         self.assertEqual(metrics["penstock_fetch_retries_total"], 20)
-        self.assertEqual(metrics["penstock_fetch_failures_total"], 750 + 2 * 20)
+        failures = {k: v for k, v in metrics.items()
+                    if v and k.startswith("penstock_fetch_failures_total")}
+        self.assertEqual(failures, {'penstock_fetch_failures_total{reason="http_4xx"}': 750,
+                                    'penstock_fetch_failures_total{reason="connect"}': 2 * 20})
+        self.assertEqual(metrics['penstock_fetch_retried_total{reason="connect"}'], 20)
+        self.assertEqual([metrics[f'penstock_fetch_responses_total{{class="{c}"}}'] for c in
+                          ("2xx", "4xx", "5xx")], [2250, 750, 0])
+        for histogram in "fetch_duration", "queue_wait":
+            self.assertEqual(metrics[f"penstock_{histogram}_seconds_count"], 3040)
+        self.assertEqual(metrics['penstock_fetch_phase_seconds_count{phase="transfer"}'], 3000)
         self.assertEqual(metrics["penstock_fetch_received_bytes_total"],
                          sum(r["size_download"] for r in records))
         self.assertEqual(status["results"]["recorded"], 3020)
@@ -235,6 +244,52 @@ class SlowClients(daemon_harness.Case):
             self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
             self.assertIn("256 connections are open, which is the limit", answer.json["detail"])
         harness.eventually(lambda: daemon.get("/v1/status").status == 200, "there is room again")
+        daemon.stop()
+
+
+class Peers(daemon_harness.Case):
+    """Who has changed something is in the log."""
+    durable = True
+
+    def test_each_change_names_who_has_asked_for_it(self):
+        self.configure('origins = ( { match = "*"; concurrency = 1; } );', workers=1)
+        daemon = self.daemon()
+        origin = self.origin.url("/").rstrip("/")
+
+        def ask(method, target, body=None):
+            """Returns the answer's status, and what was logged of this process."""
+            seen = len(daemon.err.text)
+            connection = daemon_harness.UnixConnection(daemon.socket)
+            connection.request(method, target, body)
+            status = connection.getresponse().status
+            connection.close()
+            by = f" by uid {os.getuid()} (pid {os.getpid()})\n"
+            if status in (200, 202) and target != "/v1/jobs":
+                harness.eventually(lambda: by in daemon.err.text[seen:], "who has asked")
+            return status, [line.removesuffix(by).removeprefix("penstockd: ")
+                            for line in daemon.err.text[seen:].splitlines(True) if by in line]
+
+        self.assertEqual(ask("POST", "/v1/control/pause", json.dumps({"origin": origin})),
+                         (200, [f"{origin} is paused"]))
+        self.assertEqual(ask("POST", "/v1/control/pause", '{"origin": 1}'), (400, []))
+        for name, path in ("a", "/ok"), ("b", "/status/404"):
+            job = json.dumps({"url": self.origin.url(path), "id": name})
+            self.assertEqual(ask("POST", "/v1/jobs", job), (202, []))
+        self.assertEqual(ask("DELETE", "/v1/jobs/a"), (202, ["job a is cancelled"]))
+        self.assertEqual(ask("DELETE", "/v1/jobs/a"), (409, []))
+        self.assertEqual(ask("POST", "/v1/control/resume"), (200, ["everything is resumed"]))
+        self.assertEqual(ask("POST", "/v1/control/resume", json.dumps({"origin": origin})),
+                         (200, [f"{origin} is resumed"]))
+        daemon.await_records(2)
+        self.assertEqual(ask("POST", "/v1/control/requeue", '{"id": "b"}'),
+                         (200, ["job b is requeued as p-3"]))
+        daemon.await_records(3)
+        self.assertEqual(ask("POST", "/v1/control/requeue", '{"all": true}'),
+                         (200, ["1 dead jobs are requeued"]))
+        self.assertEqual(ask("POST", "/v1/control/reload"), (200, ["reload: asked for"]))
+        self.assertEqual(ask("POST", "/v1/control/set", '{"workers": 2}'),
+                         (200, ["set: asked for"]))
+        self.assertEqual(ask("POST", "/v1/control/drain"), (200, ["a drain is begun"]))
         daemon.stop()
 
 

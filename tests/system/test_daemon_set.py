@@ -50,6 +50,7 @@ class Set(Case):
         self.await_in_flight(12)
         daemon.await_message('retry.base: "2s", was "1s"')
         daemon.await_message("set: 2 settings differ")
+        daemon.await_message(f"set: asked for by uid {os.getuid()} (pid ")
         self.check(self.penstock("set", "workers=12"), harness.OK, "nothing has changed\n")
 
     def test_what_is_asked_for_and_kept_of_answers_changes(self):
@@ -78,6 +79,26 @@ class Set(Case):
              "after": '( "200-399", "404" )'}]}))
         self.append("urls", self.jobs("/status/404", ["a"]))
         self.assertEqual(daemon.await_records(1)[0]["outcome"], "done")
+        daemon.stop()
+
+    def test_how_much_is_logged_is_asked_and_set(self):
+        daemon = self.start('log: { level = "warning"; };')
+        self.check(self.penstock("log-level"), harness.OK, "warning\n")
+        self.append("urls", self.jobs("/status/404?secret", ["a"]))
+        daemon.await_records(1)
+        self.check(self.penstock("log-level", "debug"), harness.OK)
+        self.append("urls", self.jobs("/ok?secret", ["b"]))
+        daemon.await_message("job b: attempt 1: http 200 after ")
+        self.append("urls", self.jobs("/flaky/1/c", ["c"]))
+        daemon.await_message("job c: attempt 1: http 503 after ")
+        self.check(self.penstock("log-level"), harness.OK, "debug\n")
+        self.assertNotIn("job a", daemon.err.text)
+        self.assertNotIn("secret", daemon.err.text)
+        self.assertEqual(self.penstock("log-level", "loud").err,
+                         "penstock: error: loud: no level; give error, warning, info or debug\n")
+        # What was set ends with a reload.
+        self.assertEqual(self.penstock("reload").out, "log.level: warning, was debug\n")
+        self.check(self.penstock("log-level"), harness.OK, "warning\n")
         daemon.stop()
 
     def test_origins_are_set_by_name(self):
@@ -192,12 +213,11 @@ class Reload(Case):
     def test_errors_come_back_and_change_nothing(self):
         daemon = self.start(workers=2)
         daemon.await_message("ready")
-        before = daemon.err.text
         self.configure("bogus = 1;", "retry: { max_attempts = 0; };", workers=9)
         self.check(self.penstock("reload"), harness.CONFIG, "",
                    "penstock: error: penstock.conf:2: bogus: unknown key; known here: workers, "
-                   "stop_timeout, queue, backlog, sources, origins, fetch, guard, retry, results, "
-                   "control\n"
+                   "stop_timeout, log, queue, backlog, sources, origins, fetch, guard, retry, "
+                   "results, control\n"
                    "penstock: error: penstock.conf:3: retry.max_attempts: 0 is out of range; "
                    "give 1 to 1000 attempts\n")
         os.unlink(self.path("penstock.conf"))
@@ -205,8 +225,9 @@ class Reload(Case):
         self.assertEqual(answer.status, 400)
         self.assertIn("penstock.conf: cannot read it", answer.json["detail"])
         self.assertEqual(daemon.status()["workers"]["wanted"], 2)
-        self.assertEqual(daemon.err.text, before)
         daemon.stop()
+        self.assertEqual(daemon.err.text.count("penstockd: error: reload: nothing has changed"), 2)
+        self.assertNotIn("differ", daemon.err.text)
 
     def test_what_needs_a_restart_is_named(self):
         daemon = self.start(workers=2)
@@ -218,6 +239,38 @@ class Reload(Case):
         self.check(self.penstock("reload"), harness.OK, "nothing has changed\n",
                    "penstock: warning: sources: differs, and needs a restart\n"
                    "penstock: warning: results.path: differs, and needs a restart\n")
+        daemon.stop()
+
+    def test_a_dry_run_says_what_would_change_and_changes_nothing(self):
+        daemon = self.start("queue: { capacity = 40; };", workers=2)
+        daemon.await_message("ready")
+        before = daemon.err.text
+        self.check(self.penstock("reload", "--diff"), harness.OK, "nothing would change\n")
+        self.configure('results: { path = "other"; };', sources=(self.follow(),), workers=3)
+        for _ in range(2):
+            self.check(self.penstock("reload", "--diff"), 1,
+                       "workers: 2 -> 3\nqueue.capacity: 40 -> 1000\n"
+                       "results.path: differs, and needs a restart\n")
+        self.assertEqual(post(daemon, RELOAD + "?dry_run=true").json, {
+            "changed": [{"key": "workers", "before": "2", "after": "3"},
+                        {"key": "queue.capacity", "before": "40", "after": "1000"}],
+            "needs_restart": ["results.path"], "dry_run": True})
+        self.check(self.penstock("set", "--dry-run", "workers=9"), harness.OK, "workers: 2 -> 9\n")
+        self.check(self.penstock("set", "--dry-run", "workers=2"), harness.OK,
+                   "nothing would change\n")
+        self.check(self.penstock("set", "--dry-run", "results.path=x"), harness.CONFIG, "",
+                   "penstock: error: results.path: needs a restart; change it in the file\n")
+        self.check_problem(post(daemon, SET + "?dry_run=1", {"workers": 9}), 400,
+                           "dry_run=1 must be true or false")
+        self.configure("bogus = 1;", workers=3)
+        ended = self.penstock("reload", "--diff")
+        self.assertEqual((ended.code, ended.out), (harness.CONFIG, ""))
+        self.assertIn("penstock.conf:2: bogus: unknown key", ended.err)
+        status = daemon.status()
+        self.assertEqual((status["workers"]["wanted"], status["queue"]["capacity_jobs"]), (2, 40))
+        self.assertEqual(daemon.err.text, before)
+        self.assertEqual(post(daemon, SET + "?dry_run=false", {"workers": 9}).json["changed"],
+                         [{"key": "workers", "before": "2", "after": "9"}])
         daemon.stop()
 
     def test_while_it_stops_nothing_changes(self):

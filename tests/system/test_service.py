@@ -115,10 +115,28 @@ class Notifications(daemon_harness.Case):
         daemon = self.notified()
         self.await_in_flight(1)
         daemon.signal(signal.SIGTERM)
-        self.notify.await_named("STOPPING")
+        told = self.notify.await_named("STOPPING")[0]
         self.assertIsNone(daemon.process.poll())
+        self.assertGreater(int(told["EXTEND_TIMEOUT_USEC"]), 3600e6)  # what runs has the time
         daemon.stop()
         self.assertEqual(len(self.notify.named("STOPPING")), 1)
+
+    def test_a_stop_that_makes_progress_has_more_time(self):
+        self.write("urls", self.urls("/delay/0.5", "/stall"))
+        self.configure('stop_timeout = "1h";', sources=(self.follow(),), workers=2)
+        daemon = self.notified(("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh"),
+                               WATCHDOG_USEC="300000")  # a third of it is between two looks
+        self.await_in_flight(2)
+        daemon.signal(signal.SIGTERM)
+        self.notify.await_named("STOPPING")
+        # The first fetch ends: one more.  Nothing moves after that: no more of them.
+        self.notify.await_named("EXTEND_TIMEOUT_USEC", 2)
+        self.assertEqual(len(daemon.await_records(1)), 1)
+        self.notify.await_named("WATCHDOG", len(self.notify.named("WATCHDOG")) + 5)
+        before = len(self.notify.named("EXTEND_TIMEOUT_USEC"))
+        self.notify.await_named("WATCHDOG", len(self.notify.named("WATCHDOG")) + 5)
+        self.assertEqual(len(self.notify.named("EXTEND_TIMEOUT_USEC")), before)
+        daemon.stop()
 
     def test_the_watchdog_is_answered_in_time(self):
         interval = 0.3 * harness.SLOWNESS

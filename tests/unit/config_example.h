@@ -140,7 +140,7 @@ static inline struct config *load(const char *text, struct settings *ret_setting
 	struct config *c = NULL;
 
 	write_text(FILE_NAME, text);
-	int r = config_load(&table, FILE_NAME, NULL, 0, ret_settings, &c, &errors);
+	int r = config_load(&table, FILE_NAME, NULL, NULL, 0, ret_settings, &c, &errors);
 	if (r < 0)
 		printf("\n%.*s", (int) errors.len, errors.data);
 	CU_ASSERT_EQUAL_FATAL(r, 0);

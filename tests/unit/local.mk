@@ -78,6 +78,11 @@ TESTS += tests/unit/test_config_change
 tests_unit_test_config_change_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_config_change_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_config_drop_ins
+TESTS += tests/unit/test_config_drop_ins
+tests_unit_test_config_drop_ins_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_config_drop_ins_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_config_elements
 TESTS += tests/unit/test_config_elements
 tests_unit_test_config_elements_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -107,6 +112,11 @@ check_PROGRAMS += tests/unit/test_control_orders
 TESTS += tests/unit/test_control_orders
 tests_unit_test_control_orders_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_orders_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_control_results
+TESTS += tests/unit/test_control_results
+tests_unit_test_control_results_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_results_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
@@ -146,6 +156,11 @@ check_PROGRAMS += tests/unit/test_directory_restart
 TESTS += tests/unit/test_directory_restart
 tests_unit_test_directory_restart_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_directory_restart_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_endpoint
+TESTS += tests/unit/test_endpoint
+tests_unit_test_endpoint_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_endpoint_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_engine
 TESTS += tests/unit/test_engine
@@ -211,6 +226,11 @@ check_PROGRAMS += tests/unit/test_head
 TESTS += tests/unit/test_head
 tests_unit_test_head_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_head_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_history
+TESTS += tests/unit/test_history
+tests_unit_test_history_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_history_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_hop
 TESTS += tests/unit/test_hop
@@ -412,6 +432,11 @@ TESTS += tests/unit/test_sqlite_queries
 tests_unit_test_sqlite_queries_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_queries_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_records
+TESTS += tests/unit/test_sqlite_records
+tests_unit_test_sqlite_records_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_records_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_threads
 TESTS += tests/unit/test_sqlite_threads
 tests_unit_test_sqlite_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -421,6 +446,15 @@ check_PROGRAMS += tests/unit/test_status
 TESTS += tests/unit/test_status
 tests_unit_test_status_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_status_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_tally
+TESTS += tests/unit/test_tally
+tests_unit_test_tally_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tally_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_tail
+TESTS += tests/unit/test_tail
+tests_unit_test_tail_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tail_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

@@ -27,7 +27,7 @@ static struct config *load(struct values *values, const char *const *overrides, 
 	struct config *config = NULL;
 	struct buf errors = { 0 };
 
-	CU_ASSERT_EQUAL_FATAL(config_load(&table, NULL, overrides, n, values, &config, &errors), 0);
+	CU_ASSERT_EQUAL_FATAL(config_load(&table, NULL, NULL, overrides, n, values, &config, &errors), 0);
 	buf_done(&errors);
 	return config;
 }

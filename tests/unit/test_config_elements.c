@@ -62,7 +62,7 @@ static struct config *load(const char *text, const char *const *overrides, size_
 
 	if (text)
 		write_file(text);
-	int r = config_load(&table, text ? FILE_NAME : NULL, overrides, n, ret_values, &c, &errors);
+	int r = config_load(&table, text ? FILE_NAME : NULL, NULL, overrides, n, ret_values, &c, &errors);
 	if (r < 0)
 		printf("\n%.*s", (int) errors.len, errors.data);
 	CU_ASSERT_EQUAL_FATAL(r, 0);
@@ -77,7 +77,7 @@ static void expect_errors(const char *text, const char *override, const char *me
 	struct buf errors = { 0 };
 
 	write_file(text);
-	CU_ASSERT_EQUAL(config_load(&table, FILE_NAME, &override, override ? 1 : 0, &values, &c,
+	CU_ASSERT_EQUAL(config_load(&table, FILE_NAME, NULL, &override, override ? 1 : 0, &values, &c,
 	                            &errors), -EINVAL);
 	CU_ASSERT_PTR_NULL(c);
 	buf_add_char(&errors, '\0');
@@ -209,8 +209,8 @@ static void test_a_new_name_has_what_held_for_it(void)
 	memcpy(fitting, keys, sizeof(keys));
 	fitting[0].fits = fits;
 	write_file(text);
-	CU_ASSERT_EQUAL_FATAL(config_load(&table_that_fits, FILE_NAME, overrides, ARRAY_LEN(overrides),
-	                                  &values, &c, &errors), 0);
+	CU_ASSERT_EQUAL_FATAL(config_load(&table_that_fits, FILE_NAME, NULL, overrides,
+	                                  ARRAY_LEN(overrides), &values, &c, &errors), 0);
 	expect_lanes(&values, "*.a.b 1000 2, c 1000 3, a.b 200 4, *.b 200 2, * 0 3");
 	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[0].match"), "--set");
 	CU_ASSERT_STRING_EQUAL(config_origin_of(c, "lanes[0].rate"), "--set");

@@ -22,7 +22,7 @@ static void expect_failure(const struct config_table *t, const char *path,
 
 	memset(&settings, 0x5a, sizeof(settings));
 	memcpy(&before, &settings, sizeof(settings));
-	int r = config_load(t, path, overrides, n, &settings, &c, &errors);
+	int r = config_load(t, path, NULL, overrides, n, &settings, &c, &errors);
 	CU_ASSERT_EQUAL(r, error);
 	CU_ASSERT_PTR_NULL_FATAL(c);
 	CU_ASSERT_EQUAL(memcmp(&settings, &before, sizeof(settings)), 0);
@@ -297,7 +297,7 @@ static void test_reports_missing_keys(void)
 	expect_failure(&t, FILE_NAME, NULL, 0, -EINVAL,
 	               "penstock.conf:1: syntax error; look at this line and the end of the one "
 	               "before\n");
-	CU_ASSERT_EQUAL(config_load(&t, NULL, overrides, 2, &s, &c, &errors), 0);
+	CU_ASSERT_EQUAL(config_load(&t, NULL, NULL, overrides, 2, &s, &c, &errors), 0);
 	c = config_free(c);
 	expect("sources = ( { path = \"p\" },\n\n {\n every = \"1s\" }, 5 );\n",
 	       "penstock.conf:3: sources[1].path: is missing, and there is no default; add it\n"

@@ -54,16 +54,20 @@ static void expect_text(const char *target, const char *text)
 	buf_done(&a.body);
 }
 
-/* A whole problem, whose detail has 'words'. */
-static void expect_problem(struct answer a, long status, const char *title, const char *words)
+/* A whole problem of the kind with that name, whose detail has 'words'. */
+static void expect_problem(struct answer a, long status, const char *name, const char *words)
 {
+	static const char urn[] = "urn:penstock:problem:";
+
 	CU_ASSERT_EQUAL(a.code, CURLE_OK);
 	CU_ASSERT_EQUAL(a.status, status);
 	CU_ASSERT_STRING_EQUAL(a.type, "application/problem+json");
 	json_t *json = parse(&a);
-	CU_ASSERT_EQUAL(json_object_size(json), 4);
-	CU_ASSERT_STRING_EQUAL(string(json, "type"), "about:blank");
-	CU_ASSERT_STRING_EQUAL(string(json, "title"), title);
+	bool retries = json_is_integer(json_object_get(json, "retry_after"));
+	CU_ASSERT_EQUAL(json_object_size(json), 4 + retries);
+	CU_ASSERT_EQUAL(strncmp(string(json, "type"), urn, sizeof(urn) - 1), 0);
+	CU_ASSERT_STRING_EQUAL(string(json, "type") + sizeof(urn) - 1, name);
+	CU_ASSERT_PTR_NOT_NULL(strstr(string(json, "title"), " "));
 	CU_ASSERT_EQUAL(json_integer_value(json_object_get(json, "status")), status);
 	CU_ASSERT_PTR_NOT_NULL(strstr(string(json, "detail"), words));
 	json_decref(json);
@@ -97,7 +101,7 @@ static void test_readiness_and_state_follow_the_phase(void)
 		json_decref(json);
 		CU_ASSERT_EQUAL(status_of("/healthz"), 200);
 	}
-	expect_problem(get("/readyz"), 503, "Service Unavailable", "stopping");
+	expect_problem(get("/readyz"), 503, "stopping", "stopping");
 	control_set_phase(s.control, CONTROL_READY);
 	expect_text("/readyz", "ready\n");
 	expect_text("/healthz?verbose", "ok\n");
@@ -116,7 +120,7 @@ static void test_health_says_why_not(void)
 	struct stage s;
 
 	stage_init(&s, NULL, 0, (struct control_options) { .healthy = sick, .arg = why });
-	expect_problem(get("/healthz"), 503, "Service Unavailable", why);
+	expect_problem(get("/healthz"), 503, "unhealthy", why);
 	stage_done(&s);
 }
 
@@ -145,10 +149,10 @@ static void test_an_unknown_path_is_told_the_known_ones(void)
 	struct stage s;
 
 	stage_init(&s, NULL, 0, usual);
-	expect_problem(get("/v2/status"), 404, "Not Found",
+	expect_problem(get("/v2/status"), 404, "unknown-path",
 	               "there is no /v2/status; there are /v1/status, /metrics, /healthz, /readyz");
-	expect_problem(get("/metrics/"), 404, "Not Found", "/metrics/");
-	expect_problem(get("/%22%ff%0a"), 404, "Not Found", "there is no /\"\xef\xbf\xbd\n;");
+	expect_problem(get("/metrics/"), 404, "unknown-path", "/metrics/");
+	expect_problem(get("/%22%ff%0a"), 404, "unknown-path", "there is no /\"\xef\xbf\xbd\n;");
 	stage_done(&s);
 }
 
@@ -161,10 +165,10 @@ static void test_other_methods_are_told_which_are_taken(void)
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
 		struct answer a = ask("/metrics", (struct question) { .method = methods[i] });
 		CU_ASSERT_STRING_EQUAL(a.allow, "GET, HEAD");
-		expect_problem(a, 405, "Method Not Allowed", methods[i]);
+		expect_problem(a, 405, "wrong-method", methods[i]);
 	}
 	expect_problem(ask("/metrics", (struct question) { .body = "job" }), 405,
-	               "Method Not Allowed", "POST");
+	               "wrong-method", "POST");
 	stage_done(&s);
 }
 
@@ -174,9 +178,9 @@ static void test_a_body_that_nobody_takes_is_refused(void)
 	struct stage s;
 
 	stage_init(&s, NULL, 0, usual);
-	expect_problem(ask("/healthz", q), 413, "Content Too Large", "without one");
+	expect_problem(ask("/healthz", q), 413, "body-not-taken", "without one");
 	q.header = "Transfer-Encoding: chunked";
-	expect_problem(ask("/healthz", q), 413, "Content Too Large", "without one");
+	expect_problem(ask("/healthz", q), 413, "body-not-taken", "without one");
 	q = (struct question) { .method = "GET", .body = "" };
 	struct answer a = ask("/healthz", q);
 	CU_ASSERT_EQUAL(a.status, 200); /* a body of no bytes is none */
@@ -221,7 +225,7 @@ static void test_status_has_its_members_in_order(void)
 		"sources ( name jobs bad_lines bytes_read blocked_seconds ended ) "
 		"results ( path recorded recorded_bytes pending blocked_seconds "
 		"bodies ( mode kept kept_bytes duplicates memory_bytes waiting waited_seconds error ) "
-		"error ) blocked ";
+		"error ) log_level blocked ";
 	const struct source_settings source = { .type = SOURCE_FILE, .path = "urls.txt" };
 	struct buf members = { 0 };
 	struct stage s;
@@ -389,7 +393,7 @@ static void test_too_many_connections_are_told_so(void)
 	stage_init(&s, NULL, 0, usual);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = connect_to(SOCKET_NAME);
-	expect_problem(get("/healthz"), 503, "Service Unavailable", "256 connections are open");
+	expect_problem(get("/healthz"), 503, "too-many-connections", "256 connections are open");
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		(void) close(fds[i]);
 	while (status_of("/healthz") != 200)
@@ -517,7 +521,7 @@ static void test_the_commands_client_gets_answers_and_errors(void)
 	CU_ASSERT_EQUAL(unix_http_get(SOCKET_NAME, "/healthz", &status, &body), 0);
 	CU_ASSERT_EQUAL(status, 200);
 	CU_ASSERT_TRUE(body.len == 3 && memcmp(body.data, "ok\n", 3) == 0);
-	CU_ASSERT_EQUAL(unix_http_get(SOCKET_NAME, "/", &status, &body), 0);
+	CU_ASSERT_EQUAL(unix_http_get(SOCKET_NAME, "/nothing", &status, &body), 0);
 	CU_ASSERT_EQUAL(status, 404);
 	buf_done(&body);
 	stage_done(&s);

@@ -87,7 +87,7 @@ static void test_settings_are_handed_over_and_the_answer_comes_back(void)
 	expect_heard(&w, 400, "\"detail\": \"one\\ntwo\"}");
 	wire_post(&w, SET, ONE, "{\"workers\": \"0\"}");
 	answer(take_order(), 409, "results.path: needs a restart\n");
-	expect_heard(&w, 409, "\"title\": \"Conflict\"");
+	expect_heard(&w, 409, "\"type\": \"urn:penstock:problem:settings-conflict\"");
 	wire_close(&w);
 	end();
 }
@@ -104,6 +104,8 @@ static void test_a_reload_takes_no_settings(void)
 	expect_heard(&w, 400, "\"detail\": \"penstock.conf:1: no\"}");
 	wire_post(&w, RELOAD, ONE, "{\"workers\": 7}");
 	expect_heard(&w, 400, "a reload takes no settings");
+	wire_post(&w, RELOAD, ONE, "{\n  \"a\" 1}");
+	expect_heard(&w, 400, "\"line\": 2, \"column\": 7}");
 	wire_close(&w);
 	CU_ASSERT_EQUAL(status_of(RELOAD), 405);
 	end();

@@ -152,6 +152,10 @@ static void test_what_is_no_job_is_refused(void)
 		{ "/v1/jobs", "", NOBODY "a b", 400, "Bad path: " NOBODY "a b\"" },
 		{ "/v1/jobs?wait=2h", ONE, "x", 400, "wait=2h must be a time of up to 1h" },
 		{ "/v1/jobs?wait=", ONE, "x", 400, "wait= must be a time" },
+		{ "/v1/jobs", ONE, "{\n\"url\": \"" NOBODY "\",,}", 400,
+		  "\"line\": 2, \"column\": 30}" },
+		{ "/v1/jobs", NDJSON, "\n{\"id\":}\n", 400,
+		  "\"type\":\"urn:penstock:problem:bad-json\",\"column\":7}" },
 		{ "/v1/jobs", NDJSON, "", 400, "there is no job in the body" },
 		{ "/v1/jobs", NDJSON, "\n# none\n\n", 400, "there is no job in the body" },
 	};
@@ -207,10 +211,11 @@ static void test_each_line_has_its_receipt_in_order(void)
 	            "{\"line\":1,\"id\":\"p-1\",\"status\":\"accepted\"}\n"
 	            "{\"line\":4,\"id\":\"k\\\"\",\"status\":\"known\"}\n"
 	            "{\"line\":5,\"id\":null,\"status\":\"refused\",\"code\":400,\"error\":"
-	            "\"not an absolute http or https URL: no job\"}\n"
+	            "\"not an absolute http or https URL: no job\","
+	            "\"type\":\"urn:penstock:problem:bad-job\"}\n"
 	            "{\"line\":6,\"id\":\"c\",\"status\":\"refused\",\"code\":409,\"error\":"
 	            "\"a job with this id and other content was accepted before; give this one "
-	            "another id\"}\n"
+	            "another id\",\"type\":\"urn:penstock:problem:id-conflict\"}\n"
 	            "{\"line\":7,\"id\":\"p-2\",\"status\":\"accepted\"}\n");
 	wire_close(&w);
 	end();
@@ -564,7 +569,8 @@ static void test_lines_have_their_limits(void)
 	expect_body(&w, 202,
 	            "{\"line\":1,\"id\":\"p-1\",\"status\":\"accepted\"}\n"
 	            "{\"line\":2,\"id\":null,\"status\":\"refused\",\"code\":413,\"error\":"
-	            "\"line is longer than 1 MiB\"}\n"
+	            "\"line is longer than 1 MiB\",\"type\":"
+	            "\"urn:penstock:problem:body-too-large\"}\n"
 	            "{\"line\":3,\"id\":\"p-2\",\"status\":\"accepted\"}\n"
 	            "{\"line\":4,\"id\":\"p-3\",\"status\":\"accepted\"}\n"
 	            "{\"line\":5,\"id\":\"p-4\",\"status\":\"accepted\"}\n");

@@ -187,7 +187,7 @@ static void test_damage_is_survived(void)
 	bool whole = false;
 
 	make_samples(samples);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 20000 / UNIT_STRIDE; i++) {
 		struct sample s = samples[below(&r, SAMPLES)];
 		for (uint64_t n = 1 + below(&r, 3); n > 0; n--)
 			s.data[below(&r, s.n)] = (char) random_up_to(&r, 255);

@@ -220,6 +220,12 @@ static void test_a_sink_gets_the_message_and_what_it_is_about(void)
 	log_debug("not shown");
 	log_about(LOG_LEVEL_DEBUG, &fields, "not shown");
 	CU_ASSERT_EQUAL(got.calls, 2);
+
+	log_set_level(LOG_LEVEL_DEBUG);
+	CU_ASSERT_TRUE(log_shows(LOG_LEVEL_DEBUG));
+	log_event(LOG_LEVEL_DEBUG, LOG_EVENT_READY, "now");
+	CU_ASSERT_EQUAL(got.calls, 3);
+	CU_ASSERT_EQUAL(got.fields.event, LOG_EVENT_READY);
 	capture_stop(&c); /* with nothing on stderr */
 }
 

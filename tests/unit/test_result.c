@@ -518,7 +518,7 @@ static void test_random_results_equal_what_jansson_makes(void)
 	struct response response = { 0 };
 	char id[80], url[80], source[80], reason[80], dead[80] = "p-";
 
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 3000 / UNIT_STRIDE; i++) {
 		struct job_extra extra = { .method = methods[below(&r, ARRAY_LEN(methods))],
 			                   .body = below(&r, 2) ? "x" : NULL,
 			                   .meta = below(&r, 2) ? metas[below(&r, ARRAY_LEN(metas))]

@@ -3,6 +3,7 @@
  * them, and that the documentation knows every key. */
 #include "engine/settings.h"
 
+#include "base/attr.h"
 #include "base/units.h"
 #include "sink/bodies.h"
 #include "unit.h"
@@ -263,9 +264,47 @@ static void test_a_source_needs_what_its_type_needs(void)
 	expect_complaint("sources = ( { type = \"directory\"; path = \"x\"; } );", NULL);
 	expect_complaint("sources = ( { type = \"directory\"; } );",
 	                 "sources[0]: a directory source needs a path");
-	expect_complaint("sources = ( { type = \"file\"; path = \"a\"; },"
+	expect_complaint("sources = ( { type = \"file\"; path = \"a\"; },\n"
 	                 " { type = \"directory\"; path = \"a\"; } );",
-	                 "sources[1]: a is read by sources[0] already");
+	                 ":2: sources[1]: a is read by sources[0] already");
+}
+
+static void test_a_source_has_nothing_that_its_type_has_no_use_for(void)
+{
+	expect_complaint("sources = ( { type = \"directory\"; path = \"x\";\n follow = true; } );",
+	                 ":2: sources[0].follow: a directory source has none; remove it");
+	expect_complaint("sources = ( { type = \"directory\"; path = \"x\"; follow = false; } );", NULL);
+	expect_complaint("sources = ( { type = \"file\"; path = \"x\";\n every = \"1s\"; } );",
+	                 ":2: sources[0].every: a file source has none");
+	expect_complaint("sources = ( { type = \"file\"; path = \"x\"; jitter = \"1s\"; } );",
+	                 ":1: sources[0].jitter: a file source has none");
+	expect_complaint("sources = ( { type = \"directory\"; path = \"x\"; urls = \"http://a/\"; } );",
+	                 ":1: sources[0].urls: a directory source has none");
+	expect_complaint("sources = ( { type = \"schedule\"; every = \"1s\"; urls = \"http://a/\";\n"
+	                 " path = \"x\"; } );", ":2: sources[0].path: a schedule source has none");
+}
+
+static void test_a_schedule_has_jobs_that_can_be_made(void)
+{
+	static const char before[] = "sources = ( { type = \"schedule\"; every = \"1s\";\n urls = ";
+	static const struct {
+		const char *urls;
+		const char *complaint;
+	} cases[] = {
+		{ "( \"http://a/\", \"{\\\"url\\\": \\\"https://b/\\\", \\\"method\\\": \\\"HEAD\\\"}\" )", NULL },
+		{ "\"nothing\"", ":2: sources[0].urls: entry 1: " },
+		{ "( \"http://a/\", \"ftp://a/\" )", ":2: sources[0].urls: entry 2: " },
+		{ "( \"http://me:secret@\" )", ":2: sources[0].urls: entry 1: " },
+		{ "\"{\\\"url\\\": 5}\"", ":2: sources[0].urls: entry 1: " },
+		{ "\"{\\\"url\\\": \\\"http://a/\\\", \\\"body_file\\\": \\\"x\\\"}\"",
+		  "entry 1: body_file: there is no fetch.body_dir" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[512];
+		(void) snprintf(text, sizeof(text), "%s%s; } );", before, cases[i].urls);
+		expect_complaint(text, cases[i].complaint);
+	}
 }
 
 static void test_an_origin_is_matched_by_what_can_match(void)
@@ -424,9 +463,8 @@ static void test_the_socket_s_mode_is_octal(void)
 	char override[64];
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct settings s = { .control.mode = cases[i].text };
 		unsigned mode = 0;
-		CU_ASSERT_EQUAL(settings_control_mode(&s, &mode), cases[i].mode != 0);
+		CU_ASSERT_EQUAL(settings_control_mode(cases[i].text, &mode), cases[i].mode != 0);
 		CU_ASSERT_EQUAL(mode, cases[i].mode);
 		(void) snprintf(override, sizeof(override), "control.mode=%s", cases[i].text);
 		CU_ASSERT_EQUAL(takes(override), cases[i].mode != 0);
@@ -660,6 +698,9 @@ int main(void)
 		{ "the defaults are those that are promised",
 		  test_the_defaults_are_those_of_the_manual },
 		{ "a source needs what its type needs", test_a_source_needs_what_its_type_needs },
+		{ "a source has nothing that its type has no use for",
+		  test_a_source_has_nothing_that_its_type_has_no_use_for },
+		{ "a schedule has jobs that can be made", test_a_schedule_has_jobs_that_can_be_made },
 		{ "an origin is matched by what can match",
 		  test_an_origin_is_matched_by_what_can_match },
 		{ "what an origin is reached by goes together",

@@ -82,12 +82,12 @@ static void live(struct stage *s)
 
 static void fail_everywhere(int code, long times)
 {
-	long n = 0;
+	long n = 1 - UNIT_STRIDE;
 
 	do {
 		struct stage s;
 		stage_init(&s);
-		faults_arm(++n, times, code);
+		faults_arm(n += UNIT_STRIDE, times, code);
 		live(&s);
 		faults_end();
 		stage_done(&s);

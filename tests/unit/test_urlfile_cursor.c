@@ -104,8 +104,8 @@ static void test_positions_are_kept_while_there_are_no_jobs(void)
 	struct stage s;
 	int n = 0, empty = 0;
 
-	for (unsigned i = 0; i < 1024 * 1024; i++)
-		buf_add_str(&text, "# c\n");
+	for (unsigned i = 0; i < 4 * 1024 * 1024 / 32; i++)
+		buf_add_str(&text, "# a comment; a line of 32 bytes\n");
 	buf_add_char(&text, '\0');
 	begin(&s, text.data, false);
 	keep_position(&s, &first);

@@ -11,6 +11,14 @@
 /* Seconds after which a program that waits for what never comes is killed, sanitizers included. */
 enum { UNIT_PATIENCE = 300 };
 
+/* ThreadSanitizer makes all slow, and sees nothing in what one thread repeats: of long rows of
+ * such cases, each of another draw, it is shown every so many'th. */
+#ifdef __SANITIZE_THREAD__
+enum { UNIT_STRIDE = 8 };
+#else
+enum { UNIT_STRIDE = 1 };
+#endif
+
 /* Returns the exit status for main(): CUnit's own return value is 0 with failures. */
 static inline int unit_run(const char *suite, CU_TestInfo *tests)
 {

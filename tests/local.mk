@@ -13,8 +13,8 @@ include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
 
-TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
-EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
+TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh tests/check-man.sh
+EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh tests/check-man.sh
 
 # One thread is all that these use, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \
@@ -22,6 +22,7 @@ SERIAL_TESTS = \
 	tests/check-completions.sh \
 	tests/check-docs.sh \
 	tests/check-includes.sh \
+	tests/check-man.sh \
 	tests/origin/test_origin.py \
 	tests/system/test_audit.py \
 	tests/unit/test_base64 \

@@ -22,8 +22,10 @@
 #ifndef PENSTOCK_BACKLOG_BACKLOG_H
 #define PENSTOCK_BACKLOG_BACKLOG_H
 
+#include "backlog/records.h"
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "job/job.h"
 #include "job/result.h"
 #include "job/wait.h"
@@ -129,6 +131,10 @@ enum query_kind {
 	QUERY_PAUSE,   /* remember for the next start that the lane 'id' is paused, or without an id
 	                * that everything is… */
 	QUERY_RESUME,  /* …or no longer */
+
+	/* Read beside all others, by a thread that nobody waits for: */
+	QUERY_RECORDS, /* a page of records, into 'line'; 'range' says which, and goes on */
+	QUERY_SEEK,    /* where the search in 'range' begins: moves its next_seq there */
 };
 
 /* A lane in the answer to QUERY_LANES. */
@@ -183,6 +189,9 @@ struct query {
 	uint64_t requeued;    /* QUERY_REQUEUE: new jobs */
 	uint64_t new_number;  /* QUERY_REQUEUE with an id: the new job's */
 
+	struct record_range *range; /* QUERY_RECORDS, QUERY_SEEK: the caller's.  -ENOENT: the record is
+	                             * no longer remembered, and range->first_seq says which is */
+
 	/* QUERY_LANES: the caller's array, filled with those that have most jobs, most first. */
 	struct backlog_lane *lanes;
 	size_t max_lanes;
@@ -214,7 +223,8 @@ struct backlog_stats {
 	uint64_t settled[OUTCOMES];
 	uint64_t last_seq;        /* of the newest record */
 	uint64_t remembered_seq;  /* the oldest record that is still known; 0: none */
-	uint64_t commits;         /* since this start */
+	uint64_t commits;         /* since this start… */
+	struct histogram_figures commit_times; /* …and how long each took to be on disk */
 	uint64_t free_bytes;      /* of its disk */
 	uint64_t min_free_bytes;
 	int error;                /* why it cannot be written now; 0 if it can */

@@ -3,6 +3,7 @@ libpenstock_a_SOURCES += \
 	src/backlog/claims.c src/backlog/claims.h \
 	src/backlog/memory.c src/backlog/memory.h \
 	src/backlog/memory_lanes.c src/backlog/memory_lanes.h \
+	src/backlog/records.c src/backlog/records.h \
 	src/backlog/sqlite.c src/backlog/sqlite.h src/backlog/sqlite_parts.h \
 	src/backlog/sqlite_db.c src/backlog/sqlite_db.h \
 	src/backlog/sqlite_expire.c \
@@ -10,6 +11,7 @@ libpenstock_a_SOURCES += \
 	src/backlog/sqlite_lanes.c \
 	src/backlog/sqlite_open.c \
 	src/backlog/sqlite_query.c \
+	src/backlog/sqlite_reader.c \
 	src/backlog/sqlite_round.c \
 	src/backlog/sqlite_settle.c \
 	src/backlog/sqlite_take.c \

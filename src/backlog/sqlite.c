@@ -323,6 +323,7 @@ static void stats(struct backlog *b, struct backlog_stats *ret_stats)
 		ret_stats->settled[i] = t->settled[i];
 	count_reasons(q, ret_stats);
 	mutex_unlock(&q->lock);
+	histogram_read(&q->commit_times, &ret_stats->commit_times);
 }
 
 static void free_backlog(struct backlog *b)
@@ -334,6 +335,7 @@ static void free_backlog(struct backlog *b)
 	q->stopping = true;
 	cond_signal(&q->work);
 	mutex_unlock(&q->lock);
+	sqlite_reader_join(q);
 	thread_join(q->writer);
 	db_trust(&q->db); /* not before: it makes SQLite prepare every statement anew */
 	sqlite_release(q);

@@ -197,6 +197,10 @@ static const struct {
 	[DB_CURSOR] = { DB_ASKER, "SELECT text FROM cursor WHERE source = ?1" },
 	[DB_MARKED] = { DB_ASKER, "SELECT mark_seq, mark_text FROM state" },
 	[DB_HISTORY] = { DB_ASKER, "SELECT seq, line FROM settled WHERE seq > ?1 ORDER BY seq" },
+	[DB_RECORDS] = { DB_ASKER, "SELECT seq, outcome, line FROM settled WHERE seq >= ?1 "
+	                           "ORDER BY seq" },
+	[DB_RECORDS_BACK] = { DB_ASKER, "SELECT seq, outcome, finished FROM settled WHERE seq < ?1 "
+	                                "ORDER BY seq DESC" },
 	[DB_NEXT_ASIDE] = { DB_ASKER, "SELECT number FROM job WHERE state = 2 AND number > ?1 "
 	                               "ORDER BY number LIMIT 1" },
 	[DB_PAUSED] = { DB_ASKER, "SELECT origin FROM paused" },

@@ -8,7 +8,7 @@
 enum { HISTORY_BYTES = 256 * 1024 };
 
 /* One asks at a time; the database is read with no lock held. */
-static struct db *begin_asking(struct sqlite_backlog *q)
+struct db *sqlite_begin_asking(struct sqlite_backlog *q)
 {
 	mutex_lock(&q->lock);
 	while (q->asking)
@@ -18,7 +18,7 @@ static struct db *begin_asking(struct sqlite_backlog *q)
 	return &q->asker;
 }
 
-static void end_asking(struct sqlite_backlog *q)
+void sqlite_end_asking(struct sqlite_backlog *q)
 {
 	mutex_lock(&q->lock);
 	q->asking = false;
@@ -29,7 +29,7 @@ static void end_asking(struct sqlite_backlog *q)
 int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor)
 {
 	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
-	struct db *db = begin_asking(q);
+	struct db *db = sqlite_begin_asking(q);
 
 	db_bind_text(db, DB_CURSOR, 1, source);
 	int err = db_next(db, DB_CURSOR);
@@ -38,14 +38,14 @@ int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor)
 		db_end(db, DB_CURSOR);
 		err = cursor->failed ? -ENOMEM : 0;
 	}
-	end_asking(q);
+	sqlite_end_asking(q);
 	return err;
 }
 
 int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text)
 {
 	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
-	struct db *db = begin_asking(q);
+	struct db *db = sqlite_begin_asking(q);
 
 	int err = db_next(db, DB_MARKED);
 	if (err == 1) {
@@ -54,21 +54,21 @@ int sqlite_marked(struct backlog *b, uint64_t *ret_seq, struct buf *text)
 		db_end(db, DB_MARKED);
 		err = text->failed ? -ENOMEM : 0;
 	}
-	end_asking(q);
+	sqlite_end_asking(q);
 	return err;
 }
 
 int sqlite_paused(struct backlog *b, struct buf *origins)
 {
 	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
-	struct db *db = begin_asking(q);
+	struct db *db = sqlite_begin_asking(q);
 	int err = 0;
 
 	while ((err = db_next(db, DB_PAUSED)) == 1) {
 		buf_add_str(origins, db_text(db, DB_PAUSED, 0));
 		buf_add_char(origins, '\0');
 	}
-	end_asking(q);
+	sqlite_end_asking(q);
 	return err < 0 ? err : origins->failed ? -ENOMEM : 0;
 }
 
@@ -116,8 +116,8 @@ int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
 	uint64_t last_seq = q->totals.last_seq;
 	mutex_unlock(&q->lock);
 
-	int err = read_history(begin_asking(q), after_seq, lines, &last);
-	end_asking(q);
+	int err = read_history(sqlite_begin_asking(q), after_seq, lines, &last);
+	sqlite_end_asking(q);
 	if (err == 0 && last == after_seq && after_seq < last_seq)
 		err = -ENOENT;
 	if (err < 0) {
@@ -131,7 +131,7 @@ int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,
 uint64_t sqlite_backlog_poisoned(struct backlog *b, uint64_t after)
 {
 	struct sqlite_backlog *q = (struct sqlite_backlog *) b;
-	struct db *db = begin_asking(q);
+	struct db *db = sqlite_begin_asking(q);
 	uint64_t number = 0;
 
 	db_bind_u64(db, DB_NEXT_ASIDE, 1, after);
@@ -139,6 +139,6 @@ uint64_t sqlite_backlog_poisoned(struct backlog *b, uint64_t after)
 		number = db_u64(db, DB_NEXT_ASIDE, 0);
 		db_end(db, DB_NEXT_ASIDE);
 	}
-	end_asking(q);
+	sqlite_end_asking(q);
 	return number;
 }

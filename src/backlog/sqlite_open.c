@@ -267,8 +267,12 @@ static int init_sync(struct sqlite_backlog *q)
 		goto destroy_work;
 	if ((r = cond_init(&q->asked)) < 0)
 		goto destroy_answered;
+	if ((r = cond_init(&q->reading)) < 0)
+		goto destroy_asked;
 	return 0;
 
+destroy_asked:
+	cond_destroy(&q->asked);
 destroy_answered:
 	cond_destroy(&q->answered);
 destroy_work:
@@ -278,7 +282,7 @@ destroy_lock:
 	return r;
 }
 
-/* Frees all but the thread, however far opening came. */
+/* Frees all but the threads, however far opening came. */
 void sqlite_release(struct sqlite_backlog *q)
 {
 	mutex_lock(&q->lock);
@@ -302,6 +306,7 @@ void sqlite_release(struct sqlite_backlog *q)
 	if (q->lock_fd >= 0)
 		(void) close(q->lock_fd);
 
+	cond_destroy(&q->reading);
 	cond_destroy(&q->asked);
 	cond_destroy(&q->answered);
 	cond_destroy(&q->work);
@@ -343,6 +348,17 @@ static int create(const struct sqlite_backlog_options *options, struct sqlite_ba
 	return 0;
 }
 
+static int start_threads(struct sqlite_backlog *q)
+{
+	int r = sqlite_reader_start(q);
+	if (r < 0)
+		return r;
+	r = thread_start(&q->writer, "backlog", THREAD_STACK_PARSER, sqlite_writer_run, q);
+	if (r < 0)
+		sqlite_reader_join(q);
+	return r;
+}
+
 int sqlite_backlog_open(const struct sqlite_backlog_options *options,
                         struct backlog **ret_backlog, struct buf *errors)
 {
@@ -360,7 +376,7 @@ int sqlite_backlog_open(const struct sqlite_backlog_options *options,
 	if (r == 0) {
 		sqlite_prepare_checkpoints(q);
 		sqlite_measure(q);
-		r = thread_start(&q->writer, "backlog", THREAD_STACK_PARSER, sqlite_writer_run, q);
+		r = start_threads(q);
 		if (r < 0)
 			(void) complain(errors, options->path, r, "no thread: %s", strerror(-r));
 	}

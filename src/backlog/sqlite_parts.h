@@ -226,14 +226,18 @@ struct sqlite_backlog {
 	/* Whoever has 'asking'. */
 	struct db asker;
 
+	pthread_t reader;
+
 	struct mutex lock;
 	struct cond work;     /* of the writer: gather() finds something, or stopping */
 	struct cond answered; /* request.ended of some request */
 	struct cond asked;    /* !asking */
+	struct cond reading;  /* of the reader: 'reads' has something, or stopping */
 
 	struct submission_list submissions GUARDED_BY(lock);
 	struct request_list requests GUARDED_BY(lock);
 	struct query_list queries GUARDED_BY(lock);
+	struct query_list reads GUARDED_BY(lock); /* those for the reader */
 	bool closed GUARDED_BY(lock);
 	bool stopping GUARDED_BY(lock);
 	bool asking GUARDED_BY(lock);
@@ -254,6 +258,7 @@ struct sqlite_backlog {
 	uint64_t looked_ns GUARDED_BY(lock); /* when that was so; 0: look again */
 	uint64_t retry_ns GUARDED_BY(lock);  /* the next attempt at a disk that fails; 0: it works */
 	uint64_t commits GUARDED_BY(lock);
+	struct histogram commit_times; /* needs no lock */
 	int errors[TROUBLES] GUARDED_BY(lock);
 	unsigned blocked GUARDED_BY(lock);
 	uint64_t blocked_ns GUARDED_BY(lock); /* ended waits, minus the start of each that goes on */
@@ -315,7 +320,7 @@ NODISCARD NONNULL(1, 2) int sqlite_request(struct sqlite_backlog *q, struct requ
 
 /* --- sqlite_open.c ---------------------------------------------------------------------- */
 
-/* Frees all but the thread. */
+/* Frees all but the threads. */
 NONNULL(1) void sqlite_release(struct sqlite_backlog *q);
 
 /* --- sqlite_round.c: what goes into a round ---------------------------------------------- */
@@ -415,7 +420,24 @@ static inline bool query_writes(const struct query *query)
 	       query->kind == QUERY_RESUME;
 }
 
+/* --- sqlite_reader.c: the thread that reads records ------------------------------------------ */
+
+NODISCARD NONNULL(1) int sqlite_reader_start(struct sqlite_backlog *q);
+
+/* Sets q->stopping, and waits for its end.  No query may be under way. */
+NONNULL(1) void sqlite_reader_join(struct sqlite_backlog *q);
+
+/* Is the query the reader's? */
+static inline bool query_reads(const struct query *query)
+{
+	return query->kind == QUERY_RECORDS || query->kind == QUERY_SEEK;
+}
+
 /* --- sqlite_history.c ---------------------------------------------------------------------- */
+
+/* One asks at a time, with no lock held; may wait for whoever does. */
+NODISCARD NONNULL(1) struct db *sqlite_begin_asking(struct sqlite_backlog *q);
+NONNULL(1) void sqlite_end_asking(struct sqlite_backlog *q);
 
 int sqlite_cursor(struct backlog *b, const char *source, struct buf *cursor);
 int sqlite_history(struct backlog *b, uint64_t after_seq, struct buf *lines,

@@ -19,7 +19,10 @@ void sqlite_query(struct backlog *b, struct query *query)
 	query->job = NULL;
 	mutex_lock(&q->lock);
 	bool refused = query->kind == QUERY_REQUEUE && q->closed; /* it would accept jobs */
-	if (!refused) {
+	if (query_reads(query)) {
+		query_list_append(&q->reads, query);
+		cond_signal(&q->reading);
+	} else if (!refused) {
 		query_list_append(&q->queries, query);
 		cond_signal(&q->work);
 	}

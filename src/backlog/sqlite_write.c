@@ -278,6 +278,7 @@ int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 		err = apply(q, r, crowded, probe);
 	if (err == 0)
 		err = find_next_due(q, &next_due_us);
+	uint64_t start_ns = clock_now_ns();
 	if (err == 0)
 		err = db_run(&q->db, DB_COMMIT);
 	if (err < 0) {
@@ -286,6 +287,8 @@ int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 		return err;
 	}
 	r->changed = sqlite3_total_changes64(q->db.handle) != changes;
+	if (r->changed)
+		histogram_add(&q->commit_times, clock_now_ns() - start_ns);
 	q->next_due_us = next_due_us;
 
 	/* There may be more to forget, or nothing for a while. */

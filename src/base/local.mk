@@ -8,10 +8,14 @@ libpenstock_a_SOURCES += \
 	src/base/clock.h \
 	src/base/crash.c \
 	src/base/crash.h \
+	src/base/endpoint.c \
+	src/base/endpoint.h \
 	src/base/event.c \
 	src/base/event.h \
 	src/base/heap.c \
 	src/base/heap.h \
+	src/base/histogram.c \
+	src/base/histogram.h \
 	src/base/log.c \
 	src/base/log.h \
 	src/base/process.c \

@@ -38,10 +38,11 @@ static int take_option(struct ask *a, int option)
 /* Returns 0, 1 if --help was asked for, or -EINVAL after the problem was said. */
 static int read_options(struct ask *a, int argc, char **argv)
 {
+	const char *shorts = a->short_options ? a->short_options : "h";
 	int option = 0, r = 0;
 
 	argv[0] = a->command; /* what getopt_long() puts in front of its messages */
-	while (r == 0 && (option = getopt_long(argc, argv, "h", a->options, NULL)) != -1)
+	while (r == 0 && (option = getopt_long(argc, argv, shorts, a->options, NULL)) != -1)
 		r = take_option(a, option);
 	a->names = argv + optind;
 	a->n_names = (size_t) (argc - optind);

@@ -33,6 +33,7 @@ enum { ASK_SOCKET = 256, ASK_JSON, ASK_OPTIONS };
 struct ask {
 	/* What the command is; to be set before ask_run(). */
 	char *command;                /* "penstock pause" */
+	const char *short_options;    /* for getopt(3); NULL: "h" */
 	const struct option *options; /* its end is a zeroed one */
 	const char *help;
 	/* Takes an option of its own, with optarg.  Returns 0, or -EINVAL after it has said what is

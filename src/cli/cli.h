@@ -30,10 +30,12 @@ NONNULL(2) int cli_log_level(int argc, char **argv);
 NONNULL(2) int cli_pause(int argc, char **argv);
 NONNULL(2) int cli_reload(int argc, char **argv);
 NONNULL(2) int cli_requeue(int argc, char **argv);
+NONNULL(2) int cli_results(int argc, char **argv);
 NONNULL(2) int cli_resume(int argc, char **argv);
 NONNULL(2) int cli_set(int argc, char **argv);
 NONNULL(2) int cli_status(int argc, char **argv);
 NONNULL(2) int cli_submit(int argc, char **argv);
+NONNULL(2) int cli_top(int argc, char **argv);
 NONNULL(2) int cli_why(int argc, char **argv);
 
 #endif

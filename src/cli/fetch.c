@@ -325,7 +325,8 @@ static int show_settings(const struct run *run)
 		log_error("%s: bodies cannot be kept here: %s", dir, strerror(-r));
 		return EXIT_CANNOT_CREATE;
 	}
-	return settings_show(s, run->config, run->n_sources, 0) < 0 ? EXIT_IO : EXIT_OK;
+	const struct settings_others none = { 0 };
+	return settings_show(s, run->config, run->n_sources, &none) < 0 ? EXIT_IO : EXIT_OK;
 }
 
 static int prepare_and_perform(struct run *run)

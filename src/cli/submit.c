@@ -25,11 +25,12 @@ typedef unsigned long long ull; /* for %llu */
 /* An id is at most 256 bytes; the number behind the prefix takes up to 21. */
 enum { MAX_PREFIX_BYTES = 200 };
 
-enum { OPT_SOCKET = 256, OPT_IDS, OPT_ID_PREFIX, OPT_WAIT, OPT_TIMEOUT };
+enum { OPT_SOCKET = 256, OPT_IDS, OPT_ID_PREFIX, OPT_WAIT, OPT_TIMEOUT, OPT_RESULTS };
 
 static const struct option long_options[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "wait", no_argument, NULL, OPT_WAIT },
+	{ "results", required_argument, NULL, OPT_RESULTS },
 	{ "ids", no_argument, NULL, OPT_IDS },
 	{ "id-prefix", required_argument, NULL, OPT_ID_PREFIX },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -50,6 +51,8 @@ static void print_help(void)
 		"                         control.sock in $RUNTIME_DIRECTORY, else\n"
 		"                         %s\n"
 		"      --wait             then wait until all of these jobs are settled\n"
+		"      --results FILE     --wait, and write their results to FILE (-: standard output), in the\n"
+		"                         order of the lines; what was in it is gone\n"
 		"      --ids              write the id of each job to standard output\n"
 		"      --id-prefix TEXT   ids of lines without one are TEXT-1, TEXT-2 and so on: if it is\n"
 		"                         broken off, give the same again, and nothing is done twice\n"
@@ -58,8 +61,8 @@ static void print_help(void)
 		"  -h, --help             print this and exit\n\n"
 		"Exit status: 0 all accepted or known (--wait: and done), 1 some lines refused\n"
 		"(--wait: or some jobs dead or cancelled), 7 interrupted, 64 usage, 66 no input,\n"
-		"69 no daemon answers, 70 internal, 73 no temporary file for --wait, 74 cannot read or\n"
-		"write.\n",
+		"69 no daemon answers, 70 internal, 73 no temporary file for --wait, or none for results,\n"
+		"74 cannot read or write.\n",
 		PENSTOCK_RUNSTATEDIR "/penstock/control.sock");
 }
 
@@ -85,6 +88,10 @@ static int take_value(struct submit_args *args, int option)
 		log_error("--id-prefix %s: give 1 to %d printable ASCII characters without blanks, "
 		          "not beginning with \"p-\"", optarg, MAX_PREFIX_BYTES);
 		return -EINVAL;
+	case OPT_RESULTS:
+		args->results = optarg;
+		args->wait = true;
+		return 0;
 	case OPT_TIMEOUT:
 		if (units_parse_duration(optarg, &args->timeout_ns) == 0)
 			return 0;
@@ -101,6 +108,7 @@ static int take_option(struct submit_args *args, int option)
 	switch (option) {
 	case OPT_SOCKET:
 	case OPT_ID_PREFIX:
+	case OPT_RESULTS:
 	case OPT_TIMEOUT:
 		return take_value(args, option);
 	case OPT_WAIT:
@@ -138,6 +146,10 @@ static int read_options(struct submit_args *args, int argc, char **argv)
 		log_error("no jobs: name a FILE, or - for standard input; see penstock submit --help");
 		return -EINVAL;
 	}
+	if (r == 0 && args->ids && args->results && strcmp(args->results, "-") == 0) {
+		log_error("--ids and --results -: only one of them can be written to standard output");
+		return -EINVAL;
+	}
 	if (args->n_files == 0) {
 		args->files = standard_input;
 		args->n_files = 1;
@@ -163,6 +175,18 @@ static void measure(struct submit *s, uint64_t n, uint64_t now_ns)
 	s->drawn_ns = now_ns;
 }
 
+static void add_time_left(const struct submit *s, struct buf *b)
+{
+	uint64_t all = s->totals.accepted + s->totals.known, n = settled(&s->totals);
+
+	if (all > 0)
+		buf_printf(b, "  %.0f%%", 100.0 * (double) n / (double) all);
+	if (all > n && s->rate >= 0.1) {
+		buf_add_str(b, "  ETA ");
+		units_add_duration_rough(b, (uint64_t) ((double) (all - n) / s->rate) * NS_PER_S);
+	}
+}
+
 static void draw(struct submit *s, uint64_t now_ns)
 {
 	const struct submit_totals *t = &s->totals;
@@ -176,7 +200,9 @@ static void draw(struct submit *s, uint64_t now_ns)
 	else
 		buf_printf(&b, "%llu accepted  %llu known  %llu refused  %.0f/s", (ull) t->accepted,
 		           (ull) t->known, (ull) t->refused, s->rate);
-	if (!s->waiting && lines->bytes_total > 0)
+	if (s->waiting)
+		add_time_left(s, &b);
+	else if (lines->bytes_total > 0)
 		buf_printf(&b, "  %.0f%%", 100.0 * (double) lines->bytes / (double) lines->bytes_total);
 	if (!b.failed)
 		progress_show(b.data, b.len);
@@ -279,6 +305,18 @@ static int open_lines(struct submit *s)
 	return EXIT_NO_INPUT;
 }
 
+static int open_results(struct submit *s)
+{
+	const char *path = s->args.results;
+
+	if (path)
+		s->results = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+	if (!path || s->results)
+		return EXIT_OK;
+	log_error("%s: cannot be opened: %s", path, strerror(errno));
+	return EXIT_CANNOT_CREATE;
+}
+
 static int prepare(struct submit *s)
 {
 	const struct unix_http_watch watch = { .stop_fd = s->stop_fd, .tick = on_tick, .arg = s };
@@ -299,8 +337,11 @@ static int prepare(struct submit *s)
 		log_error("no temporary file can be made for --wait: %s", strerror(errno));
 		return EXIT_CANNOT_CREATE;
 	}
+	int code = open_results(s);
+	if (code != EXIT_OK)
+		return code;
 	s->draws = !s->args.quiet && isatty(STDERR_FILENO) &&
-	           !(s->args.ids && isatty(STDOUT_FILENO));
+	           !((s->args.ids || s->results == stdout) && isatty(STDOUT_FILENO));
 	s->start_ns = s->drawn_ns = clock_now_ns();
 	return EXIT_OK;
 }
@@ -343,6 +384,8 @@ int cli_submit(int argc, char **argv)
 	buf_done(&s.refusal);
 	if (s.wait_for)
 		(void) fclose(s.wait_for);
+	if (s.results && s.results != stdout)
+		(void) fclose(s.results); /* it is flushed, and that was checked */
 	if (s.stop_fd >= 0)
 		(void) close(s.stop_fd);
 	free(s.path);

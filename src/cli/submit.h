@@ -16,6 +16,7 @@
 /* What the command line says. */
 struct submit_args {
 	const char *socket;
+	const char *results; /* where records go; NULL: nowhere */
 	const char *prefix; /* of the ids that are made; NULL: a random one */
 	bool ids;
 	bool wait;
@@ -44,6 +45,7 @@ struct submit {
 	struct patience patience;
 	struct submit_totals totals;
 	FILE *wait_for;             /* "FILE LINE ID" of the jobs to wait for; unlinked */
+	FILE *results;              /* owned, unless it is stdout; NULL: no records are wanted */
 	bool waiting;               /* everything is submitted */
 	bool output_failed;         /* of --ids or 'wait_for'; was said */
 

@@ -44,6 +44,31 @@ static enum whereabouts read_state(const json_t *answer)
 	                                         : UNSETTLED;
 }
 
+static const char *results_name(const struct submit *s)
+{
+	return s->results == stdout ? "standard output" : s->args.results;
+}
+
+/* The record as it is in the log: the last member of the answer, up to the end of that. */
+static int write_record(struct submit *s, const struct buf *answer)
+{
+	static const char member[] = ", \"result\": ", end[] = "}\n";
+	const size_t n = sizeof(member) - 1, end_len = sizeof(end) - 1;
+	const char *at = memmem(answer->data, answer->len, member, n); /* quotes in texts have a "\" */
+	const char *last = answer->data + answer->len - end_len;
+
+	if (!at || at + n > last || memcmp(last, end, end_len) != 0) {
+		log_error("%s: the answer is not understood; is it penstockd's socket?", s->path);
+		return EXIT_UNAVAILABLE;
+	}
+	at += n;
+	if (fwrite(at, 1, (size_t) (last - at), s->results) == (size_t) (last - at) &&
+	    putc('\n', s->results) != EOF)
+		return EXIT_OK;
+	log_error("%s cannot be written: %s", results_name(s), strerror(errno));
+	return EXIT_IO;
+}
+
 /* Asks once.  Returns EXIT_OK with UNKNOWN if it is to be asked again. */
 static int ask(struct submit *s, struct awaited *job, enum whereabouts *ret_where)
 {
@@ -64,6 +89,8 @@ static int ask(struct submit *s, struct awaited *job, enum whereabouts *ret_wher
 		*ret_where = read_state(job->answer);
 	else if (status == 404)
 		*ret_where = FORGOTTEN;
+	if (s->results && status == 200 && *ret_where > UNSETTLED)
+		code = write_record(s, &body);
 	if (*ret_where != UNKNOWN)
 		goto done;
 
@@ -142,6 +169,8 @@ static int await_job(struct submit *s, struct awaited *job)
 		if (where > UNSETTLED)
 			break;
 		if (where == UNSETTLED) {
+			if (s->results)
+				(void) fflush(s->results); /* what goes wrong is seen at the end */
 			if (patience_pause(&s->patience, pause_ns) < 0)
 				return EXIT_UNFINISHED;
 			pause_ns = pause_ns * 3 / 2 < LAST_PAUSE_NS ? pause_ns * 3 / 2 : LAST_PAUSE_NS;
@@ -191,6 +220,10 @@ int submit_wait(struct submit *s)
 	}
 	if (code == EXIT_OK && ferror(s->wait_for)) {
 		log_error("the temporary file of ids cannot be read: %s", strerror(errno));
+		code = EXIT_IO;
+	}
+	if (s->results && (fflush(s->results) != 0 || ferror(s->results)) && code != EXIT_IO) {
+		log_error("%s cannot be written: %s", results_name(s), strerror(errno));
 		code = EXIT_IO;
 	}
 	free(line);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: HTTP/1.1 on a UNIX stream socket, one thread.
+ * The control socket: HTTP/1.1 on a UNIX stream socket, one thread.  The same thread serves
+ * the listeners of those who may look and not touch; each has places of its own, so that
+ * nobody takes those of another.
  *
+ *     GET /            a page that shows what goes on, for people with a browser
  *     GET /v1/status   everything there is to know, as JSON
  *     GET /metrics     Prometheus text 0.0.4; OpenMetrics 1.0 if Accept asks for it
  *     GET /healthz     200 as long as the daemon is alive and its threads are
@@ -14,6 +17,14 @@
  *                                is how long each batch may wait for room: "30s", up to 1h
  *     GET /v1/jobs/ID            where a job is, why it is there, and its result
  *     DELETE /v1/jobs/ID         cancels one that has not started
+ *     GET /v1/results  the records of settled jobs, as application/x-ndjson: see results.h
+ *                      ?from=SEQ       those from this one on; 0: the oldest that there is
+ *                      ?since=TIME     those that were settled since (RFC 3339)
+ *                      ?last=N         the newest N
+ *                      ?outcome=dead   or done, cancelled; some with commas between them
+ *                      ?limit=N        ends after so many
+ *                      ?follow         goes on with what is recorded; without from, since and
+ *                                      last from now on.  Without it, it ends at the last one
  *     GET /v1/lanes[?limit=N]    the lanes with most jobs, their limits and what is in their
  *                                way; N up to 1000, by default 100
  *     GET /v1/history[?since=N]  the last ten minutes, a sample a second
@@ -45,19 +56,42 @@
 enum {
 	CONTROL_MAX_CONNECTIONS = 256,
 	CONTROL_MAX_TARGET_BYTES = 4096,
-	CONTROL_IDLE_SECONDS = 30,   /* without a byte */
 	CONTROL_TOTAL_SECONDS = 60,  /* for a request and its answer, however slowly they go; of
-	                              * an upload for each batch, without the backlog's time */
+	                              * an upload for each batch, without the backlog's time;
+	                              * and between two requests */
 
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
+	/* Readers of /v1/results: TAIL_MAX_READERS. */
 	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise: each takes up to
 	                           * half a MiB */
 
 	/* All that the socket needs at most, besides listen_fd: receipts are files. */
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
 	                      CONTROL_MAX_UPLOADS + 6,
+
+	CONTROL_MAX_READERS = 9, /* listeners: control.stats_socket, and eight of control.listen */
+	CONTROL_READER_CONNECTIONS = 32, /* of each… */
+	CONTROL_READER_SPARE = 8,        /* …and to be told so */
+	CONTROL_READER_LISTS = 8,        /* of CONTROL_MAX_LISTS, for all of them */
+
+	/* All that one of them needs at most, its own descriptor included, and of memory: of each
+	 * connection the heads and an answer. */
+	CONTROL_READER_DESCRIPTORS = CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE + 4,
+	CONTROL_READER_BYTES = (CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE) * 144 * 1024,
+};
+
+/* What may be asked by which listener; each may what those after it may. */
+enum control_reach {
+	CONTROL_ALL,     /* the control socket: every view and every lever */
+	CONTROL_VIEWS,   /* control.stats_socket: whatever only looks, jobs and results as well */
+	CONTROL_FIGURES, /* control.listen: how it goes, but no job and no result */
+};
+
+struct control_reader {
+	int listen_fd; /* a listening stream socket; stays the caller's, made non-blocking */
+	enum control_reach reach;
 };
 
 enum control_phase {
@@ -79,18 +113,21 @@ struct control_order {
 
 	/* The owner's. */
 	STAILQ_ENTRY(control_order) entry;
-	unsigned status;   /* HTTP */
+	unsigned status;   /* HTTP; 503 if it is too late, 500 without memory */
 	struct buf answer; /* 200: a JSON object; else what is wrong, for people */
 
 	/* Hands the answer over; the order is not to be touched any more. */
 	void (*done)(struct control_order *order);
 };
 
-/* What is answered, with status 503, when it is too late for an order. */
+/* What is answered, with 503, when it is too late for an order. */
 #define CONTROL_ORDER_TOO_LATE "the daemon is stopping; its settings do not change any more"
 
 struct control_options {
 	int listen_fd;         /* a listening AF_UNIX stream socket; stays the caller's, made non-blocking */
+	const struct control_reader *readers; /* borrowed for the call; at most CONTROL_MAX_READERS */
+	size_t n_readers;
+	const struct config_strings *host_names; /* control.host_names; NULL: none */
 	struct engine *engine; /* borrowed until control_free() */
 	const char *version;   /* these strings are borrowed likewise */
 	const char *results_path;

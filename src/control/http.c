@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "control/problem.h"
 #include "control/routes.h"
+#include "control/tcp.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -26,16 +28,18 @@ enum {
 
 /* --- connections ------------------------------------------------------------------- */
 
-static void connect_client(struct http *h, struct MHD_Connection *connection, void **ret_client)
+static void connect_client(struct listener *l, struct MHD_Connection *connection,
+                           void **ret_client)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	bool in_excess = h->clients.n >= CONTROL_MAX_CONNECTIONS;
+	bool in_excess = l->n >= l->max_connections;
 	struct client *client =
-		info ? clients_add(&h->clients, connection, info->connect_fd) : NULL;
+		info ? clients_add(&l->http->clients, connection, info->connect_fd) : NULL;
 
 	if (!client)
 		return; /* its first request is refused */
+	l->n++;
 	client->in_excess = in_excess;
 	if (in_excess)
 		(void) MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
@@ -47,12 +51,14 @@ static void connect_client(struct http *h, struct MHD_Connection *connection, vo
 static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
-	struct http *h = arg;
+	struct listener *l = arg;
 
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		connect_client(h, connection, socket_context);
-	else if (*socket_context)
-		clients_remove(&h->clients, *socket_context);
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		connect_client(l, connection, socket_context);
+	} else if (*socket_context) {
+		clients_remove(&l->http->clients, *socket_context);
+		l->n--;
+	}
 }
 
 static struct client *client_of(struct MHD_Connection *connection)
@@ -65,15 +71,15 @@ static struct client *client_of(struct MHD_Connection *connection)
 static void on_request_done(void *arg, struct MHD_Connection *connection, void **request,
                             enum MHD_RequestTerminationCode code)
 {
-	struct http *h = arg;
+	struct listener *l = arg;
 	struct client *client = client_of(connection);
 
 	(void) request, (void) code;
 	if (!client)
 		return;
 	clients_end_task(client);
-	client->expects = false;
-	clients_renew(&h->clients, client);
+	client->expects = client->is_answered = false;
+	clients_renew(&l->http->clients, client);
 }
 
 /* --- the head ---------------------------------------------------------------------- */
@@ -97,11 +103,27 @@ static const char *header(struct MHD_Connection *connection, const char *name)
 	return value ? value : "";
 }
 
+/* Also without a value. */
+static bool has_argument(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+	                                     NULL, NULL) == MHD_YES;
+}
+
 static uint64_t body_bytes(struct MHD_Connection *connection)
 {
 	if (*header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != '\0')
 		return BODY_UNKNOWN;
 	return strtoull(header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH), NULL, 10);
+}
+
+/* libmicrohttpd takes a body in any other coding to go on until the connection ends, which it
+ * then does not notice (RFC 9112, section 6.1). */
+static bool is_readable(struct MHD_Connection *connection)
+{
+	const char *coding = header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+
+	return *coding == '\0' || strcasecmp(coding, "chunked") == 0;
 }
 
 /* The engine's owner tells of a drain only a moment after it was asked for. */
@@ -113,14 +135,23 @@ static enum control_phase phase_of(const struct http *h)
 	                                                                       : phase;
 }
 
+/* A browser shows what is read from us to the page whose host it believes us to be. */
+static bool is_for_us(const struct listener *l, const struct request *request)
+{
+	return l->reach != CONTROL_FIGURES ||
+	       control_tcp_is_host(request->host, l->http->options.host_names);
+}
+
 /* Makes the reply, or a task. */
-static struct task *begin(struct http *h, const struct client *client,
+static struct task *begin(const struct listener *l, const struct client *client,
                           const struct request *request, struct reply *reply)
 {
+	struct http *h = l->http;
 	const struct view view = {
 		.options = &h->options,
 		.desk = &h->desk,
 		.history = &h->history,
+		.reach = l->reach,
 		.phase = phase_of(h),
 		.results_error = atomic_load(&h->results_error),
 		.uptime_us = (clock_now_ns() - h->started_ns) / NS_PER_US,
@@ -128,13 +159,19 @@ static struct task *begin(struct http *h, const struct client *client,
 
 	if (client->in_excess)
 		problem(reply, PROBLEM_TOO_MANY_CONNECTIONS,
-		        "%d connections are open, which is the limit; close one or try again",
-		        CONTROL_MAX_CONNECTIONS);
+		        "%u connections are open, which is the limit; close one or try again",
+		        l->max_connections);
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
 		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
+	else if (!is_readable(client->connection))
+		problem(reply, PROBLEM_NOT_SUPPORTED,
+		        "the only Transfer-Encoding that can be read is chunked");
 	else if (client->target_has_nul)
 		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
+	else if (!is_for_us(l, request))
+		problem(reply, PROBLEM_WRONG_HOST, "the request is for the host %.255s; if that is this daemon, name it "
+		        "in control.host_names, or ask by an address", request->host);
 	else
 		return routes_answer(&view, request, reply);
 	return NULL;
@@ -184,6 +221,28 @@ static struct MHD_Response *respond_from_file(struct http *h, struct client *cli
 	return response;
 }
 
+static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t max)
+{
+	struct client *client = arg;
+	struct task *task = client->task;
+	ssize_t n = task->ops->read(task, to, max);
+
+	(void) at;
+	if (task->waits)
+		clients_suspend(client->all, client);
+	else
+		clients_renew(client->all, client); /* it has read the part before */
+	return n == TASK_END      ? MHD_CONTENT_READER_END_OF_STREAM
+	       : n == TASK_BROKEN ? MHD_CONTENT_READER_END_WITH_ERROR
+	                          : n;
+}
+
+static struct MHD_Response *respond_from_stream(struct client *client)
+{
+	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, FILE_BLOCK_BYTES, read_stream,
+	                                         client, NULL);
+}
+
 static struct MHD_Response *respond_from_memory(struct reply *reply)
 {
 	if (reply->body.failed)
@@ -204,6 +263,8 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 	} headers[] = {
 		{ MHD_HTTP_HEADER_CONTENT_TYPE, reply->type },
 		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
+		{ "X-Content-Type-Options", "nosniff" },
+		{ "Content-Security-Policy", reply->policy },
 		{ MHD_HTTP_HEADER_ALLOW, reply->allow[0] != '\0' ? reply->allow : NULL },
 		{ MHD_HTTP_HEADER_LOCATION, reply->location.data },
 		{ MHD_HTTP_HEADER_RETRY_AFTER, reply->retries ? REPLY_RETRY_AFTER : NULL },
@@ -221,12 +282,14 @@ static bool add_headers(struct MHD_Response *response, const struct reply *reply
 static enum MHD_Result send_reply(struct http *h, struct client *client, struct reply *reply,
                                   bool last)
 {
-	struct MHD_Response *response = reply->file_bytes > 0 ? respond_from_file(h, client, reply)
-	                                                      : respond_from_memory(reply);
+	struct MHD_Response *response = reply->streams          ? respond_from_stream(client)
+	                                : reply->file_bytes > 0 ? respond_from_file(h, client, reply)
+	                                                        : respond_from_memory(reply);
 	enum MHD_Result r = MHD_NO;
 
 	if (response && add_headers(response, reply, last))
 		r = MHD_queue_response(client->connection, reply->status, response);
+	client->is_answered = true;
 	if (response)
 		MHD_destroy_response(response);
 	reply_done(reply);
@@ -260,7 +323,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **seen)
 {
-	struct http *h = arg;
+	struct listener *l = arg;
+	struct http *h = l->http;
 	struct client *client = client_of(connection);
 	struct reply reply = { 0 };
 
@@ -277,17 +341,22 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		.path = path,
 		.accept = header(connection, MHD_HTTP_HEADER_ACCEPT),
 		.content_type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
+		.host = header(connection, MHD_HTTP_HEADER_HOST),
 		.wait = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "wait"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
 		.dry_run = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "dry_run"),
+		.from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from"),
+		.last = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "last"),
 		.since = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "since"),
+		.outcome = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "outcome"),
+		.follow = has_argument(connection, "follow"),
 		.body_bytes = body_bytes(connection),
 	};
 	bool is_head = !*seen;
 	*seen = client;
 	if (is_head && request.body_bytes == 0)
 		return MHD_YES;
-	client->task = begin(h, client, &request, &reply);
+	client->task = begin(l, client, &request, &reply);
 	if (!client->task)
 		return send_reply(h, client, &reply, request.body_bytes > 0 || client->in_excess);
 	client->task->client = client;
@@ -296,24 +365,46 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 /* --- the daemon -------------------------------------------------------------------- */
 
-int http_start(struct http *h, struct MHD_Daemon **ret_daemon)
+static int start_daemon(struct listener *l)
 {
 	errno = 0;
-	struct MHD_Daemon *daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
-		MHD_OPTION_LISTEN_SOCKET, h->options.listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned) (CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS),
+	l->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
+		MHD_OPTION_LISTEN_SOCKET, l->listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, l->max_connections + l->spare,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_BYTES,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) CONTROL_IDLE_SECONDS,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-		MHD_OPTION_NOTIFY_COMPLETED, on_request_done, h,
-		MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+		MHD_OPTION_NOTIFY_COMPLETED, on_request_done, l,
+		MHD_OPTION_URI_LOG_CALLBACK, on_target, l,
 		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 		MHD_OPTION_END);
 
-	if (!daemon)
-		return errno == ENOMEM || errno == EMFILE ? -errno : -EIO;
-	*ret_daemon = daemon;
+	if (l->daemon)
+		return 0;
+	return errno == ENOMEM || errno == EMFILE ? -errno : -EIO;
+}
+
+int http_start(struct listener *l)
+{
+	int r = start_daemon(l);
+	if (r < 0)
+		return r;
+
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (!info) {
+		http_stop(l);
+		return -EIO;
+	}
+	l->epoll_fd = info->epoll_fd;
 	return 0;
+}
+
+/* Quiesced first, for it would close the listening descriptor otherwise. */
+void http_stop(struct listener *l)
+{
+	if (!l->daemon)
+		return;
+	(void) MHD_quiesce_daemon(l->daemon);
+	MHD_stop_daemon(l->daemon);
+	l->daemon = NULL;
 }

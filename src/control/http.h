@@ -12,7 +12,21 @@
 #include <microhttpd.h>
 #include <stdatomic.h>
 
-/* What requests are answered from; borrowed by the daemon, and its thread's. */
+struct http;
+
+/* Who comes by one listening socket. */
+struct listener {
+	struct http *http;
+	struct MHD_Daemon *daemon; /* NULL: not started */
+	int listen_fd;
+	int epoll_fd;              /* the daemon's */
+	enum control_reach reach;
+	unsigned max_connections;  /* those beyond are told so… */
+	unsigned spare;            /* …if they are no more than these */
+	unsigned n;                /* connections now */
+};
+
+/* What requests are answered from; borrowed by the daemons, and their thread's. */
 struct http {
 	struct control_options options;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
@@ -21,10 +35,15 @@ struct http {
 	struct clients clients;
 	struct desk desk;
 	struct history history;
+	struct listener listeners[1 + CONTROL_MAX_READERS];
+	size_t n_listeners;
 };
 
-/* Starts a daemon without a thread, which MHD_run() drives.  Returns 0, -ENOMEM, -EMFILE or -EIO. */
-NODISCARD NONNULL(1, 2)
-int http_start(struct http *h, struct MHD_Daemon **ret_daemon);
+/* Starts its daemon without a thread, which MHD_run() drives.  Returns 0, -ENOMEM, -EMFILE or
+ * -EIO. */
+NODISCARD NONNULL(1) int http_start(struct listener *l);
+
+/* Ends it, if it has one; the listening socket stays open. */
+NONNULL(1) void http_stop(struct listener *l);
 
 #endif

@@ -232,6 +232,17 @@ static bool read_limit(const char *text, size_t *ret_limit)
 	return *text >= '0' && *text <= '9' && *end == '\0' && limit >= 1 && limit <= MAX_LANES;
 }
 
+bool lists_have_room(const struct view *view, struct reply *reply)
+{
+	const unsigned max =
+		view->reach == CONTROL_ALL ? CONTROL_MAX_LISTS : CONTROL_READER_LISTS;
+
+	if (view->desk->lists < max)
+		return true;
+	problem(reply, PROBLEM_BUSY, "%u lists are under way, which is the limit; try again", max);
+	return false;
+}
+
 struct task *lanes_begin(const struct view *view, const struct request *request,
                          struct reply *reply)
 {
@@ -244,14 +255,12 @@ struct task *lanes_begin(const struct view *view, const struct request *request,
 	size_t limit = DEFAULT_LANES;
 
 	if (request->limit && !read_limit(request->limit, &limit)) {
-		problem(reply, PROBLEM_BAD_PARAMETER, "limit=%s must be a number of 1 to %d", request->limit, MAX_LANES);
+		problem(reply, PROBLEM_BAD_PARAMETER, "limit=%s must be a number of 1 to %d",
+		        request->limit, MAX_LANES);
 		return NULL;
 	}
-	if (view->desk->lists >= CONTROL_MAX_LISTS) {
-		problem(reply, PROBLEM_BUSY, "%d lists are under way, which is the limit; try again",
-		        CONTROL_MAX_LISTS);
+	if (!lists_have_room(view, reply))
 		return NULL;
-	}
 	struct task *task = asker_create(view, &ops, sizeof(struct listing) +
 	                                 limit * sizeof(struct backlog_lane), NULL, reply);
 	if (task) {

@@ -17,6 +17,7 @@ struct view {
 	const struct control_options *options;
 	struct desk *desk; /* for requests that take more than one step: task.h */
 	const struct history *history;
+	enum control_reach reach; /* of whoever asks */
 	enum control_phase phase;
 	int results_error; /* as in control_set_results_error() */
 	uint64_t uptime_us;
@@ -27,12 +28,17 @@ struct view {
 struct request {
 	const char *method;
 	const char *path;
-	const char *accept;       /* the header; "" if there is none, as the next one */
+	const char *accept;       /* the header; "" if there is none, as the next two */
 	const char *content_type;
+	const char *host;
 	const char *wait;         /* of the target's query; NULL if there is none, as the next one */
 	const char *limit;
 	const char *dry_run;
+	const char *from;
+	const char *last;
 	const char *since;
+	const char *outcome;
+	bool follow;              /* it is in the target's query, whatever its value */
 	uint64_t body_bytes;      /* 0: there is no body */
 };
 
@@ -42,11 +48,13 @@ struct reply {
 	unsigned status;     /* 0: there is none yet */
 	const char *type;    /* a literal */
 	char allow[32];      /* the header; "": none */
+	const char *policy;  /* the header Content-Security-Policy, a literal; NULL: none */
 	struct buf location; /* the header, NUL-terminated; empty: none */
 	bool retries;        /* Retry-After: it may well work in a moment */
 	struct buf body;     /* owned by whoever called the handler, as the location and the file */
 	int file;            /* the body instead, if it has bytes */
 	uint64_t file_bytes;
+	bool streams;        /* the body is what the task's read() gives, for as long as it does */
 };
 
 /* Releases what the reply owns and makes it empty.  Idempotent. */

@@ -2,6 +2,7 @@
 #include "control/routes.h"
 
 #include "control/metrics.h"
+#include "control/page.h"
 #include "control/problem.h"
 #include "control/status.h"
 
@@ -101,7 +102,7 @@ static void get_metrics(const struct view *view, const struct request *request, 
 /* --- the table --------------------------------------------------------------------- */
 
 /* HEAD is answered as GET is; libmicrohttpd leaves out the body.  A path that ends in a
- * slash takes whatever follows it. */
+ * slash takes whatever follows it, except for the root. */
 static const struct route {
 	const char *method;
 	const char *path;
@@ -109,29 +110,33 @@ static const struct route {
 	struct task *(*begin)(const struct view *view, const struct request *request,
 	                      struct reply *reply); /* in its place */
 	bool takes_body;
+	enum control_reach reach; /* the least that a listener must have */
 } routes[] = {
-	{ "GET", "/v1/status", get_status, NULL, false },
-	{ "GET", "/metrics", get_metrics, NULL, false },
-	{ "GET", "/healthz", get_health, NULL, false },
-	{ "GET", "/readyz", get_ready, NULL, false },
-	{ "POST", "/v1/jobs", NULL, upload_begin, true },
-	{ "GET", "/v1/jobs/", NULL, lookup_begin, false },
-	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false },
-	{ "GET", "/v1/lanes", NULL, lanes_begin, false },
-	{ "GET", "/v1/history", NULL, history_begin, false },
-	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true },
-	{ "POST", "/v1/control/pause", NULL, pause_begin, true },
-	{ "POST", "/v1/control/resume", NULL, resume_begin, true },
-	{ "POST", "/v1/control/drain", NULL, drain_begin, true },
-	{ "POST", "/v1/control/set", NULL, set_begin, true },
-	{ "POST", "/v1/control/reload", NULL, reload_begin, true },
+	{ "GET", "/v1/status", get_status, NULL, false, CONTROL_FIGURES },
+	{ "GET", "/metrics", get_metrics, NULL, false, CONTROL_FIGURES },
+	{ "GET", "/healthz", get_health, NULL, false, CONTROL_FIGURES },
+	{ "GET", "/readyz", get_ready, NULL, false, CONTROL_FIGURES },
+	{ "POST", "/v1/jobs", NULL, upload_begin, true, CONTROL_ALL },
+	{ "GET", "/v1/jobs/", NULL, lookup_begin, false, CONTROL_VIEWS },
+	{ "DELETE", "/v1/jobs/", NULL, cancel_begin, false, CONTROL_ALL },
+	{ "GET", "/v1/results", NULL, results_begin, false, CONTROL_VIEWS },
+	{ "GET", "/v1/lanes", NULL, lanes_begin, false, CONTROL_FIGURES },
+	{ "GET", "/v1/history", NULL, history_begin, false, CONTROL_FIGURES },
+	{ "POST", "/v1/control/requeue", NULL, requeue_begin, true, CONTROL_ALL },
+	{ "POST", "/v1/control/pause", NULL, pause_begin, true, CONTROL_ALL },
+	{ "POST", "/v1/control/resume", NULL, resume_begin, true, CONTROL_ALL },
+	{ "POST", "/v1/control/drain", NULL, drain_begin, true, CONTROL_ALL },
+	{ "POST", "/v1/control/set", NULL, set_begin, true, CONTROL_ALL },
+	{ "POST", "/v1/control/reload", NULL, reload_begin, true, CONTROL_ALL },
+	{ "GET", "/", page_answer, NULL, false, CONTROL_FIGURES },
+	{ "GET", "/page/", page_answer, NULL, false, CONTROL_FIGURES },
 };
 
 static bool is_at(const struct route *route, const char *path)
 {
 	size_t len = strlen(route->path);
 
-	if (route->path[len - 1] == '/')
+	if (len > 1 && route->path[len - 1] == '/')
 		return strncmp(path, route->path, len) == 0 && path[len] != '\0';
 	return strcmp(path, route->path) == 0;
 }
@@ -147,18 +152,24 @@ static const struct route *find(const char *path, const char *method)
 	return NULL;
 }
 
+static bool is_open(const struct route *route, enum control_reach reach)
+{
+	return route->reach >= reach;
+}
+
 static bool is_repeated(size_t i)
 {
 	return i > 0 && strcmp(routes[i].path, routes[i - 1].path) == 0;
 }
 
-static void refuse_path(const struct request *request, struct reply *reply)
+static void refuse_path(enum control_reach reach, const struct request *request,
+                        struct reply *reply)
 {
 	struct buf paths = { 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
-		if (!is_repeated(i))
-			buf_printf(&paths, "%s%s", i > 0 ? ", " : "", routes[i].path);
+		if (is_open(&routes[i], reach) && !(is_repeated(i) && is_open(&routes[i - 1], reach)))
+			buf_printf(&paths, "%s%s", paths.len > 0 ? ", " : "", routes[i].path);
 	if (paths.failed)
 		reply->body.failed = true;
 	else
@@ -176,20 +187,29 @@ static void allow(struct reply *reply, const char *method)
 	                method);
 }
 
-static void refuse_method(const struct request *request, struct reply *reply)
+static void refuse_method(enum control_reach reach, const struct request *request,
+                          struct reply *reply)
 {
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (!is_at(&routes[i], request->path))
+		if (!is_at(&routes[i], request->path) || !is_open(&routes[i], reach))
 			continue;
 		allow(reply, routes[i].method);
 		if (strcmp(routes[i].method, "GET") == 0)
 			allow(reply, "HEAD");
 	}
 	if (reply->allow[0] == '\0')
-		refuse_path(request, reply);
+		refuse_path(reach, request, reply);
 	else
 		problem(reply, PROBLEM_WRONG_METHOD, "%s takes %s, not %s", request->path, reply->allow,
 		        request->method);
+}
+
+static void refuse_reach(const struct route *route, const struct request *request,
+                         struct reply *reply)
+{
+	problem(reply, PROBLEM_NOT_HERE, "this listener is for reading%s: %s %s is answered by control.socket%s",
+	        route->reach == CONTROL_VIEWS ? ", without jobs and results" : "", request->method,
+	        request->path, route->reach == CONTROL_VIEWS ? " and control.stats_socket" : "");
 }
 
 struct task *routes_answer(const struct view *view, const struct request *request,
@@ -198,7 +218,9 @@ struct task *routes_answer(const struct view *view, const struct request *reques
 	const struct route *route = find(request->path, request->method);
 
 	if (!route)
-		refuse_method(request, reply);
+		refuse_method(view->reach, request, reply);
+	else if (!is_open(route, view->reach))
+		refuse_reach(route, request, reply);
 	else if (request->body_bytes > 0 && !route->takes_body)
 		problem(reply, PROBLEM_BODY_NOT_TAKEN,
 		        "%s %s takes no body; send the request without one", request->method,

@@ -2,9 +2,9 @@
 /*
  * The thread that serves the socket.
  *
- *     poll ──► history ──► answers of the backlog ──► waits that are over ──► MHD_run ─┐
- *      ▲                                                                              │
- *      └─────────────────────────────────── slow clients ◄────────────────────────────┘
+ *     poll ──► history ──► answers of the backlog ──► waits that are over ──► MHD_run, each ─┐
+ *      ▲                                                                                    │
+ *      └──────────────────────────────────── slow clients ◄─────────────────────────────────┘
  *
  * libmicrohttpd is driven from a loop of our own rather than from its internal
  * thread: so clients, their tasks and their deadlines belong to one thread and need no
@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "control/http.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -27,9 +28,7 @@
 
 struct control {
 	struct http http;
-	struct MHD_Daemon *daemon;
-	int epoll_fd; /* libmicrohttpd's */
-	int stop_fd;  /* an event; raised once the thread shall end */
+	int stop_fd; /* an event; raised once the thread shall end */
 	pthread_t thread;
 };
 
@@ -38,13 +37,37 @@ struct control {
 /* Until then, or until libmicrohttpd wants to go on: it may hold what no descriptor shows. */
 static int wait_ms(struct control *c, uint64_t until_ns)
 {
-	MHD_UNSIGNED_LONG_LONG mhd_ms = 0;
-
-	if (MHD_get_timeout(c->daemon, &mhd_ms) == MHD_YES) {
+	for (size_t i = 0; i < c->http.n_listeners; i++) {
+		MHD_UNSIGNED_LONG_LONG mhd_ms = 0;
+		if (MHD_get_timeout(c->http.listeners[i].daemon, &mhd_ms) != MHD_YES)
+			continue;
 		uint64_t mhd_ns = clock_after(clock_now_ns(), mhd_ms * NS_PER_MS);
 		until_ns = mhd_ns < until_ns ? mhd_ns : until_ns;
 	}
 	return clock_poll_ms(until_ns);
+}
+
+static void run_all(struct control *c)
+{
+	for (size_t i = 0; i < c->http.n_listeners; i++)
+		(void) MHD_run(c->http.listeners[i].daemon);
+}
+
+/* What the loop waits for: the listeners come last. */
+enum { WATCH_STOP, WATCH_INBOX, WATCH_TAIL, WATCH_LISTENERS };
+enum { WATCH_MAX = WATCH_LISTENERS + 1 + CONTROL_MAX_READERS };
+
+static nfds_t watch(struct control *c, struct pollfd set[static WATCH_MAX])
+{
+	set[WATCH_STOP] = (struct pollfd) { .fd = c->stop_fd, .events = POLLIN };
+	set[WATCH_INBOX] = (struct pollfd) { .fd = c->http.desk.inbox.event_fd, .events = POLLIN };
+	set[WATCH_TAIL] = (struct pollfd) {
+		.fd = tail_event_fd(engine_tail(c->http.desk.engine)), .events = POLLIN
+	};
+	for (size_t i = 0; i < c->http.n_listeners; i++)
+		set[WATCH_LISTENERS + i] =
+			(struct pollfd) { .fd = c->http.listeners[i].epoll_fd, .events = POLLIN };
+	return WATCH_LISTENERS + c->http.n_listeners;
 }
 
 /*
@@ -57,25 +80,26 @@ static void serve_last(struct control *c)
 {
 	struct clients *clients = &c->http.clients;
 	struct desk *desk = &c->http.desk;
-	struct pollfd set[] = {
-		{ .fd = c->epoll_fd, .events = POLLIN },
-		{ .fd = desk->inbox.event_fd, .events = POLLIN },
-	};
+	struct pollfd set[WATCH_MAX];
+	nfds_t n = watch(c, set);
 	uint64_t now_ns = clock_now_ns();
 	uint64_t until_ns = clock_after(now_ns, LAST_NS);
 
-	(void) MHD_quiesce_daemon(c->daemon);
+	set[WATCH_STOP].fd = -1; /* it has been raised */
+	set[WATCH_TAIL].fd = -1; /* readers are told to come again */
+	for (size_t i = 0; i < c->http.n_listeners; i++)
+		(void) MHD_quiesce_daemon(c->http.listeners[i].daemon);
 	desk->closing = true;
 	clients_expire(clients, desk, now_ns);
-	(void) MHD_run(c->daemon); /* with those that wait no longer */
+	run_all(c); /* with those that wait no longer */
 	for (;;) {
 		bool owed = clients_are_owed(clients);
 		if (!owed && (!clients_expect(clients) || clock_now_ns() >= until_ns))
 			break;
-		(void) poll(set, ARRAY_LEN(set), wait_ms(c, owed ? NEVER : until_ns));
+		(void) poll(set, n, wait_ms(c, owed ? NEVER : until_ns));
 		if (clients_collect(clients, desk) && owed)
 			until_ns = clock_after(clock_now_ns(), LAST_NS);
-		(void) MHD_run(c->daemon);
+		run_all(c);
 	}
 	while (clients_collect(clients, desk)) /* nobody may be suspended when it ends */
 		;
@@ -105,21 +129,20 @@ static void *serve(void *arg)
 {
 	struct control *c = arg;
 	struct desk *desk = &c->http.desk;
-	struct pollfd set[] = {
-		{ .fd = c->stop_fd, .events = POLLIN },
-		{ .fd = c->epoll_fd, .events = POLLIN },
-		{ .fd = desk->inbox.event_fd, .events = POLLIN },
-	};
+	struct pollfd set[WATCH_MAX];
+	nfds_t n = watch(c, set);
 
 	for (;;) {
-		(void) poll(set, ARRAY_LEN(set), wait_ms(c, next_ns(c)));
-		if (set[0].revents != 0)
+		(void) poll(set, n, wait_ms(c, next_ns(c)));
+		if (set[WATCH_STOP].revents != 0)
 			break;
 		take_sample(c);
-		if (set[2].revents != 0)
+		if (set[WATCH_TAIL].revents != 0)
+			results_news(desk);
+		if (set[WATCH_INBOX].revents != 0 || set[WATCH_TAIL].revents != 0)
 			(void) clients_collect(&c->http.clients, desk);
 		clients_expire(&c->http.clients, desk, clock_now_ns());
-		(void) MHD_run(c->daemon);
+		run_all(c);
 		clients_cut_slow(&c->http.clients, clock_now_ns());
 	}
 	serve_last(c);
@@ -128,26 +151,37 @@ static void *serve(void *arg)
 
 /* --- life -------------------------------------------------------------------------- */
 
-static int start_daemon(struct control *c)
+static void add_listener(struct http *h, int listen_fd, enum control_reach reach)
 {
-	int r = http_start(&c->http, &c->daemon);
-	if (r < 0)
-		return r;
+	bool reads = reach != CONTROL_ALL;
 
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(c->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	if (!info)
-		return -EIO;
-	c->epoll_fd = info->epoll_fd;
-	return 0;
+	h->listeners[h->n_listeners++] = (struct listener) {
+		.http = h,
+		.listen_fd = listen_fd,
+		.reach = reach,
+		.max_connections = reads ? CONTROL_READER_CONNECTIONS : CONTROL_MAX_CONNECTIONS,
+		.spare = reads ? CONTROL_READER_SPARE : CONTROL_SPARE_CONNECTIONS,
+	};
 }
 
-/* Quiesced first, for it would close the listening descriptor otherwise. */
-static void stop_daemon(struct control *c)
+static void stop_all(struct http *h)
 {
-	if (!c->daemon)
-		return;
-	(void) MHD_quiesce_daemon(c->daemon);
-	MHD_stop_daemon(c->daemon);
+	for (size_t i = 0; i < h->n_listeners; i++)
+		http_stop(&h->listeners[i]);
+}
+
+static int start_all(struct http *h)
+{
+	const struct control_options *o = &h->options;
+	int r = 0;
+
+	assert(o->n_readers <= CONTROL_MAX_READERS);
+	add_listener(h, o->listen_fd, CONTROL_ALL);
+	for (size_t i = 0; i < o->n_readers; i++)
+		add_listener(h, o->readers[i].listen_fd, o->readers[i].reach);
+	for (size_t i = 0; r == 0 && i < h->n_listeners; i++)
+		r = http_start(&h->listeners[i]);
+	return r;
 }
 
 static int init_http(struct http *h, const struct control_options *options)
@@ -167,6 +201,7 @@ static int init_http(struct http *h, const struct control_options *options)
 	h->desk.engine = options->engine;
 	h->desk.work_folder = options->work_folder;
 	h->desk.bound_ns = total_ns;
+	TAILQ_INIT(&h->desk.lookups.waiting);
 
 	int r = url_parser_create(&h->desk.parser);
 	if (r < 0)
@@ -196,17 +231,17 @@ int control_start(const struct control_options *options, struct control **ret_co
 	r = c->stop_fd < 0 ? c->stop_fd : 0;
 	if (r < 0)
 		goto done_http;
-	r = start_daemon(c);
+	r = start_all(&c->http);
 	if (r == 0)
 		r = thread_start(&c->thread, "control", THREAD_STACK_PARSER, serve, c);
 	if (r < 0)
-		goto stop_daemon;
+		goto stop_all;
 
 	*ret_control = c;
 	return 0;
 
-stop_daemon:
-	stop_daemon(c);
+stop_all:
+	stop_all(&c->http);
 	(void) close(c->stop_fd);
 done_http:
 	done_http(&c->http);
@@ -231,7 +266,7 @@ struct control *control_free(struct control *c)
 		return NULL;
 	event_raise(c->stop_fd);
 	thread_join(c->thread);
-	stop_daemon(c);
+	stop_all(&c->http);
 	done_http(&c->http);
 	(void) close(c->stop_fd);
 	free(c);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/task.h"
 #include "control/text.h"
 
 #include <jansson.h>
@@ -203,8 +204,10 @@ static json_t *results_json(const struct view *view, const struct engine_stats *
 	const char *error = view->results_error < 0 ? strerrordesc_np(-view->results_error) : NULL;
 	const struct recorder_stats *r = &stats->recorder;
 
-	return json_pack("{s:o, s:I, s:I, s:I, s:f, s:o, s:s?}",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:s?}",
 	                 "path", text_json(view->options->results_path),
+	                 "last_seq", integer(tail_last_seq(engine_tail(view->options->engine))),
+	                 "readers", integer(view->desk->readers.n),
 	                 "recorded", integer(r->recorded),
 	                 "recorded_bytes", integer(r->recorded_bytes),
 	                 "pending", integer(r->pending),

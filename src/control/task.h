@@ -18,12 +18,25 @@
 #include "base/clock.h"
 #include "control/inbox.h"
 #include "control/reply.h"
+#include "control/results.h"
 #include "engine/engine.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+struct lookup;
+TAILQ_HEAD(lookup_list, lookup);
+
+/* Who asks where a job is.  The answer may have a record, which may be large: so only some are
+ * asked at once, and the others wait for their turn. */
+struct lookups {
+	unsigned n;                 /* up to SETTINGS_MAX_RECORDS */
+	struct lookup_list waiting; /* the one that came first before the others */
+};
 
 /* What all tasks share. */
 struct desk {
@@ -32,12 +45,19 @@ struct desk {
 	struct url_parser *parser;
 	uint64_t bound_ns;       /* for what the backlog should answer at once */
 	unsigned uploads;        /* large bodies that are under way */
-	unsigned lists;          /* long answers, likewise */
+	unsigned lists;          /* long answers, likewise: ask lists_have_room() */
+	struct readers readers;  /* of results */
+	struct lookups lookups;
 	bool closing;            /* serving ends: the backlog is asked nothing more */
 	struct inbox inbox;
 };
 
 struct task;
+
+enum {
+	TASK_END = -1,
+	TASK_BROKEN = -2, /* the connection is closed, which says that something is missing */
+};
 
 struct task_ops {
 	/* Takes a part of the body.  Returns how many bytes of it; all, unless it waits now.
@@ -46,6 +66,10 @@ struct task_ops {
 
 	/* The body is whole.  Called again after each wait, until there is a reply. */
 	void (*finish)(struct task *t);
+
+	/* Where the reply streams: gives up to 'max' bytes of its body.  Returns how many; 0 if it
+	 * waits now; TASK_END or TASK_BROKEN. */
+	ssize_t (*read)(struct task *t, char *to, size_t max);
 
 	/* The backlog has answered; -ETIMEDOUT or -EPIPE if it was not waited for any longer. */
 	void (*answered)(struct task *t, int error);
@@ -81,6 +105,9 @@ NODISCARD NONNULL(1) static inline bool task_wait(struct task *t, uint64_t span_
 	return !t->desk->closing;
 }
 
+/* Whether one more long answer may begin, which desk->lists then counts; else makes the reply. */
+NODISCARD NONNULL(1, 2) bool lists_have_room(const struct view *view, struct reply *reply);
+
 /* --- those that there are; each begins one, or makes the reply and returns NULL --------- */
 
 NODISCARD NONNULL(1, 2, 3)
@@ -94,6 +121,9 @@ struct task *cancel_begin(const struct view *view, const struct request *request
                           struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)
 struct task *requeue_begin(const struct view *view, const struct request *request,
+                           struct reply *reply);
+NODISCARD NONNULL(1, 2, 3)
+struct task *results_begin(const struct view *view, const struct request *request,
                            struct reply *reply);
 NODISCARD NONNULL(1, 2, 3)
 struct task *lanes_begin(const struct view *view, const struct request *request,

@@ -12,6 +12,7 @@
 #include "daemon/live.h"
 #include "daemon/orders.h"
 #include "daemon/paths.h"
+#include "daemon/readers.h"
 #include "daemon/service.h"
 #include "engine/engine.h"
 
@@ -29,10 +30,10 @@
 /*
  * The lifecycle:
  *
- *     settings ─► results ─► signals ─► socket ─► database ─► engine ─► control ─► READY
+ *     settings ─► results ─► signals ─► sockets ─► database ─► engine ─► control ─► READY
  *        loop: signals, the engine's events, orders, the service manager's clock
  *     STOPPING ─► engine_stop ─► workers leave, or are aborted ─► what is left in memory
- *     is cancelled ─► control ─► engine ─► results ─► socket
+ *     is cancelled ─► control ─► engine ─► results ─► sockets
  */
 struct daemon {
 	struct live live;
@@ -44,6 +45,7 @@ struct daemon {
 	char *bodies_dir;
 	struct results *results;
 	struct control_socket socket;
+	struct readers readers;
 	struct engine *engine;
 	struct control *control;
 	struct orders orders; /* from the control socket */
@@ -66,7 +68,7 @@ struct daemon {
 static int say_cannot(const char *what, int error)
 {
 	log_error("%s: %s", what, strerror(-error));
-	return error == -EACCES || error == -EPERM ? DAEMON_NO_PERMISSION : DAEMON_CANNOT_CREATE;
+	return daemon_cannot_create(error);
 }
 
 /* Whether there can be a folder for bodies, if there shall be one. */
@@ -94,8 +96,9 @@ static int show_settings(struct daemon *d)
 		return code;
 	if (!engine_check_rules(&live->settings))
 		return DAEMON_CONFIG;
-	return settings_show(&live->settings, live->first, live->n_sources, CONTROL_DESCRIPTORS) < 0
-	               ? DAEMON_IO : DAEMON_OK;
+	const struct settings_others needs = readers_needs(&live->settings);
+	return settings_show(&live->settings, live->first, live->n_sources, &needs) < 0 ? DAEMON_IO
+	                                                                                : DAEMON_OK;
 }
 
 /* For the workers' threads, which may not look at what this one changes. */
@@ -201,7 +204,7 @@ static int open_socket(struct daemon *d)
 		d->socket = (struct control_socket) { .listen_fd = given_fd, .lock_fd = -1 };
 		return DAEMON_OK;
 	}
-	if (!settings_control_mode(&d->live.settings, &mode) ||
+	if (!settings_control_mode(d->live.settings.control.mode, &mode) ||
 	    !(path = paths_runtime(d->live.settings.control.socket)))
 		return DAEMON_INTERNAL;
 
@@ -215,6 +218,8 @@ static int open_socket(struct daemon *d)
 	free(path);
 	return code;
 }
+
+static int open_readers(struct daemon *d) { return readers_open(&d->live.settings, &d->readers); }
 
 static char *folder_of(const char *path)
 {
@@ -293,6 +298,9 @@ static int start_control(struct daemon *d)
 {
 	const struct control_options options = {
 		.listen_fd = d->socket.listen_fd,
+		.readers = d->readers.items,
+		.n_readers = d->readers.n,
+		.host_names = &d->live.settings.control.host_names,
 		.engine = d->engine,
 		.version = PACKAGE_VERSION,
 		.results_path = d->results_path,
@@ -314,8 +322,8 @@ static int start(struct daemon *d)
 	/* Opening a FIFO for results waits for its reader; a signal has to end that, so
 	 * none is caught before. */
 	static int (*const steps[])(struct daemon *d) = {
-		check_bodies, open_results, catch_signals, open_socket, find_database,
-		start_engine, start_control,
+		check_bodies, open_results, catch_signals, open_socket, open_readers,
+		find_database, start_engine, start_control,
 	};
 
 	d->started_wall_us = clock_wall_us();
@@ -493,6 +501,7 @@ static void end(struct daemon *d)
 		log_error("%s: results may not be on disk: %s", d->results_path, strerror(-r));
 		d->exit_code = DAEMON_IO;
 	}
+	readers_close(&d->readers);
 	control_socket_close(&d->socket);
 	if (d->signal_fd >= 0)
 		(void) close(d->signal_fd);
@@ -509,6 +518,7 @@ int daemon_run(const struct daemon_options *options)
 {
 	struct daemon d = {
 		.socket = { .listen_fd = -1, .lock_fd = -1 },
+		.readers = READERS_NONE,
 		.signal_fd = -1,
 		.abort_at_ns = NEVER,
 	};

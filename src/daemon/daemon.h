@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,6 +20,12 @@ enum daemon_exit {
 	DAEMON_NO_PERMISSION = 77,
 	DAEMON_CONFIG = 78,
 };
+
+/* For a file or a socket that there cannot be, for a negative errno. */
+static inline int daemon_cannot_create(int error)
+{
+	return error == -EACCES || error == -EPERM ? DAEMON_NO_PERMISSION : DAEMON_CANNOT_CREATE;
+}
 
 struct daemon_options {
 	const char *config_path; /* read at the start and at each reload */

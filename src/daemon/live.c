@@ -2,7 +2,7 @@
 #include "daemon/live.h"
 
 #include "base/log.h"
-#include "control/control.h"
+#include "daemon/readers.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static int load(const struct live *live, struct settings *ret_settings, struct c
 
 static bool allow_descriptors(const struct live *live, const struct settings *s)
 {
-	return settings_allow_descriptors(s, live->n_sources, CONTROL_DESCRIPTORS) == 0;
+	return settings_allow_descriptors(s, live->n_sources, readers_needs(s).descriptors) == 0;
 }
 
 bool live_init(struct live *live, const struct daemon_options *options)
@@ -176,7 +176,7 @@ static bool is_affordable(const struct live *live, const struct settings *fresh,
 static unsigned refuse(struct config *config, int error)
 {
 	config_free(config);
-	return error == -ENOMEM ? 503 : error == -EINVAL ? 400 : 409;
+	return error == -ENOMEM ? 500 : error == -EINVAL ? 400 : 409;
 }
 
 /* Puts 'fresh' in force if there is all that it needs, and changes nothing otherwise.  Takes the

@@ -7,6 +7,7 @@ penstockd_SOURCES = \
 	src/daemon/main.c \
 	src/daemon/orders.c src/daemon/orders.h \
 	src/daemon/paths.c src/daemon/paths.h \
+	src/daemon/readers.c src/daemon/readers.h \
 	src/daemon/service.c src/daemon/service.h
 penstockd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 penstockd_LDADD = $(PENSTOCK_LIBS) $(SYSTEMD_LIBS)

@@ -93,6 +93,11 @@ void engine_stats(struct engine *e, struct engine_stats *ret_stats)
 	fetch_stats(e->fetcher, &ret_stats->fetch);
 }
 
+void engine_tally(struct engine *e, struct tally_figures *ret_figures)
+{
+	workers_tally(e->workers, ret_figures);
+}
+
 int engine_apply(struct engine *e, struct fetch_rules *rules)
 {
 	const struct settings *s = e->options.settings;
@@ -304,6 +309,8 @@ void engine_abort(struct engine *e)
 		recorder_abandon(e->recorder);
 }
 
+struct tail *engine_tail(struct engine *e) { return e->tail; }
+
 struct engine *engine_free(struct engine *e)
 {
 	if (!e)
@@ -318,6 +325,7 @@ struct engine *engine_free(struct engine *e)
 	if (e->feeder)
 		feeder_join(e->feeder); /* the last who takes, and who records */
 	recorder_free(e->recorder);
+	tail_free(e->tail);
 	intake_free(e->intake); /* jobs name their source until they are recorded */
 	backlog_free(e->backlog);
 	feeder_free(e->feeder); /* until then the backlog's thread may call it */

@@ -21,6 +21,7 @@
 #include "engine/ledger.h"
 #include "engine/recorder.h"
 #include "engine/settings.h"
+#include "engine/tail.h"
 #include "engine/workers.h"
 #include "fetch/fetch.h"
 #include "queue/queue.h"
@@ -132,6 +133,9 @@ NONNULL(1, 2) void engine_query(struct engine *e, struct query *q);
  * hand it to engine_cancel(). */
 NODISCARD NONNULL(1) struct job *engine_unqueue(struct engine *e, uint64_t number);
 
+/* The newest records, for those who follow them.  Borrowed for the engine's life. */
+NODISCARD NONNULL(1) struct tail *engine_tail(struct engine *e);
+
 /*
  * Records a job as cancelled that came from engine_unqueue() or QUERY_TAKE ('unqueued'
  * says which).  The record is written soon after.  Returns 0 and owns the job in any
@@ -212,6 +216,7 @@ struct engine_stats {
 	struct fetch_stats fetch;
 };
 NONNULL(1, 2) void engine_stats(struct engine *e, struct engine_stats *ret_stats);
+NONNULL(1, 2) void engine_tally(struct engine *e, struct tally_figures *ret_figures);
 
 /* Calls 'visit' with the counters of each source.  Safe from any thread. */
 NONNULL(1, 2)

@@ -23,6 +23,7 @@ struct inlet {
 	struct buf cursor; /* the thread's own */
 	atomic_bool ended;
 	atomic_bool complete;              /* at its own end */
+	_Atomic int64_t read_wall_us;
 	_Atomic uint64_t blocked_ns;       /* in submits that have ended, minus the start of one that
 	                                    * goes on (modulo 2^64), which makes it "negative" */
 };
@@ -88,6 +89,8 @@ static int hand_over(struct inlet *inlet, struct job **jobs, size_t n)
 {
 	struct buf *cursor = &inlet->cursor;
 
+	if (n > 0)
+		atomic_store(&inlet->read_wall_us, clock_wall_us());
 	buf_clear(cursor);
 	if (inlet->in->options.backlog->durable)
 		source_position(inlet->source, cursor);
@@ -231,6 +234,7 @@ static void read_inlet(struct inlet *inlet, struct intake_source *ret_source)
 		.name = inlet->source->name,
 		.blocked_ns = blocked_ns(inlet),
 		.ended = atomic_load(&inlet->ended),
+		.read_wall_us = atomic_load(&inlet->read_wall_us),
 	};
 	source_stats(inlet->source, &ret_source->stats);
 }

@@ -56,6 +56,7 @@ struct intake_source {
 	const char *name;
 	struct source_stats stats;
 	uint64_t blocked_ns; /* it waited for room */
+	int64_t read_wall_us; /* when it last had jobs; 0: not yet */
 	bool ended;
 };
 NONNULL(1, 2)

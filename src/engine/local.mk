@@ -18,5 +18,7 @@ libpenstock_a_SOURCES += \
 	src/engine/settings_check.c src/engine/settings_sources.c src/engine/settings_table.c \
 	src/engine/start.c \
 	src/engine/store.c \
+	src/engine/tally.c src/engine/tally.h \
+	src/engine/tail.c src/engine/tail.h \
 	src/engine/worker.c src/engine/worker.h \
 	src/engine/workers.c src/engine/workers.h

@@ -26,6 +26,7 @@ struct engine {
 	struct fetcher *fetcher;
 	struct backlog *backlog;
 	struct queue *queue;
+	struct tail *tail;
 	struct recorder *recorder;
 	struct workers *workers;
 	_Atomic(struct feeder *) feeder; /* the backlog's thread may call before there is one */

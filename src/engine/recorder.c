@@ -49,6 +49,8 @@ struct recorder {
 	uint64_t sync_at_ns;   /* when the log shall be made durable; NEVER if it is */
 	bool sync_failed;      /* of this file: what it has lost then, nobody knows */
 	struct pulse pulse;
+	_Atomic uint64_t busy_ns;
+	struct histogram appends, syncs;
 
 	struct batch batches[2];
 };
@@ -212,8 +214,13 @@ static int turn(struct recorder *r)
 static int append_once(struct recorder *r, const struct buf *lines)
 {
 	int error = turn(r);
+	if (error < 0)
+		return error;
 
-	return error < 0 ? error : results_append(r->options.results, lines->data, lines->len);
+	uint64_t start_ns = clock_now_ns();
+	error = results_append(r->options.results, lines->data, lines->len);
+	histogram_add(&r->appends, clock_now_ns() - start_ns);
+	return error;
 }
 
 /* Appends, and if that fails and is worth it, again and again. */
@@ -237,10 +244,12 @@ static int append_lines(struct recorder *r, const struct buf *lines)
 static void sync_log(struct recorder *r)
 {
 	struct results_position position;
+	uint64_t start_ns = clock_now_ns();
 
 	pulse_set(&r->pulse, "syncing", NEVER);
 	r->sync_at_ns = NEVER;
 	r->sync_failed = r->sync_failed || results_sync(r->options.results, &position) < 0;
+	histogram_add(&r->syncs, clock_now_ns() - start_ns);
 	if (!r->sync_failed && mark(r, &position) < 0)
 		r->sync_at_ns = clock_after(clock_now_ns(), SYNC_NS);
 }
@@ -294,6 +303,25 @@ static void book_finals(struct recorder *r, const struct batch *b)
 	r->options.settled(r->options.arg, r->error);
 }
 
+static void point_to_lines(struct batch *b)
+{
+	const char *at = b->lines.data;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->verdicts[i].kind != VERDICT_FINAL)
+			continue;
+		b->verdicts[i].line = at;
+		at += b->verdicts[i].line_len;
+	}
+}
+
+/* Those who follow the results get what is settled, and no sooner. */
+static void tell_readers(struct recorder *r, const struct batch *b)
+{
+	if (r->options.tail && count_finals(b) > 0)
+		tail_add(r->options.tail, b->verdicts, b->n);
+}
+
 /* The record, then the settling.  What could not be recorded is not final, but has been
  * fetched: it goes back to wait, not to be fetched again. */
 static void record_and_settle(struct recorder *r, struct batch *b)
@@ -308,22 +336,12 @@ static void record_and_settle(struct recorder *r, struct batch *b)
 		r->options.settled(r->options.arg, r->error);
 		give_back_finals(b, NEVER);
 	}
+	point_to_lines(b);
 	pulse_set(&r->pulse, "settling", clock_now_ns() + PULSE_STEP_NS);
 	if (backlog_settle(r->options.backlog, b->verdicts, b->n) < 0)
 		abort(); /* a backlog that is not durable never refuses */
 	book_returns(r, b);
-}
-
-static void point_to_lines(struct batch *b)
-{
-	const char *at = b->lines.data;
-
-	for (size_t i = 0; i < b->n; i++) {
-		if (b->verdicts[i].kind != VERDICT_FINAL)
-			continue;
-		b->verdicts[i].line = at;
-		at += b->verdicts[i].line_len;
-	}
+	tell_readers(r, b);
 }
 
 /* The bodies first: a record that is on disk shall not name one that is not. */
@@ -366,6 +384,7 @@ static void settle_and_record(struct recorder *r, struct batch *b)
 	pulse_set(&r->pulse, "committing", NEVER);
 	commit(r, b);
 	book_returns(r, b);
+	tell_readers(r, b);
 	if (r->log_error < 0 || b->lines.len == 0)
 		return;
 	pulse_set(&r->pulse, "writing", NEVER);
@@ -399,6 +418,7 @@ static void *run(void *arg)
 
 	while (take_batch(r, last_ns)) {
 		struct batch *b = r->outgoing;
+		uint64_t start_ns = clock_now_ns();
 		if (b->n > 0) {
 			durable ? settle_and_record(r, b) : record_and_settle(r, b);
 			book_finals(r, b);
@@ -407,6 +427,7 @@ static void *run(void *arg)
 		if (clock_now_ns() >= r->sync_at_ns)
 			sync_log(r);
 		last_ns = clock_now_ns();
+		atomic_fetch_add_explicit(&r->busy_ns, last_ns - start_ns, memory_order_relaxed);
 		pulse_set(&r->pulse, "taking records", last_ns + PULSE_STEP_NS);
 	}
 	if (r->sync_at_ns != NEVER)
@@ -495,6 +516,9 @@ void recorder_stats(struct recorder *r, struct recorder_stats *ret_stats)
 		.recorded = r->recorded,
 		.recorded_bytes = r->recorded_bytes,
 		.workers_blocked_ns = wake_waited_ns(&r->workers_wake),
+		.busy_ns = atomic_load_explicit(&r->busy_ns, memory_order_relaxed),
 	};
 	mutex_unlock(&r->lock);
+	histogram_read(&r->appends, &ret_stats->appends);
+	histogram_read(&r->syncs, &ret_stats->syncs);
 }

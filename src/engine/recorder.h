@@ -19,8 +19,10 @@
 #include "backlog/backlog.h"
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "base/pulse.h"
 #include "engine/ledger.h"
+#include "engine/tail.h"
 #include "job/result.h"
 #include "sink/bodies.h"
 #include "sink/results.h"
@@ -37,6 +39,7 @@ struct recorder_options {
 	struct backlog *backlog;
 	struct ledger *ledger;
 	struct bodies *bodies;   /* made durable before records are; may be NULL */
+	struct tail *tail;       /* gets the records that are settled; borrowed; NULL: nobody reads */
 	uint64_t last_seq;       /* of the records that there are already */
 
 	/* A disk that is full or fails: try again each second, and let the inlet fill
@@ -91,6 +94,9 @@ struct recorder_stats {
 	uint64_t recorded;           /* records written */
 	uint64_t recorded_bytes;
 	uint64_t workers_blocked_ns; /* summed over workers that waited for room */
+	uint64_t busy_ns;            /* with batches, waits for a disk that fails included */
+	struct histogram_figures appends; /* of batches to the log */
+	struct histogram_figures syncs;   /* of the log: fdatasync(2) */
 };
 NONNULL(1, 2) void recorder_stats(struct recorder *r, struct recorder_stats *ret_stats);
 

@@ -141,6 +141,16 @@ static uint64_t max_inline_bytes(const struct settings *s)
 	return 4 * s->results.inline_memory + 8 * s->results.max_inline;
 }
 
+/* Of records on their way to those who ask: each is copied once, and one is looked into. */
+static uint64_t max_record_bytes(const struct settings *s)
+{
+	const uint64_t body = s->results.bodies == BODIES_INLINE ? 2 * s->results.max_inline : 0;
+
+	if (s->backlog.type != BACKLOG_SQLITE) /* it has none */
+		return 0;
+	return (2 * SETTINGS_MAX_RECORDS + 4) * (JOB_MAX_LINE_BYTES + body);
+}
+
 /* What decoding a body takes in the worst encoding that is asked for. */
 static uint64_t max_decoder_bytes(const struct settings *s)
 {
@@ -155,7 +165,8 @@ static uint64_t max_decoder_bytes(const struct settings *s)
 }
 
 /*
- * A job's record, which is about as large, exists beside it for a moment.  The other
+ * A job's record, which is about as large, exists beside it for a moment; those who read
+ * results have the tail, and a page each, which may have grown to twice its size.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
  * TLS connection, a worker's stack and buffers, the database's caches, and the program
  * with its libraries.
@@ -173,7 +184,9 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	return program + lanes * LANE_BYTES + s->queue.capacity * HEAP_BYTES + 2 * max_job_bytes(s) +
 	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
-	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s);
+	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s) +
+	       max_record_bytes(s) +
+	       TAIL_MAX_BYTES + 2 * (uint64_t) TAIL_MAX_READERS * TAIL_PAGE_BYTES;
 }
 
 /* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair; each
@@ -190,16 +203,16 @@ uint64_t settings_descriptors(const struct settings *s, size_t n_sources)
 }
 
 int settings_show(const struct settings *s, const struct config *c, size_t n_sources,
-                  size_t others)
+                  const struct settings_others *others)
 {
 	struct buf b = { 0 };
 
 	config_print(&settings_table, c, s, &b);
 	buf_add_str(&b, "\n# What follows from them:\n# memory: at most ");
-	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources));
+	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources) + others->bytes);
 	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
-	           (unsigned long long) (settings_descriptors(s, n_sources) + others));
+	           (unsigned long long) (settings_descriptors(s, n_sources) + others->descriptors));
 
 	int r = b.failed ? -ENOMEM : 0;
 	if (r == 0 && (fwrite(b.data, 1, b.len, stdout) != b.len || fflush(stdout) != 0))

@@ -107,6 +107,10 @@ struct settings {
 	struct {
 		const char *socket;
 		const char *mode;
+		const char *stats_socket; /* "": none */
+		const char *stats_mode;
+		struct config_strings listen; /* as endpoint_parse() reads them */
+		struct config_strings host_names;
 	} control;
 	struct {
 		int level; /* enum log_level */
@@ -133,8 +137,11 @@ int settings_amend(const struct settings *s, const struct config *c, const char 
                    size_t n_overrides, struct settings *ret_settings, struct config **ret_config,
                    struct buf *errors);
 
-/* Reads control.mode.  Returns false if it is no octal mode of 0600 to 0777. */
-NODISCARD NONNULL(1, 2) bool settings_control_mode(const struct settings *s, unsigned *ret_mode);
+enum { SETTINGS_MAX_LISTEN = 8 };
+
+/* Reads control.mode or control.stats_mode.  Returns false if it is no octal mode of 0600 to
+ * 0777. */
+NODISCARD NONNULL(1, 2) bool settings_control_mode(const char *text, unsigned *ret_mode);
 
 /* The backlog's bounds in force: backlog.max_jobs and backlog.max_bytes, or what they default to. */
 NONNULL(1) uint64_t settings_max_jobs(const struct settings *s);
@@ -144,15 +151,24 @@ NONNULL(1) uint64_t settings_max_backlog_bytes(const struct settings *s);
  * the recorder. */
 NONNULL(1) uint64_t settings_max_out_bytes(const struct settings *s);
 
+/* So many records may be on their way to those who ask where a job is: whoever asks the engine
+ * keeps to it, and the next function counts with it. */
+enum { SETTINGS_MAX_RECORDS = 8 };
+
 /* An upper bound of the resident memory, in bytes, with 'n_sources' sources. */
 NONNULL(1) uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources);
 
+/* What a program needs besides the engine. */
+struct settings_others {
+	size_t descriptors;
+	uint64_t bytes; /* of memory */
+};
+
 /* Writes the settings in force to standard output, as a configuration file, with
- * where each value comes from, and what follows from them for a program that needs
- * 'others' descriptors beside the engine's.  Returns 0, -ENOMEM or -EIO. */
-NODISCARD NONNULL(1, 2)
+ * where each value comes from, and what follows from them.  Returns 0, -ENOMEM or -EIO. */
+NODISCARD NONNULL(1, 2, 4)
 int settings_show(const struct settings *s, const struct config *c, size_t n_sources,
-                  size_t others);
+                  const struct settings_others *others);
 
 /* Raises the soft limit of descriptors to what is needed.  Returns 0, or -EMFILE, after
  * it has logged why, if the hard limit is lower. */

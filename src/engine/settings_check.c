@@ -2,6 +2,7 @@
 /* What the table of keys cannot say: how values must go together. */
 #include "engine/settings.h"
 
+#include "base/endpoint.h"
 #include "engine/profiles.h"
 #include "engine/retry.h"
 #include "engine/settings_parts.h"
@@ -17,12 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
-bool settings_control_mode(const struct settings *s, unsigned *ret_mode)
+bool settings_control_mode(const char *text, unsigned *ret_mode)
 {
 	char *end = NULL;
-	unsigned long mode = strtoul(s->control.mode, &end, 8);
+	unsigned long mode = strtoul(text, &end, 8);
 
-	if (end == s->control.mode || *end != '\0' || mode < 0600 || mode > 0777)
+	if (end == text || *end != '\0' || mode < 0600 || mode > 0777)
 		return false;
 	*ret_mode = (unsigned) mode;
 	return true;
@@ -216,6 +217,34 @@ static void check_bodies(const struct settings *s, const struct config *c, struc
 		           config_origin_of(c, "results.bodies_dir"));
 }
 
+static void check_mode(const char *key, const char *mode, const struct config *c,
+                       struct buf *errors)
+{
+	if (!settings_control_mode(mode, &(unsigned) { 0 }))
+		buf_printf(errors, "%s: %s: must be octal, 0600 to 0777\n", config_origin_of(c, key),
+		           key);
+}
+
+static void check_control(const struct settings *s, const struct config *c, struct buf *errors)
+{
+	const struct config_strings *listen = &s->control.listen;
+
+	check_mode("control.mode", s->control.mode, c, errors);
+	check_mode("control.stats_mode", s->control.stats_mode, c, errors);
+	if (*s->control.stats_socket != '\0' &&
+	    strcmp(s->control.stats_socket, s->control.socket) == 0)
+		buf_printf(errors, "%s: control.stats_socket: must be another file than control.socket\n",
+		           config_origin_of(c, "control.stats_socket"));
+	for (size_t i = 0; i < listen->n; i++)
+		if (!endpoint_parse(listen->items[i], &(struct endpoint) { 0 }))
+			buf_printf(errors, "%s: control.listen: \"%s\" is no address with a port; write "
+			           "127.0.0.1:9147 or [::1]:9147\n",
+			           config_origin_of(c, "control.listen"), listen->items[i]);
+	if (listen->n > SETTINGS_MAX_LISTEN)
+		buf_printf(errors, "%s: control.listen: has %zu addresses; at most %d are possible\n",
+		           config_origin_of(c, "control.listen"), listen->n, SETTINGS_MAX_LISTEN);
+}
+
 int settings_check(const struct settings *s, const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
@@ -243,9 +272,7 @@ int settings_check(const struct settings *s, const struct config *c, struct buf 
 	check_headers(&s->results.headers, c, errors);
 	check_encodings(&s->fetch.encodings, c, errors);
 	check_body_dir(s, c, errors);
-	if (!settings_control_mode(s, &(unsigned) { 0 }))
-		buf_printf(errors, "%s: control.mode: must be octal, 0600 to 0777\n",
-		           config_origin_of(c, "control.mode"));
+	check_control(s, c, errors);
 	if (s->backlog.max_bytes > 0 && s->backlog.max_bytes < JOB_MAX_BYTES)
 		buf_printf(errors, "%s: backlog.max_bytes: must be 0, or at least 4M, which one job may have\n",
 		           config_origin_of(c, "backlog.max_bytes"));

@@ -249,6 +249,18 @@ static const struct config_key keys[] = {
 	  .help = "penstockd: the socket that penstock status and curl talk to" },
 	{ "control.mode", CONFIG_STRING, AT(control.mode), .preset = "0660", .unit = "",
 	  .help = "penstockd: who may connect to it, as chmod(1) takes it, in octal" },
+	{ "control.stats_socket", CONFIG_STRING, AT(control.stats_socket), .preset = "", .unit = "",
+	  .help = "penstockd: a second socket for those who may look at everything and touch nothing; "
+	          "none: there is none" },
+	{ "control.stats_mode", CONFIG_STRING, AT(control.stats_mode), .preset = "0660", .unit = "",
+	  .help = "penstockd: who may connect to that one; 0666: every user of this machine, who then "
+	          "sees jobs and results as well" },
+	{ "control.listen", CONFIG_STRINGS, AT(control.listen), .preset = "", .unit = "",
+	  .help = "penstockd: addresses such as 127.0.0.1:9147 or [::1]:9147 where whoever connects "
+	          "can read figures, /metrics among them, but no jobs and no results; none: nowhere" },
+	{ "control.host_names", CONFIG_STRINGS, AT(control.host_names), .preset = "", .unit = "",
+	  .help = "penstockd: names under which control.listen may be asked, besides localhost and "
+	          "this machine's own" },
 };
 #undef AT
 

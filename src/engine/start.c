@@ -184,12 +184,16 @@ static int start_recorder(struct engine *e)
 	struct backlog_stats stats;
 
 	backlog_stats(e->backlog, &stats);
+	int r = tail_create(stats.last_seq, &e->tail);
+	if (r < 0)
+		return r;
 	return recorder_create(
 		&(struct recorder_options) {
 			.results = e->options.results,
 			.backlog = e->backlog,
 			.ledger = e->ledger,
 			.bodies = e->bodies,
+			.tail = e->tail,
 			.last_seq = stats.last_seq,
 			.stalls = e->options.stalls,
 			.trouble = on_trouble,

@@ -176,8 +176,8 @@ static int attempt(struct worker *worker, const struct job *job, uint64_t deadli
 	return fetch(options->fetcher, &req, &worker->response);
 }
 
-static void count(struct workers *w, const struct job *job, const struct response *response,
-                  const struct judgement *j)
+static void count(struct workers *w, const struct job *job, int error,
+                  const struct response *response, const struct judgement *j)
 {
 	bool success = j->kind == VERDICT_FINAL && j->outcome == OUTCOME_DONE;
 
@@ -189,6 +189,7 @@ static void count(struct workers *w, const struct job *job, const struct respons
 		(void) atomic_fetch_add_explicit(&w->retries, 1, memory_order_relaxed);
 	if (!success)
 		(void) atomic_fetch_add_explicit(&w->failed, 1, memory_order_relaxed);
+	tally_attempt(&w->tally, error, response, j);
 }
 
 /* Takes over the crew's policy if it has changed. */
@@ -262,7 +263,7 @@ static void judge(struct worker *worker, struct job *job, int error, struct judg
 	leave_lane(worker, lane_outcome(error, &worker->response, ret_j), ret_j->cool_ns);
 	if (worker->body && error == 0 && ret_j->kind == VERDICT_FINAL)
 		keep_body(worker, job, ret_j); /* its lane need not wait for the disk */
-	count(worker->crew, job, &worker->response, ret_j);
+	count(worker->crew, job, error, &worker->response, ret_j);
 }
 
 /* What the attempt's answer took, once it is the recorder's or of no use. */
@@ -306,6 +307,8 @@ void worker_run(struct worker *worker, struct job *job)
 	uint64_t started_ns = clock_now_ns(), left_ns = deadline_left_ns(job);
 	int64_t started_wall_us = left_ns > 0 ? clock_wall_us() : 0;
 
+	if (started_ns >= job->ready_ns)
+		histogram_add(&worker->crew->tally.queue_wait, started_ns - job->ready_ns);
 	refresh_policy(worker);
 	set_work(worker, job->number, started_ns);
 	struct judgement j = left_ns > 0 ? fetch_job(worker, job, clock_after(started_ns, left_ns))

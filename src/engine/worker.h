@@ -47,6 +47,7 @@ struct workers {
 	_Atomic uint64_t policy_version; /* changed under 'lock' */
 
 	_Atomic uint64_t attempts, retries, hops, failed, body_bytes;
+	struct tally tally;
 };
 
 /* Fetches the job, which was popped with worker->lane, and hands it to the recorder.  For the

@@ -238,3 +238,8 @@ void workers_stats(struct workers *w, struct workers_stats *ret_stats)
 	ret_stats->alive = w->alive;
 	mutex_unlock(&w->lock);
 }
+
+void workers_tally(struct workers *w, struct tally_figures *ret_figures)
+{
+	tally_read(&w->tally, ret_figures);
+}

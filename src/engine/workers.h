@@ -13,6 +13,7 @@
 #include "engine/ledger.h"
 #include "engine/recorder.h"
 #include "engine/retry.h"
+#include "engine/tally.h"
 #include "fetch/fetch.h"
 #include "queue/queue.h"
 #include "sink/bodies.h"
@@ -103,5 +104,6 @@ struct workers_stats {
 	uint64_t body_bytes;   /* received, as they came over the wire */
 };
 NONNULL(1, 2) void workers_stats(struct workers *w, struct workers_stats *ret_stats);
+NONNULL(1, 2) void workers_tally(struct workers *w, struct tally_figures *ret_figures);
 
 #endif

@@ -64,6 +64,7 @@ static int wait(struct directory *d, bool for_files)
 
 static int wait_for_files(struct directory *d)
 {
+	atomic_store_explicit(&d->source.lag, 0, memory_order_relaxed);
 	int r = wait(d, true);
 	if (r == 0)
 		r = arrivals_check(&d->arrivals);
@@ -138,6 +139,14 @@ static void tell(struct directory *d)
 		drop_tell(&d->file, d->arrivals.fd);
 }
 
+/* The one in work is as yet not put away. */
+static void tell_lag(struct directory *d)
+{
+	size_t files = d->arrivals.n - d->arrivals.next + !drop_is_none(&d->file);
+
+	atomic_store_explicit(&d->source.lag, files, memory_order_relaxed);
+}
+
 static int directory_read(struct source *s, struct job **ret_jobs, size_t max, size_t *ret_n)
 {
 	struct directory *d = (struct directory *) s;
@@ -151,6 +160,8 @@ static int directory_read(struct source *s, struct job **ret_jobs, size_t max, s
 		if (r == 0)
 			r = step(d, ret_jobs, max, &n, &is_batch);
 	}
+
+	tell_lag(d);
 
 	/* The jobs first; the error is for the next call. */
 	d->status = r == -ECANCELED ? 0 : r;
@@ -245,6 +256,7 @@ int directory_create(const struct directory_options *options, struct source **re
 	d->source = (struct source) {
 		.ops = &directory_ops,
 		.name = d->name,
+		.lag_of = SOURCE_LAG_FILES,
 		.stop_fd = options->stop_fd,
 		.listener = options->listener,
 	};

@@ -50,6 +50,7 @@ static int plan_next_round(struct schedule *s, uint64_t late_ns)
 
 	s->planned_ns = clock_after(clock_after(s->planned_ns, missed_ns), s->every_ns);
 	s->due_ns = clock_after(s->planned_ns, random_up_to(&s->random, s->jitter_ns));
+	atomic_store_explicit(&s->source.lag, s->due_ns, memory_order_relaxed);
 	return set_timer(s);
 }
 
@@ -203,6 +204,7 @@ static int fill_in(struct schedule *s, const struct schedule_options *options)
 		return -errno;
 	s->planned_ns = clock_now_ns();
 	s->due_ns = s->planned_ns;
+	atomic_store_explicit(&s->source.lag, s->due_ns, memory_order_relaxed);
 	return set_timer(s);
 }
 
@@ -215,6 +217,7 @@ int schedule_create(const struct schedule_options *options, struct source **ret_
 	if (!s)
 		return -ENOMEM;
 	s->source.ops = &schedule_ops;
+	s->source.lag_of = SOURCE_LAG_DUE;
 	s->source.stop_fd = options->stop_fd;
 	s->source.listener = options->listener;
 	s->every_ns = options->every_ns;

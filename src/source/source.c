@@ -15,6 +15,8 @@ void source_stats(struct source *s, struct source_stats *ret_stats)
 		.bad_lines = load(&s->bad_lines),
 		.bytes_read = load(&s->bytes_read),
 		.bytes_total = load(&s->bytes_total),
+		.lag_of = s->lag_of,
+		.lag = load(&s->lag),
 	};
 }
 

@@ -36,11 +36,21 @@ struct source_listener {
 	void *arg;
 };
 
+/* By what it is seen that a source is behind. */
+enum source_lag {
+	SOURCE_LAG_NONE,
+	SOURCE_LAG_BYTES, /* of the file that have not been read */
+	SOURCE_LAG_FILES, /* that lie there, as far as they have been looked for */
+	SOURCE_LAG_DUE,   /* when the next round is due (CLOCK_MONOTONIC, ns) */
+};
+
 struct source_stats {
 	uint64_t jobs;        /* handed over */
 	uint64_t bad_lines;   /* skipped, with a complaint each */
 	uint64_t bytes_read;
 	uint64_t bytes_total; /* of a regular file that is not followed; 0 if unknown */
+	enum source_lag lag_of;
+	uint64_t lag;         /* when it was last read */
 };
 
 struct source;
@@ -57,9 +67,10 @@ struct source {
 	const struct source_ops *ops;
 	const char *name; /* owned by the kind; lives as long as the source */
 	int stop_fd;      /* readable once the source shall stop; borrowed */
+	enum source_lag lag_of;
 	struct source_listener listener;
 	/* Written by the reading thread, read by any. */
-	_Atomic uint64_t jobs, bad_lines, bytes_read, bytes_total;
+	_Atomic uint64_t jobs, bad_lines, bytes_read, bytes_total, lag;
 };
 
 /*

@@ -41,6 +41,15 @@ static void tell_trouble(struct urlfile *f)
 	buf_done(&why);
 }
 
+/* What is in the buffer has not been read, as far as anybody can tell. */
+static void tell_lag(struct urlfile *f)
+{
+	uint64_t unread = input_bytes_left(&f->input) + (f->reader.fed - f->reader.place.offset);
+
+	if (f->source.lag_of != SOURCE_LAG_NONE)
+		atomic_store_explicit(&f->source.lag, unread, memory_order_relaxed);
+}
+
 /* Waits for the next thing to happen to the input.  The end of a line that lacks
  * its line ending makes '*n' 1 if it is a job. */
 static int refill(struct urlfile *f, struct job **jobs, size_t *n)
@@ -48,6 +57,7 @@ static int refill(struct urlfile *f, struct job **jobs, size_t *n)
 	char *room = NULL;
 	size_t got = 0;
 
+	tell_lag(f);
 	int r = reader_room(&f->reader, &room);
 	if (r < 0)
 		return r;
@@ -123,6 +133,7 @@ static int urlfile_read(struct source *s, struct job **ret_jobs, size_t max, siz
 	if (r < 0 && n == 0)
 		return r;
 	f->told = f->reader.place;
+	tell_lag(f);
 	atomic_fetch_add_explicit(&s->jobs, n, memory_order_relaxed);
 	*ret_n = n;
 	return 0;
@@ -240,6 +251,9 @@ int urlfile_create(const struct urlfile_options *options, struct source **ret_so
 	if (r < 0)
 		goto close_input;
 
+	if (input_has_places(&f->input) || f->input.follow)
+		f->source.lag_of = SOURCE_LAG_BYTES;
+	tell_lag(f);
 	if (!f->input.follow)
 		atomic_store_explicit(&f->source.bytes_total, input_bytes_left(&f->input),
 		                      memory_order_relaxed);

@@ -17,6 +17,7 @@ SYSTEM_TESTS = \
 	tests/system/test_disk_trouble.py \
 	tests/system/test_drop_ins.py \
 	tests/system/test_examples.py \
+	tests/system/test_fuzz_http.py \
 	tests/system/test_guard.py \
 	tests/system/test_http2.py \
 	tests/system/test_input.py \
@@ -24,10 +25,15 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
+	tests/system/test_openapi.py \
+	tests/system/test_page.py \
 	tests/system/test_poison.py \
+	tests/system/test_prometheus.py \
 	tests/system/test_proxy.py \
+	tests/system/test_readers.py \
 	tests/system/test_request.py \
 	tests/system/test_results.py \
+	tests/system/test_results_stream.py \
 	tests/system/test_retry.py \
 	tests/system/test_service.py \
 	tests/system/test_stop.py \
@@ -35,15 +41,18 @@ SYSTEM_TESTS = \
 	tests/system/test_systemd.py \
 	tests/system/test_timeouts.py \
 	tests/system/test_tls.py \
+	tests/system/test_top.py \
 	tests/system/test_torture.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \
+	tests/system/browser_harness.py \
 	tests/system/daemon_harness.py \
 	tests/system/dns_server.py \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
+	tests/system/picture.py \
 	tests/system/stub_daemon.py \
 	tests/system/systemd_harness.py \
 	tests/system/torture.py \

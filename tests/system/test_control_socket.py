@@ -117,7 +117,16 @@ class Figures(daemon_harness.Case):
         self.assertEqual([routes[r] for r in ("ok", "bytes", "status", "delay")], [750] * 4)
         self.assertEqual(metrics["penstock_fetch_attempts_total"], 3000 + 2 * 20)
         self.assertEqual(metrics["penstock_fetch_retries_total"], 20)
-        self.assertEqual(metrics["penstock_fetch_failures_total"], 750 + 2 * 20)
+        failures = {k: v for k, v in metrics.items()
+                    if v and k.startswith("penstock_fetch_failures_total")}
+        self.assertEqual(failures, {'penstock_fetch_failures_total{reason="http_4xx"}': 750,
+                                    'penstock_fetch_failures_total{reason="connect"}': 2 * 20})
+        self.assertEqual(metrics['penstock_fetch_retried_total{reason="connect"}'], 20)
+        self.assertEqual([metrics[f'penstock_fetch_responses_total{{class="{c}"}}'] for c in
+                          ("2xx", "4xx", "5xx")], [2250, 750, 0])
+        for histogram in "fetch_duration", "queue_wait":
+            self.assertEqual(metrics[f"penstock_{histogram}_seconds_count"], 3040)
+        self.assertEqual(metrics['penstock_fetch_phase_seconds_count{phase="transfer"}'], 3000)
         self.assertEqual(metrics["penstock_fetch_received_bytes_total"],
                          sum(r["size_download"] for r in records))
         self.assertEqual(status["results"]["recorded"], 3020)
@@ -222,6 +231,30 @@ class SlowClients(daemon_harness.Case):
             start = time.monotonic()
             daemon.stop()
             self.assertLess(time.monotonic() - start, 10 * harness.SLOWNESS)
+
+    def test_large_records_are_read_by_a_few_at_a_time(self):
+        size, clients = 2 << 20, 36
+        self.durable = True
+        self.configure('results: { bodies = "inline"; max_inline = "8M"; };')
+        daemon = self.daemon()
+        job = json.dumps({"url": self.origin.url(f"/bytes/{size}"), "id": "large"})
+        with contextlib.closing(daemon_harness.UnixConnection(daemon.socket)) as connection:
+            connection.request("POST", "/v1/jobs", job)
+            self.assertEqual(connection.getresponse().status, 202)
+        daemon.await_records(1)
+        before = daemon.status_kib("VmRSS")
+        readers = [daemon_harness.UnixConnection(daemon.socket) for _ in range(clients)]
+        for reader in readers:
+            reader.request("GET", "/v1/jobs/large")
+        # Those whose turn it is do not read: the others wait, and are answered in the end.
+        self.assertEqual(daemon.get("/v1/status").status, 200)
+        for reader in readers:
+            self.assertGreater(len(reader.getresponse().read()), size)
+            reader.close()
+        self.assertEqual(daemon.get("/v1/jobs/nobody").status, 404)
+        if not harness.SANITIZED:  # each has a record and its copy for a moment
+            self.assertLess(daemon.status_kib("VmHWM"), before + (2 * 8 + 4) * 2700 + 8 * 1024)
+        daemon.stop()
 
     def test_too_many_clients_are_told_so(self):
         self.configure()

@@ -113,6 +113,11 @@ TESTS += tests/unit/test_control_orders
 tests_unit_test_control_orders_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_control_orders_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_control_results
+TESTS += tests/unit/test_control_results
+tests_unit_test_control_results_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_control_results_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_control_socket
 TESTS += tests/unit/test_control_socket
 tests_unit_test_control_socket_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -151,6 +156,11 @@ check_PROGRAMS += tests/unit/test_directory_restart
 TESTS += tests/unit/test_directory_restart
 tests_unit_test_directory_restart_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_directory_restart_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_endpoint
+TESTS += tests/unit/test_endpoint
+tests_unit_test_endpoint_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_endpoint_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_engine
 TESTS += tests/unit/test_engine
@@ -382,6 +392,11 @@ TESTS += tests/unit/test_settings
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sparkline
+TESTS += tests/unit/test_sparkline
+tests_unit_test_sparkline_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sparkline_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_speed
 TESTS += tests/unit/test_speed
 tests_unit_test_speed_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -422,6 +437,11 @@ TESTS += tests/unit/test_sqlite_queries
 tests_unit_test_sqlite_queries_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_sqlite_queries_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sqlite_records
+TESTS += tests/unit/test_sqlite_records
+tests_unit_test_sqlite_records_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sqlite_records_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sqlite_threads
 TESTS += tests/unit/test_sqlite_threads
 tests_unit_test_sqlite_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -431,6 +451,15 @@ check_PROGRAMS += tests/unit/test_status
 TESTS += tests/unit/test_status
 tests_unit_test_status_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_status_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_tally
+TESTS += tests/unit/test_tally
+tests_unit_test_tally_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tally_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_tail
+TESTS += tests/unit/test_tail
+tests_unit_test_tail_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_tail_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

@@ -154,16 +154,16 @@ static void expect_ledger(struct stage *s, uint64_t done, uint64_t dead, uint64_
 }
 
 /* What the records of a log say. */
-struct tally {
+struct log_sums {
 	long lines;
 	long done, dead, cancelled;
 	long attempts; /* summed */
 	bool sound;    /* each line is an object, and their numbers are gapless */
 };
 
-static struct tally read_log(const char *path)
+static struct log_sums read_log(const char *path)
 {
-	struct tally t = { .sound = true };
+	struct log_sums t = { .sound = true };
 	FILE *file = fopen(path, "re");
 	char *line = NULL;
 	size_t size = 0;
@@ -210,7 +210,7 @@ static void test_a_file_of_urls_is_finished(void)
 	CU_ASSERT_EQUAL(stats.backlog.held_jobs, 0);
 	CU_ASSERT_TRUE(stats.queue.high_water_jobs <= 10);
 
-	const struct tally log = read_log(s.path);
+	const struct log_sums log = read_log(s.path);
 	CU_ASSERT_TRUE(log.sound);
 	CU_ASSERT_EQUAL(log.lines, 340);
 	CU_ASSERT_EQUAL(log.done, 310);
@@ -243,7 +243,7 @@ static void test_failures_that_pass_are_retried(void)
 	CU_ASSERT_EQUAL(stats_of(&s).workers.attempts, 20 * 3 + 10 * 5);
 	CU_ASSERT_EQUAL(stats_of(&s).workers.retries, 20 * 2 + 10 * 4);
 
-	const struct tally log = read_log(s.path);
+	const struct log_sums log = read_log(s.path);
 	CU_ASSERT_TRUE(log.sound);
 	CU_ASSERT_EQUAL(log.lines, 30);
 	CU_ASSERT_EQUAL(log.attempts, 20 * 3 + 10 * 5);
@@ -347,7 +347,7 @@ static void test_what_is_left_can_be_recorded_as_cancelled(void)
 
 	const struct engine_stats stats = stats_of(&s);
 	CU_ASSERT_EQUAL(stats.ledger.jobs[LEDGER_CANCELLED], stats.ledger.accepted);
-	const struct tally log = read_log(s.path);
+	const struct log_sums log = read_log(s.path);
 	CU_ASSERT_TRUE(log.sound);
 	CU_ASSERT_EQUAL(log.cancelled, (long) stats.ledger.accepted);
 	end(&s);

@@ -8,7 +8,7 @@
 
 #define OPENMETRICS "application/openmetrics-text"
 
-enum { MAX_SAMPLES = 200 };
+enum { MAX_SAMPLES = 600 };
 
 /* --- the parser --------------------------------------------------------------------- */
 
@@ -25,6 +25,8 @@ struct parser {
 	size_t n_families;
 	struct sample samples[MAX_SAMPLES];
 	size_t n;
+	double in_bucket;  /* of the histogram at hand, the last bucket; -1: none was begun */
+	bool is_complete;  /* that was +Inf */
 	bool ended;
 };
 
@@ -48,7 +50,14 @@ static void read_comment(struct parser *p, const char *line)
 	CU_ASSERT_EQUAL_FATAL(sscanf(line, "# %7s %127s %n", word, name, &at), 2);
 	CU_ASSERT_TRUE(is_name(name, strlen(name)));
 	CU_ASSERT_TRUE(line[at] != '\0');
-	if (strcmp(word, "HELP") == 0) {
+	CU_ASSERT_EQUAL(p->in_bucket, -1);
+	if (strcmp(word, "UNIT") == 0) {
+		size_t len = strlen(name), unit = strlen(line + at);
+		CU_ASSERT_TRUE(p->openmetrics && !p->has_help);
+		CU_ASSERT_STRING_EQUAL(p->family, name);
+		CU_ASSERT_TRUE_FATAL(len > unit + 1 && name[len - unit - 1] == '_');
+		CU_ASSERT_STRING_EQUAL(name + len - unit, line + at);
+	} else if (strcmp(word, "HELP") == 0) {
 		CU_ASSERT_FALSE(p->has_help);
 		CU_ASSERT_PTR_NULL(strpbrk(line, "\\\""));
 		for (size_t i = 0; i < p->n_families; i++)
@@ -87,8 +96,31 @@ static const char *skip_labels(const char *at)
 	return at + 1;
 }
 
-static const char *suffix_of(const struct parser *p)
+/* Buckets hold no less than those before them; the sum and the count come behind the last. */
+static const char *suffix_in_histogram(struct parser *p, const struct sample *sample)
 {
+	const char *le = strstr(sample->series, "le=\"");
+
+	if (strstr(sample->series, "_bucket{")) {
+		CU_ASSERT_FALSE(p->is_complete);
+		CU_ASSERT_TRUE(le && sample->value >= p->in_bucket);
+		p->in_bucket = sample->value;
+		p->is_complete = le && strncmp(le + 4, "+Inf\"}", 6) == 0;
+		return "_bucket";
+	}
+	CU_ASSERT_TRUE(p->is_complete && !le);
+	if (strstr(sample->series, "_sum"))
+		return "_sum";
+	CU_ASSERT_EQUAL(sample->value, p->in_bucket);
+	p->in_bucket = -1;
+	p->is_complete = false;
+	return "_count";
+}
+
+static const char *suffix_of(struct parser *p, const struct sample *sample)
+{
+	if (strcmp(p->type, "histogram") == 0)
+		return suffix_in_histogram(p, sample);
 	if (!p->openmetrics)
 		return "";
 	return strcmp(p->type, "counter") == 0 ? "_total" : strcmp(p->type, "info") == 0 ? "_info" : "";
@@ -103,15 +135,14 @@ static void read_sample(struct parser *p, const char *line)
 
 	CU_ASSERT_TRUE_FATAL(p->n <= MAX_SAMPLES);
 	CU_ASSERT_FALSE(p->has_help);
-	(void) snprintf(expected, sizeof(expected), "%s%s", p->family, suffix_of(p));
-	CU_ASSERT_TRUE(strlen(expected) == len && strncmp(line, expected, len) == 0);
-
 	const char *at = line[len] == '{' ? skip_labels(line + len) : line + len;
 	CU_ASSERT_EQUAL_FATAL(*at, ' ');
 	(void) snprintf(sample->series, sizeof(sample->series), "%.*s", (int) (at - line), line);
 	CU_ASSERT_TRUE(isdigit((unsigned char) at[1]));
 	sample->value = strtod(at + 1, &end);
 	CU_ASSERT_EQUAL(*end, '\0');
+	(void) snprintf(expected, sizeof(expected), "%s%s", p->family, suffix_of(p, sample));
+	CU_ASSERT_TRUE(strlen(expected) == len && strncmp(line, expected, len) == 0);
 	bool counter = len > 6 && strncmp(line + len - 6, "_total", 6) == 0;
 	CU_ASSERT_EQUAL(counter, strcmp(p->type, "counter") == 0);
 	for (size_t i = 0; i + 1 < p->n; i++)
@@ -127,7 +158,7 @@ static struct parser read_metrics(const char *accept)
 	buf_printf(&header, "Accept: %s%c", accept, '\0');
 	struct answer a = ask("/metrics", (struct question) { .header = header.data });
 	CU_ASSERT_EQUAL_FATAL(a.status, 200);
-	p = (struct parser) { .openmetrics = strstr(a.type, "openmetrics") };
+	p = (struct parser) { .openmetrics = strstr(a.type, "openmetrics"), .in_bucket = -1 };
 	CU_ASSERT_STRING_EQUAL(a.type, p.openmetrics ? OPENMETRICS "; version=1.0.0; charset=utf-8"
 	                                             : "text/plain; version=0.0.4; charset=utf-8");
 	CU_ASSERT_TRUE_FATAL(a.body.len > 2 && a.body.data[a.body.len - 2] == '\n');
@@ -207,7 +238,18 @@ static void test_the_figures_are_the_engines(void)
 	                        value(&p, "penstock_workers{state=\"busy\"}"),
 	                2);
 	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_attempts_total"), 6);
-	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_failures_total"), 6);
+	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_failures_total{reason=\"connect\"}"), 6);
+	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_failures_total{reason=\"http_5xx\"}"), 0);
+	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_retried_total{reason=\"connect\"}"), 4);
+	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_responses_total{class=\"2xx\"}"), 0);
+	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_duration_seconds_count"), 6);
+	CU_ASSERT_EQUAL(value(&p, "penstock_queue_wait_seconds_count"), 6);
+	CU_ASSERT_EQUAL(value(&p, "penstock_fetch_phase_seconds_count{phase=\"connect\"}"), 0);
+	CU_ASSERT_TRUE(value(&p, "penstock_results_append_seconds_count") >= 1);
+	CU_ASSERT_TRUE(value(&p, "penstock_results_busy_seconds_total") > 0);
+	CU_ASSERT_TRUE(value(&p, "process_open_fds") > 3);
+	CU_ASSERT_TRUE(value(&p, "process_threads") >= 4);
+	CU_ASSERT_TRUE(value(&p, "process_resident_memory_bytes") > 1 << 20);
 	CU_ASSERT_EQUAL(value(&p, "penstock_results_recorded_total"), 2);
 	CU_ASSERT_EQUAL(value(&p, "penstock_results_failing"), 1);
 	CU_ASSERT_EQUAL(value(&p, "penstock_results_bodies_total"), 0);
@@ -233,6 +275,8 @@ static void test_a_database_has_figures_of_its_own(void)
 		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_records_total"), 2);
 		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_remembered_record"), 1);
 		CU_ASSERT_TRUE(value(&p, "penstock_backlog_commits_total") >= 2);
+		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_commit_seconds_count"),
+		                value(&p, "penstock_backlog_commits_total"));
 		CU_ASSERT_TRUE(value(&p, "penstock_backlog_free_bytes") > 0);
 		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_min_free_bytes"), 64 << 20);
 		CU_ASSERT_EQUAL(value(&p, "penstock_backlog_failing"), 0);

@@ -463,9 +463,8 @@ static void test_the_socket_s_mode_is_octal(void)
 	char override[64];
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct settings s = { .control.mode = cases[i].text };
 		unsigned mode = 0;
-		CU_ASSERT_EQUAL(settings_control_mode(&s, &mode), cases[i].mode != 0);
+		CU_ASSERT_EQUAL(settings_control_mode(cases[i].text, &mode), cases[i].mode != 0);
 		CU_ASSERT_EQUAL(mode, cases[i].mode);
 		(void) snprintf(override, sizeof(override), "control.mode=%s", cases[i].text);
 		CU_ASSERT_EQUAL(takes(override), cases[i].mode != 0);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/readers.h"
+
+#include "base/endpoint.h"
+#include "base/log.h"
+#include "control/tcp.h"
+#include "daemon/daemon.h"
+#include "daemon/paths.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+_Static_assert(CONTROL_MAX_READERS == 1 + SETTINGS_MAX_LISTEN, "a place for each");
+
+static void add(struct readers *readers, int listen_fd, enum control_reach reach)
+{
+	readers->items[readers->n++] =
+		(struct control_reader) { .listen_fd = listen_fd, .reach = reach };
+}
+
+static int open_stats(const struct settings *s, struct readers *readers)
+{
+	unsigned mode = 0;
+
+	if (*s->control.stats_socket == '\0')
+		return DAEMON_OK;
+	char *path = paths_runtime(s->control.stats_socket);
+	if (!path || !settings_control_mode(s->control.stats_mode, &mode)) {
+		free(path);
+		return DAEMON_INTERNAL;
+	}
+	int r = control_socket_open(path, mode, &readers->stats);
+	if (r < 0)
+		log_error("%s: control.stats_socket: %s", path,
+		          r == -EADDRINUSE ? "another process serves this socket" : strerror(-r));
+	else
+		add(readers, readers->stats.listen_fd, CONTROL_VIEWS);
+	free(path);
+	return r < 0 ? daemon_cannot_create(r) : DAEMON_OK;
+}
+
+static int open_address(const char *text, struct readers *readers)
+{
+	struct endpoint wanted, bound;
+	char at[ENDPOINT_TEXT_SIZE];
+
+	if (!endpoint_parse(text, &wanted))
+		return DAEMON_INTERNAL; /* it was looked at when the settings were read */
+	int fd = control_tcp_open(&wanted, &bound);
+	if (fd < 0) {
+		log_error("%s: control.listen: %s", text,
+		          fd == -EADDRINUSE      ? "another process listens there"
+		          : fd == -EADDRNOTAVAIL ? "this machine has no such address"
+		                                 : strerror(-fd));
+		return daemon_cannot_create(fd);
+	}
+	add(readers, fd, CONTROL_FIGURES);
+	endpoint_format(&bound, at);
+	log_info("control.listen: figures for all who reach http://%s/", at);
+	return DAEMON_OK;
+}
+
+int readers_open(const struct settings *s, struct readers *readers)
+{
+	int code = open_stats(s, readers);
+
+	for (size_t i = 0; code == DAEMON_OK && i < s->control.listen.n; i++)
+		code = open_address(s->control.listen.items[i], readers);
+	return code;
+}
+
+void readers_close(struct readers *readers)
+{
+	for (size_t i = 0; i < readers->n; i++)
+		if (readers->items[i].listen_fd != readers->stats.listen_fd)
+			(void) close(readers->items[i].listen_fd);
+	control_socket_close(&readers->stats);
+	readers->n = 0;
+}
+
+struct settings_others readers_needs(const struct settings *s)
+{
+	size_t n = s->control.listen.n + (*s->control.stats_socket != '\0');
+
+	return (struct settings_others) {
+		.descriptors = CONTROL_DESCRIPTORS + n * CONTROL_READER_DESCRIPTORS,
+		.bytes = n * (uint64_t) CONTROL_READER_BYTES,
+	};
+}

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/interrupt.h"
 
 #include <curses.h>
 #include <errno.h>
@@ -132,14 +133,24 @@ static bool set_colours(void)
 
 /* --- signals ------------------------------------------------------------------------ */
 
+static void never_called(int number) { (void) number; }
+
+/*
+ * SIGTSTP gets a handler, although it is blocked: without one ncurses installs its own, and then
+ * has the signal ignored while it draws (_nc_signal_handler()), which also drops one that is
+ * waiting in the signalfd.
+ */
 static int open_signals(void)
 {
+	const struct sigaction handled = { .sa_handler = never_called };
 	sigset_t caught;
 
 	(void) sigemptyset(&caught);
 	(void) sigaddset(&caught, SIGWINCH);
-	(void) sigaddset(&caught, SIGTSTP);
 	(void) sigaddset(&caught, SIGCONT);
+	interrupt_add_unless_ignored(&caught, SIGTSTP);
+	if (sigismember(&caught, SIGTSTP) == 1)
+		(void) sigaction(SIGTSTP, &handled, NULL);
 	(void) sigprocmask(SIG_BLOCK, &caught, NULL);
 	return signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);
 }

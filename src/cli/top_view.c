@@ -306,7 +306,7 @@ static const struct past {
 	enum top_series series;
 	const char *label;
 	void (*add_figures)(struct top_view *v, const struct top_data *d, double max);
-	enum top_colour colour;
+	int look;
 	int from; /* on screens of so many rows */
 } pasts[] = {
 	{ TOP_QUEUE_JOBS, "queue", add_full, TOP_PLAIN, 0 },
@@ -343,7 +343,7 @@ static void draw_past(struct top_view *v, const struct top_data *d, int row, con
 
 	paint_str(p, row, 0, LABEL, TOP_TITLE, past->label);
 	sparkline_add(&p->text, &line, h->n, h->values[past->series]);
-	paint(p, row, LABEL, (int) width, past->colour);
+	paint(p, row, LABEL, (int) width, past->look);
 	past->add_figures(v, d, highest(h, past->series, line.per_cell * width));
 	paint(p, row, LABEL + (int) width, figures, 0);
 }

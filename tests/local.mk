@@ -6,15 +6,29 @@ AM_TESTS_ENVIRONMENT = \
 	PENSTOCK_ORIGIN='$(abs_top_builddir)/penstock-origin'; export PENSTOCK_ORIGIN; \
 	PENSTOCK_SRC='$(abs_top_srcdir)'; export PENSTOCK_SRC;
 
+if HAVE_CUNIT
 include tests/unit/local.mk
+endif
 include tests/origin/local.mk
 include tests/system/local.mk
 include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
 
-TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh tests/check-man.sh
-EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh tests/check-man.sh
+if !HAVE_CUNIT
+check_DATA += without-cunit
+endif
+without-cunit:
+	@echo 'make check needs CUnit (libcunit1-dev): install it, and run configure again' >&2; exit 1
+.PHONY: without-cunit
+
+CHECKS = \
+	tests/check-catalog.sh \
+	tests/check-completions.sh \
+	tests/check-includes.sh \
+	tests/check-man.sh
+TESTS += $(CHECKS)
+EXTRA_DIST += $(CHECKS)
 
 # One thread is all that these use, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \

@@ -192,6 +192,7 @@ class OnSystemd(unittest.TestCase):
             print(f"skipped on systemd: {error}", flush=True)
             raise unittest.SkipTest(str(error)) from None
         cls.addClassCleanup(machine.stop)
+        systemd_harness.equip(machine)
         systemd_harness.install(machine)
         machine.write(systemd_harness.CONFIG, example("../penstock.conf"))
         for name in "penstock-nightly.service", "penstock-nightly.timer":
@@ -199,8 +200,6 @@ class OnSystemd(unittest.TestCase):
         machine.write("/etc/penstock/nightly.conf", example("nightly/nightly.conf"))
         machine.write("/etc/penstock/nightly.conf.d/test.conf", SHORT)
         machine.systemctl("daemon-reload")
-        machine.run("systemd-run", "--unit=origin", "penstock-origin", "--port",
-                    str(systemd_harness.ORIGIN_PORT))
 
     def url(self, path):
         return f"http://127.0.0.1:{systemd_harness.ORIGIN_PORT}{path}"

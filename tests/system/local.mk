@@ -25,11 +25,8 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
-<<<<<<< HEAD
 	tests/system/test_openapi.py \
-=======
 	tests/system/test_package.py \
->>>>>>> h/svc
 	tests/system/test_page.py \
 	tests/system/test_poison.py \
 	tests/system/test_prometheus.py \

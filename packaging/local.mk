@@ -10,10 +10,11 @@ DROP_INS = \
 	packaging/systemd/drop-ins/directories.conf \
 	packaging/systemd/drop-ins/memory.conf
 EXTRA_DIST += packaging/systemd/penstockd.service.in packaging/systemd/penstockd.socket.in
-CLEANFILES += $(UNITS)
+CLEANFILES += $(UNITS) first.tar.xz
 
 THE_SERVICE = -e 's|@instance[@]||g' -e 's|@of[@]||g' -e 's|@name[@]|penstock|g' -e 's|@below[@]||g'
-AN_INSTANCE = -e 's|@instance[@]|@%i|g' -e 's|@of[@]|: %i|g' -e 's|@name[@]|%i|g' -e 's|@below[@]|/%i|g'
+AN_INSTANCE = -e 's|@instance[@]|@%i|g' -e 's|@of[@]|: %i|g' -e 's|@name[@]|%i|g' \
+	-e 's|@below[@]|/%i|g'
 make_unit = $(MKDIR_P) packaging/systemd && sed -e 's|@bindir[@]|$(bindir)|g' \
 	-e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g'
 
@@ -59,7 +60,6 @@ DEBIAN = \
 	packaging/debian/changelog \
 	packaging/debian/control \
 	packaging/debian/copyright \
-	packaging/debian/penstock.docs \
 	packaging/debian/penstock.lintian-overrides \
 	packaging/debian/penstock.postinst \
 	packaging/debian/penstock.postrm \
@@ -71,6 +71,10 @@ EXTRA_DIST += $(DEBIAN) packaging/packages.sh packaging/rpm/penstock.spec \
 
 deb rpm: dist
 	@$(SHELL) $(srcdir)/packaging/packages.sh $@ $(distdir).tar.xz $(abs_builddir)/packages
+# A second tarball, made under other circumstances, has to be the same.
 check-packages: dist
+	@mv $(distdir).tar.xz first.tar.xz && umask 077 && TZ=Asia/Tokyo $(MAKE) -s dist && \
+		cmp first.tar.xz $(distdir).tar.xz && rm first.tar.xz && \
+		echo 'packages: made twice, the same: $(distdir).tar.xz'
 	@$(SHELL) $(srcdir)/packaging/packages.sh check $(distdir).tar.xz $(abs_builddir)/packages
 .PHONY: deb rpm check-packages

@@ -42,6 +42,7 @@ build_deb() {
 	cp -r "$1/$name/packaging/debian" "$1/$name/debian"
 	(cd "$1/$name" && DEB_BUILD_OPTIONS="parallel=$jobs" \
 		quietly ../build.log dpkg-buildpackage -us -uc)
+	rm -rf "${1:?}/$name"
 }
 
 # build_rpm DIR
@@ -54,6 +55,7 @@ build_rpm() {
 		--define "_smp_mflags -j$jobs" --define "_buildhost localhost" \
 		--define "use_source_date_epoch_as_buildtime 1" \
 		--define "clamp_mtime_to_source_date_epoch 1" "$tarball"
+	rm -rf "$1/top"
 }
 
 # --- checking ----------------------------------------------------------------------

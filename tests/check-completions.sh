@@ -54,6 +54,22 @@ else
 	echo "check-completions: no zsh: its completions are not tried"
 fi
 
+# Each shell finds its file as it would where it is installed, and binds it to both programs.
+loaded=$(bash --norc -c '. "$0" && complete -p penstock penstockd' "$src/packaging/completions/penstock" 2>&1)
+[ "$(printf '%s\n' "$loaded" | grep -c -- '-F _penstock penstockd\{0,1\}$')" = 2 ] || {
+	echo "check-completions: bash: not loaded: $loaded"
+	failed=1
+}
+if [ "$shells" != bash ]; then
+	loaded=$(zsh -f -c 'fpath=($1 $fpath)
+		autoload -Uz compinit && compinit -D -u
+		print -r -- $_comps[penstock] $_comps[penstockd]' zsh "$src/packaging/completions" 2>&1)
+	[ "$loaded" = '_penstock _penstock' ] || {
+		echo "check-completions: zsh: not loaded: $loaded"
+		failed=1
+	}
+fi
+
 commands=$(penstock --help | sed -nE 's/^  ([a-z][a-z-]+) .*/\1/p')
 for shell in $shells; do
 	# shellcheck disable=SC2086
@@ -68,6 +84,7 @@ for shell in $shells; do
 		$(sed -nE 's/^\.It Va ([a-z_]+\.[a-z_]+)$/\1=/p' "$src/doc/penstock.conf.5")
 	offers $shell 'penstock fetch --set ' queue.capacity=
 	offers $shell 'penstock lanes --sort ' depth wait rate state
+	[ $shell = bash ] || offers $shell 'penstock status --socket ' FILES
 	offers $shell 'penstock log-level ' error warning info debug
 	offers $shell 'penstock results --outcome ' done dead cancelled
 done

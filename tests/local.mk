@@ -15,22 +15,28 @@ include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
 
+# Without CUnit there are neither all tests nor all of their files.
 if !HAVE_CUNIT
-check_DATA += without-cunit
+WITHOUT_CUNIT = without-cunit
 endif
+check_DATA += $(WITHOUT_CUNIT)
 without-cunit:
-	@echo 'make check needs CUnit (libcunit1-dev): install it, and run configure again' >&2; exit 1
+	@echo 'make check and make dist need CUnit (libcunit1-dev): install it, and run configure' \
+		'again' >&2; exit 1
 .PHONY: without-cunit
 
-TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
-EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh
+CHECKS = \
+	tests/check-catalog.sh \
+	tests/check-completions.sh \
+	tests/check-includes.sh \
+	tests/check-man.sh
+TESTS += $(CHECKS)
+EXTRA_DIST += $(CHECKS)
 
 # One thread is all that these use, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \
-	tests/check-catalog.sh \
-	tests/check-completions.sh \
+	$(CHECKS) \
 	tests/check-docs.sh \
-	tests/check-includes.sh \
 	tests/origin/test_origin.py \
 	tests/system/test_audit.py \
 	tests/unit/test_base64 \

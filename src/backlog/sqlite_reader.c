@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The thread that reads records for whoever asks for them: one page after the other, in the
- * order of the questions, each in a short transaction of the asker's.  Nobody waits for it, neither the
- * writer nor who settles.
+ * order of the questions, each in a short transaction of the asker's.  Nobody waits for it,
+ * neither the writer nor who settles.
  */
 #include "backlog/sqlite_parts.h"
 
@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-/* That are looked at in one transaction, wanted or not: while it lasts, the log is not begun anew. */
+/* That are looked at in one transaction, wanted or not: while it lasts, the WAL grows. */
 enum { READ_MAX_ROWS = 4096 };
 
 /* --- a page ---------------------------------------------------------------------------- */
@@ -33,7 +33,7 @@ static enum outcome outcome_at(struct db *db, enum db_statement which)
 	return outcome >= 0 && outcome < OUTCOMES ? (enum outcome) outcome : OUTCOME_DONE;
 }
 
-/* Looks at the row that DB_RECORDS is on.  Returns 1 if the page has room for more, 0 or -ENOENT. */
+/* Looks at the row that DB_RECORDS is on.  Returns 1 if there is room for more, 0 or -ENOENT. */
 static int read_row(struct db *db, struct record_range *range, struct buf *page)
 {
 	enum outcome outcome = outcome_at(db, DB_RECORDS);

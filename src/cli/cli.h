@@ -35,6 +35,7 @@ NONNULL(2) int cli_resume(int argc, char **argv);
 NONNULL(2) int cli_set(int argc, char **argv);
 NONNULL(2) int cli_status(int argc, char **argv);
 NONNULL(2) int cli_submit(int argc, char **argv);
+NONNULL(2) int cli_top(int argc, char **argv);
 NONNULL(2) int cli_why(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ libpenstock_a_SOURCES += \
 	src/cli/fetch.c \
 	src/cli/fetch_args.c src/cli/fetch_args.h \
 	src/cli/interrupt.c src/cli/interrupt.h \
+	src/cli/interval.c src/cli/interval.h \
 	src/cli/job_lines.c src/cli/job_lines.h \
 	src/cli/lane_text.c src/cli/lane_text.h \
 	src/cli/lanes.c \
@@ -25,13 +26,27 @@ libpenstock_a_SOURCES += \
 	src/cli/seq_set.c src/cli/seq_set.h \
 	src/cli/set.c \
 	src/cli/socket_path.c src/cli/socket_path.h \
+	src/cli/sparkline.c src/cli/sparkline.h \
 	src/cli/status.c \
 	src/cli/status_text.c src/cli/status_text.h \
 	src/cli/submit.c src/cli/submit.h src/cli/submit_send.c src/cli/submit_wait.c \
+	src/cli/top_ask.c src/cli/top_ask.h \
+	src/cli/top_history.c src/cli/top_history.h \
 	src/cli/unix_http.c src/cli/unix_http.h \
 	src/cli/upload.c src/cli/upload.h \
 	src/cli/why.c
 
 bin_PROGRAMS += penstock
-penstock_SOURCES = src/cli/main.c
-penstock_LDADD = $(PENSTOCK_LIBS)
+penstock_SOURCES = src/cli/main.c src/cli/top.c src/cli/top.h
+penstock_CPPFLAGS = $(AM_CPPFLAGS) $(NCURSES_CFLAGS)
+penstock_LDADD = $(PENSTOCK_LIBS) $(NCURSES_LIBS)
+if HAVE_NCURSES
+penstock_SOURCES += \
+	src/cli/top_keys.c src/cli/top_keys.h \
+	src/cli/top_paint.c src/cli/top_paint.h \
+	src/cli/top_show.c \
+	src/cli/top_terminal.c src/cli/top_terminal.h \
+	src/cli/top_view.c src/cli/top_view.h src/cli/top_view_lanes.c
+else
+penstock_SOURCES += src/cli/top_absent.c
+endif

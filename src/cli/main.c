@@ -21,6 +21,7 @@ static const struct {
 	{ "requeue", cli_requeue, "make new jobs of dead ones" },
 	{ "audit", cli_audit, "prove from the files that every accepted job is accounted for" },
 	{ "status", cli_status, "say what the daemon is doing, and how deep its queue is" },
+	{ "top", cli_top, "watch the daemon on a full screen; pause and resume its lanes" },
 	{ "why", cli_why, "say why a job is where it is" },
 	{ "lanes", cli_lanes, "list the origins with most jobs, and what is in their way" },
 	{ "pause", cli_pause, "let no fetch start, to an origin or at all" },

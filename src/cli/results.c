@@ -175,8 +175,7 @@ static bool on_body(void *arg, const struct unix_http_answer *head, const char *
 {
 	struct results_command *c = arg;
 
-	if (c->patience.silent_since_ns != 0)
-		patience_answered(&c->patience);
+	patience_answered(&c->patience);
 	if (head->status != 200) {
 		if (c->problem.len + n <= MAX_PROBLEM_BYTES)
 			buf_add(&c->problem, data, n);

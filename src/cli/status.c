@@ -2,8 +2,8 @@
 /* `penstock status`: asks the daemon, and says what it answers. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/units.h"
 #include "cli/cli.h"
+#include "cli/interval.h"
 #include "cli/socket_path.h"
 #include "cli/status_text.h"
 #include "cli/unix_http.h"
@@ -18,8 +18,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define MIN_INTERVAL_NS (100 * NS_PER_MS)
 
 enum { OPT_SOCKET = 256, OPT_JSON, OPT_WATCH };
 
@@ -57,20 +55,6 @@ static void print_help(void)
 		PENSTOCK_RUNSTATEDIR "/penstock/control.sock");
 }
 
-/* Reads "2", "0.5", or with a unit, "500ms". */
-static int read_interval(const char *text, uint64_t *ret_ns)
-{
-	char with_unit[32];
-	size_t len = strlen(text);
-	bool bare = len > 0 && text[len - 1] >= '0' && text[len - 1] <= '9';
-
-	if (len + sizeof("s") > sizeof(with_unit))
-		return -EINVAL;
-	(void) snprintf(with_unit, sizeof(with_unit), "%s%s", text, bare ? "s" : "");
-	int r = units_parse_duration(with_unit, ret_ns);
-	return r == 0 && *ret_ns < MIN_INTERVAL_NS ? -EINVAL : r;
-}
-
 static int take_option(struct status_command *c, int option)
 {
 	switch (option) {
@@ -82,7 +66,7 @@ static int take_option(struct status_command *c, int option)
 		return 0;
 	case OPT_WATCH:
 		c->interval_ns = NS_PER_S;
-		if (!optarg || read_interval(optarg, &c->interval_ns) == 0)
+		if (!optarg || interval_parse(optarg, &c->interval_ns) == 0)
 			return 0;
 		log_error("--watch=%s: give seconds, at least 0.1, such as --watch=2", optarg);
 		return -EINVAL;

@@ -2,6 +2,7 @@
 #include "control/clients.h"
 
 #include "base/sync.h"
+#include "control/problem.h"
 
 #include <assert.h>
 #include <microhttpd.h>
@@ -131,6 +132,25 @@ void clients_expire(struct clients *clients, struct desk *desk, uint64_t now_ns)
 
 /* --- time -------------------------------------------------------------------------- */
 
+/* A request that is not complete cannot be answered by libmicrohttpd.  Nothing was sent since
+ * the last answer, so there is room for this in the socket. */
+static void say_too_slow(const struct client *client, uint64_t total_ns)
+{
+	struct reply reply = { 0 };
+	struct buf answer = { 0 };
+
+	problem(&reply, PROBLEM_TOO_SLOW, "the request was not complete after %.3g seconds; jobs of an "
+	                                  "upload may have been accepted", (double) total_ns / NS_PER_S);
+	buf_printf(&answer, "HTTP/1.1 408 Request Timeout\r\nContent-Type: %s\r\n"
+	                    "Cache-Control: no-store\r\nConnection: close\r\n"
+	                    "Content-Length: %zu\r\n\r\n", reply.type, reply.body.len);
+	buf_add(&answer, reply.body.data, reply.body.len);
+	if (!answer.failed && !reply.body.failed)
+		(void) send(client->fd, answer.data, answer.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	buf_done(&answer);
+	reply_done(&reply);
+}
+
 /* libmicrohttpd then sees an end of file. */
 void clients_cut_slow(struct clients *clients, uint64_t now_ns)
 {
@@ -138,6 +158,9 @@ void clients_cut_slow(struct clients *clients, uint64_t now_ns)
 
 	while ((client = TAILQ_FIRST(&clients->timed)) &&
 	       clock_after(client->since_ns, clients->total_ns) <= now_ns) {
+		if (client->expects && !client->is_answered)
+			say_too_slow(client, clients->total_ns);
+		client->is_answered = true;
 		(void) shutdown(client->fd, SHUT_RDWR);
 		clients_renew(clients, client);
 	}

@@ -28,6 +28,7 @@ struct client {
 	bool target_has_nul; /* "%00", behind which libmicrohttpd's copy of it ends */
 	bool in_excess;      /* there were too many when it came */
 	bool expects;        /* an answer: it has begun a request, or has just come */
+	bool is_answered;    /* the answer is on its way */
 	bool suspended;
 	struct task *task;   /* of the request at hand, owned; NULL: it has none */
 };
@@ -65,8 +66,8 @@ NONNULL(1, 2) bool clients_collect(struct clients *clients, struct desk *desk);
 /* Takes back what has waited for too long; everything, if the desk is closing. */
 NONNULL(1, 2) void clients_expire(struct clients *clients, struct desk *desk, uint64_t now_ns);
 
-/* Ends the connections whose request, or answer, makes no progress: libmicrohttpd's own
- * timeout starts anew with every byte. */
+/* Ends the connections that make no progress, and tells those whose request is not complete:
+ * libmicrohttpd says nothing, and its own timeout starts anew with every byte. */
 NONNULL(1) void clients_cut_slow(struct clients *clients, uint64_t now_ns);
 
 /* When one of the last two will have something to do; NEVER if there are no clients. */

@@ -56,9 +56,9 @@
 enum {
 	CONTROL_MAX_CONNECTIONS = 256,
 	CONTROL_MAX_TARGET_BYTES = 4096,
-	CONTROL_IDLE_SECONDS = 30,   /* without a byte */
 	CONTROL_TOTAL_SECONDS = 60,  /* for a request and its answer, however slowly they go; of
-	                              * an upload for each batch, without the backlog's time */
+	                              * an upload for each batch, without the backlog's time;
+	                              * and between two requests */
 
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
@@ -113,14 +113,14 @@ struct control_order {
 
 	/* The owner's. */
 	STAILQ_ENTRY(control_order) entry;
-	unsigned status;   /* HTTP */
+	unsigned status;   /* HTTP; 503 if it is too late, 500 without memory */
 	struct buf answer; /* 200: a JSON object; else what is wrong, for people */
 
 	/* Hands the answer over; the order is not to be touched any more. */
 	void (*done)(struct control_order *order);
 };
 
-/* What is answered, with status 503, when it is too late for an order. */
+/* What is answered, with 503, when it is too late for an order. */
 #define CONTROL_ORDER_TOO_LATE "the daemon is stopping; its settings do not change any more"
 
 struct control_options {

@@ -35,8 +35,10 @@ static const struct {
 void history_read(struct engine *engine, struct history_figures *ret)
 {
 	struct engine_stats stats;
+	struct tally_figures tally;
 
 	engine_stats(engine, &stats);
+	engine_tally(engine, &tally);
 	const uint64_t *jobs = stats.ledger.jobs;
 	struct waiting waiting = status_waiting(&stats);
 	*ret = (struct history_figures) {
@@ -56,6 +58,7 @@ void history_read(struct engine *engine, struct history_figures *ret)
 		},
 	};
 	status_waiting_by_reason(&stats, ret->waiting);
+	memcpy(ret->failed, tally.failures, sizeof(ret->failed));
 }
 
 void history_init(struct history *h, uint64_t started_ns, uint64_t now_ns,
@@ -87,6 +90,8 @@ static struct history_sample make_sample(const struct history *h, const struct h
 	for (size_t k = 0; k < HISTORY_SERIES; k++)
 		if (series[k].is_counter)
 			sample.is.of[k] = part_of(now->of[k] - h->totals.of[k], i, n);
+	for (enum failure why = 0; why < FAILURES; why++)
+		sample.is.failed[why] = part_of(now->failed[why] - h->totals.failed[why], i, n);
 	return sample;
 }
 
@@ -112,6 +117,14 @@ static const struct history_sample *sample_at(const struct history *h, uint64_t 
 	return &h->ring[number % HISTORY_SAMPLES];
 }
 
+static uint64_t value_of(const struct history_sample *sample, size_t at)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *) &sample->is + at, sizeof(value));
+	return value;
+}
+
 static void add_value(struct buf *b, bool first, bool missed, uint64_t value)
 {
 	if (!first)
@@ -122,45 +135,60 @@ static void add_value(struct buf *b, bool first, bool missed, uint64_t value)
 		buf_add_u64(b, value);
 }
 
+/* The values of one member of each sample, 'at' its offset in struct history_figures. */
+static void add_array(struct buf *b, const struct history *h, uint64_t first, size_t at,
+                      bool is_counter)
+{
+	buf_add_char(b, '[');
+	for (uint64_t i = first; i <= h->last; i++) {
+		const struct history_sample *sample = sample_at(h, i);
+		add_value(b, i == first, sample->missed && !is_counter, value_of(sample, at));
+	}
+	buf_add_char(b, ']');
+}
+
 static void add_series(struct buf *b, const struct history *h, uint64_t first)
 {
 	buf_add_str(b, "\"series\": {");
 	for (size_t k = 0; k < HISTORY_SERIES; k++) {
-		buf_printf(b, "%s\"%s\": [", k > 0 ? ", " : "", series[k].name);
-		for (uint64_t i = first; i <= h->last; i++) {
-			const struct history_sample *sample = sample_at(h, i);
-			add_value(b, i == first, sample->missed && !series[k].is_counter, sample->is.of[k]);
-		}
-		buf_add_char(b, ']');
+		buf_printf(b, "%s\"%s\": ", k > 0 ? ", " : "", series[k].name);
+		add_array(b, h, first, offsetof(struct history_figures, of[k]), series[k].is_counter);
 	}
 	buf_add_char(b, '}');
 }
 
-static bool is_used(const struct history *h, uint64_t first, enum wait_reason why)
+static bool is_used(const struct history *h, uint64_t first, size_t at)
 {
 	for (uint64_t i = first; i <= h->last; i++)
-		if (!sample_at(h, i)->missed && sample_at(h, i)->is.waiting[why] > 0)
+		if (value_of(sample_at(h, i), at) > 0)
 			return true;
 	return false;
 }
 
-/* Most reasons are rare: only those that there were. */
+/* Of reasons, of which most are rare: only if there was any. */
+static void add_if_used(struct buf *b, const struct history *h, uint64_t first, const char *name,
+                        size_t at, bool is_counter, const char **separator)
+{
+	if (!is_used(h, first, at))
+		return;
+	buf_printf(b, "%s\"%s\": ", *separator, name);
+	*separator = ", ";
+	add_array(b, h, first, at, is_counter);
+}
+
 static void add_reasons(struct buf *b, const struct history *h, uint64_t first)
 {
 	const char *separator = "";
 
 	buf_add_str(b, "\"waiting_by_reason\": {");
-	for (enum wait_reason why = 0; why < WAIT_REASONS; why++) {
-		if (!is_used(h, first, why))
-			continue;
-		buf_printf(b, "%s\"%s\": [", separator, wait_reason_name(why));
-		separator = ", ";
-		for (uint64_t i = first; i <= h->last; i++) {
-			const struct history_sample *sample = sample_at(h, i);
-			add_value(b, i == first, sample->missed, sample->is.waiting[why]);
-		}
-		buf_add_char(b, ']');
-	}
+	for (enum wait_reason why = 0; why < WAIT_REASONS; why++)
+		add_if_used(b, h, first, wait_reason_name(why),
+		            offsetof(struct history_figures, waiting[why]), false, &separator);
+	separator = "";
+	buf_add_str(b, "}, \"failures_by_reason\": {");
+	for (enum failure why = 0; why < FAILURES; why++)
+		add_if_used(b, h, first, failure_name(why),
+		            offsetof(struct history_figures, failed[why]), true, &separator);
 	buf_add_char(b, '}');
 }
 

@@ -19,6 +19,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "engine/engine.h"
+#include "engine/tally.h"
 #include "job/wait.h"
 
 #include <stdbool.h>
@@ -50,6 +51,7 @@ enum history_series {
 struct history_figures {
 	uint64_t of[HISTORY_SERIES];
 	uint64_t waiting[WAIT_REASONS]; /* levels, too */
+	uint64_t failed[FAILURES];      /* counted, too: attempts, by why they were no success */
 };
 
 /* Initialise with history_init(). */
@@ -77,8 +79,8 @@ NONNULL(1) uint64_t history_next_ns(const struct history *h);
 NONNULL(1, 3)
 void history_add(struct history *h, uint64_t now_ns, const struct history_figures *now);
 
-/* Appends the samples numbered 'since' and later, as one JSON object on one line.  'started_wall_us'
- * tells one daemon's numbers from another's. */
+/* Appends the samples numbered 'since' and later, as one JSON object on one line.
+ * 'started_wall_us' tells one daemon's numbers from another's. */
 NONNULL(1, 4)
 void history_write(const struct history *h, uint64_t since, int64_t started_wall_us,
                    struct buf *b);

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -77,7 +78,7 @@ static void on_request_done(void *arg, struct MHD_Connection *connection, void *
 	if (!client)
 		return;
 	clients_end_task(client);
-	client->expects = false;
+	client->expects = client->is_answered = false;
 	clients_renew(&l->http->clients, client);
 }
 
@@ -114,6 +115,15 @@ static uint64_t body_bytes(struct MHD_Connection *connection)
 	if (*header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != '\0')
 		return BODY_UNKNOWN;
 	return strtoull(header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH), NULL, 10);
+}
+
+/* libmicrohttpd takes a body in any other coding to go on until the connection ends, which it
+ * then does not notice (RFC 9112, section 6.1). */
+static bool is_readable(struct MHD_Connection *connection)
+{
+	const char *coding = header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+
+	return *coding == '\0' || strcasecmp(coding, "chunked") == 0;
 }
 
 /* The engine's owner tells of a drain only a moment after it was asked for. */
@@ -154,6 +164,9 @@ static struct task *begin(const struct listener *l, const struct client *client,
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
 		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
+	else if (!is_readable(client->connection))
+		problem(reply, PROBLEM_NOT_SUPPORTED,
+		        "the only Transfer-Encoding that can be read is chunked");
 	else if (client->target_has_nul)
 		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
 	else if (!is_for_us(l, request))
@@ -276,6 +289,7 @@ static enum MHD_Result send_reply(struct http *h, struct client *client, struct 
 
 	if (response && add_headers(response, reply, last))
 		r = MHD_queue_response(client->connection, reply->status, response);
+	client->is_answered = true;
 	if (response)
 		MHD_destroy_response(response);
 	reply_done(reply);
@@ -359,7 +373,6 @@ static int start_daemon(struct listener *l)
 		MHD_OPTION_LISTEN_SOCKET, l->listen_fd,
 		MHD_OPTION_CONNECTION_LIMIT, l->max_connections + l->spare,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_BYTES,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) CONTROL_IDLE_SECONDS,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
 		MHD_OPTION_NOTIFY_COMPLETED, on_request_done, l,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, l,

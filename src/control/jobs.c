@@ -25,6 +25,71 @@ static void begin_reply(struct asker *a, unsigned status, const char *state)
 	buf_printf(&reply->body, ", \"state\": \"%s\"", state);
 }
 
+/* --- turns ------------------------------------------------------------------------- */
+
+/* As in struct lookups. */
+enum turn { TURN_OVER, TURN_WAITING, TURN_MINE };
+
+struct lookup {
+	struct asker base;
+	TAILQ_ENTRY(lookup) entry;
+	enum turn turn;
+};
+
+/* The answers up to this size need no turn to be sent: every connection may have one. */
+enum { SMALL_ANSWER_BYTES = 16 * 1024 };
+
+static void wait_for_turn(struct lookup *l)
+{
+	struct lookups *all = &l->base.task.desk->lookups;
+
+	if (!task_wait(&l->base.task, l->base.task.desk->bound_ns))
+		return;
+	l->turn = TURN_WAITING;
+	TAILQ_INSERT_TAIL(&all->waiting, l, entry);
+}
+
+static void take_turn(struct lookup *l)
+{
+	l->turn = TURN_MINE;
+	l->base.task.desk->lookups.n++;
+	asker_ask(&l->base, QUERY_FIND);
+}
+
+/* Gives it to who has waited longest. */
+static void end_turn(struct lookup *l)
+{
+	struct lookups *all = &l->base.task.desk->lookups;
+	struct lookup *next = TAILQ_FIRST(&all->waiting);
+
+	if (l->turn != TURN_MINE)
+		return;
+	l->turn = TURN_OVER;
+	all->n--;
+	if (next) {
+		TAILQ_REMOVE(&all->waiting, next, entry);
+		take_turn(next);
+	}
+}
+
+/* Who waits for his turn has asked nothing yet. */
+static bool take_back_lookup(struct task *t)
+{
+	struct lookup *l = (struct lookup *) t;
+
+	if (l->turn != TURN_WAITING)
+		return false;
+	l->turn = TURN_OVER;
+	TAILQ_REMOVE(&t->desk->lookups.waiting, l, entry);
+	return true;
+}
+
+static void free_lookup(struct task *t)
+{
+	end_turn((struct lookup *) t);
+	asker_free(t);
+}
+
 /* --- where it is ------------------------------------------------------------------- */
 
 static void add_time(struct buf *b, const char *name, int64_t wall_us)
@@ -98,17 +163,13 @@ static void add_record(struct buf *b, const struct query *q)
 	buf_add(b, q->line.data, len);
 }
 
-static void lookup_answered(struct task *t, int error)
+static void write_whereabouts(struct asker *a)
 {
-	struct asker *a = (struct asker *) t;
+	struct task *t = &a->task;
 	const struct query *q = &a->query;
 	struct buf *b = &t->reply.body;
 	struct explanation why;
 
-	if (error < 0) {
-		asker_refuse(a, error);
-		return;
-	}
 	engine_explain(t->desk->engine, q, &why);
 	begin_reply(a, 200, state_name(q, &why));
 	add_history(b, q);
@@ -125,9 +186,29 @@ static void lookup_answered(struct task *t, int error)
 	buf_done(&why.text);
 }
 
+static void lookup_answered(struct task *t, int error)
+{
+	struct lookup *l = (struct lookup *) t;
+	struct asker *a = &l->base;
+
+	if (error == -ETIMEDOUT)
+		problem(&t->reply, PROBLEM_BUSY, "%d large records are being read, which is the limit; "
+		                                 "try again", SETTINGS_MAX_RECORDS);
+	else if (error < 0)
+		asker_refuse(a, error);
+	else
+		write_whereabouts(a);
+	buf_done(&a->query.line);
+	if (t->reply.body.len <= SMALL_ANSWER_BYTES)
+		end_turn(l);
+}
+
 static void lookup_finish(struct task *t)
 {
-	asker_ask((struct asker *) t, QUERY_FIND);
+	if (t->desk->lookups.n < SETTINGS_MAX_RECORDS)
+		take_turn((struct lookup *) t);
+	else
+		wait_for_turn((struct lookup *) t);
 }
 
 struct task *lookup_begin(const struct view *view, const struct request *request,
@@ -136,10 +217,10 @@ struct task *lookup_begin(const struct view *view, const struct request *request
 	static const struct task_ops ops = {
 		.finish = lookup_finish,
 		.answered = lookup_answered,
-		.take_back = asker_take_back,
-		.free = asker_free,
+		.take_back = take_back_lookup,
+		.free = free_lookup,
 	};
-	return asker_create(view, &ops, sizeof(struct asker), id_of(request), reply);
+	return asker_create(view, &ops, sizeof(struct lookup), id_of(request), reply);
 }
 
 /* --- cancelling -------------------------------------------------------------------- */

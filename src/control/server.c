@@ -201,6 +201,7 @@ static int init_http(struct http *h, const struct control_options *options)
 	h->desk.engine = options->engine;
 	h->desk.work_folder = options->work_folder;
 	h->desk.bound_ns = total_ns;
+	TAILQ_INIT(&h->desk.lookups.waiting);
 
 	int r = url_parser_create(&h->desk.parser);
 	if (r < 0)

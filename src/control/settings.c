@@ -107,6 +107,7 @@ static enum problem_kind kind_of(unsigned status)
 {
 	return status == 400   ? PROBLEM_BAD_SETTINGS
 	       : status == 409 ? PROBLEM_SETTINGS_CONFLICT
+	       : status == 503 ? PROBLEM_STOPPING
 	                       : PROBLEM_OUT_OF_MEMORY;
 }
 

@@ -25,7 +25,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
+
+struct lookup;
+TAILQ_HEAD(lookup_list, lookup);
+
+/* Who asks where a job is.  The answer may have a record, which may be large: so only some are
+ * asked at once, and the others wait for their turn. */
+struct lookups {
+	unsigned n;                 /* up to SETTINGS_MAX_RECORDS */
+	struct lookup_list waiting; /* the one that came first before the others */
+};
 
 /* What all tasks share. */
 struct desk {
@@ -36,6 +47,7 @@ struct desk {
 	unsigned uploads;        /* large bodies that are under way */
 	unsigned lists;          /* long answers, likewise: ask lists_have_room() */
 	struct readers readers;  /* of results */
+	struct lookups lookups;
 	bool closing;            /* serving ends: the backlog is asked nothing more */
 	struct inbox inbox;
 };

@@ -176,7 +176,7 @@ static bool is_affordable(const struct live *live, const struct settings *fresh,
 static unsigned refuse(struct config *config, int error)
 {
 	config_free(config);
-	return error == -ENOMEM ? 503 : error == -EINVAL ? 400 : 409;
+	return error == -ENOMEM ? 500 : error == -EINVAL ? 400 : 409;
 }
 
 /* Puts 'fresh' in force if there is all that it needs, and changes nothing otherwise.  Takes the

@@ -141,6 +141,16 @@ static uint64_t max_inline_bytes(const struct settings *s)
 	return 4 * s->results.inline_memory + 8 * s->results.max_inline;
 }
 
+/* Of records on their way to those who ask: each is copied once, and one is looked into. */
+static uint64_t max_record_bytes(const struct settings *s)
+{
+	const uint64_t body = s->results.bodies == BODIES_INLINE ? 2 * s->results.max_inline : 0;
+
+	if (s->backlog.type != BACKLOG_SQLITE) /* it has none */
+		return 0;
+	return (2 * SETTINGS_MAX_RECORDS + 4) * (JOB_MAX_LINE_BYTES + body);
+}
+
 /* What decoding a body takes in the worst encoding that is asked for. */
 static uint64_t max_decoder_bytes(const struct settings *s)
 {
@@ -175,6 +185,7 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
 	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s) +
+	       max_record_bytes(s) +
 	       TAIL_MAX_BYTES + 2 * (uint64_t) TAIL_MAX_READERS * TAIL_PAGE_BYTES;
 }
 
@@ -195,10 +206,14 @@ int settings_show(const struct settings *s, const struct config *c, size_t n_sou
                   const struct settings_others *others)
 {
 	struct buf b = { 0 };
+	const uint64_t ceiling = settings_memory_ceiling(s, n_sources) + others->bytes;
+	const uint64_t mib = (ceiling >> 20) + 1;
 
 	config_print(&settings_table, c, s, &b);
 	buf_add_str(&b, "\n# What follows from them:\n# memory: at most ");
-	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources) + others->bytes);
+	units_add_size_rough(&b, ceiling);
+	buf_printf(&b, "\n# with room for the kernel's part of it: MemoryHigh=%lluM MemoryMax=%lluM",
+	           (unsigned long long) (mib + mib / 4), (unsigned long long) (mib + mib / 2));
 	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
 	           (unsigned long long) (settings_descriptors(s, n_sources) + others->descriptors));

@@ -151,6 +151,10 @@ NONNULL(1) uint64_t settings_max_backlog_bytes(const struct settings *s);
  * the recorder. */
 NONNULL(1) uint64_t settings_max_out_bytes(const struct settings *s);
 
+/* So many records may be on their way to those who ask where a job is: whoever asks the engine
+ * keeps to it, and the next function counts with it. */
+enum { SETTINGS_MAX_RECORDS = 8 };
+
 /* An upper bound of the resident memory, in bytes, with 'n_sources' sources. */
 NONNULL(1) uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources);
 

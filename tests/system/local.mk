@@ -17,6 +17,7 @@ SYSTEM_TESTS = \
 	tests/system/test_disk_trouble.py \
 	tests/system/test_drop_ins.py \
 	tests/system/test_examples.py \
+	tests/system/test_fuzz_http.py \
 	tests/system/test_guard.py \
 	tests/system/test_http2.py \
 	tests/system/test_input.py \
@@ -24,6 +25,7 @@ SYSTEM_TESTS = \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
+	tests/system/test_openapi.py \
 	tests/system/test_package.py \
 	tests/system/test_page.py \
 	tests/system/test_poison.py \
@@ -41,6 +43,7 @@ SYSTEM_TESTS = \
 	tests/system/test_systemd_trouble.py \
 	tests/system/test_timeouts.py \
 	tests/system/test_tls.py \
+	tests/system/test_top.py \
 	tests/system/test_torture.py
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) \

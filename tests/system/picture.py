@@ -26,7 +26,7 @@ import harness
 CONFIG = """
 workers = 10;
 queue: { capacity = 60; };
-backlog: { max_jobs = 1500; };
+backlog: { max_jobs = 2000; };
 retry: { base = "2s"; max = "20s"; max_attempts = 4; };
 guard: { allow = ( "loopback" ); };
 origins: (
@@ -144,7 +144,7 @@ def take(url, width, scheme, span):
         page.resize(width, 600)
         page.prefer(scheme)
         page.go(url)
-        page.await_text("#queue .when", lambda text: text == "now", "a sample")
+        page.await_text("#lanes tbody", lambda text: text, "a lane")
         page.eval(f"document.querySelector('#span [value=\"{span}\"]').click()")
         return base64.b64decode(page.screenshot(whole=True))
 

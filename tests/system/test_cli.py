@@ -189,7 +189,10 @@ class Check(harness.Case):
         text = self.check("-w", 10, "-q", 7)
         self.assertRegex(text, r"(?m)^workers = 10; +# --set$")
         self.assertRegex(text, r"(?m)^ +timeout = \"30s\"; +# default$")
-        self.assertRegex(text, r"(?m)^# memory: at most [\d.]+ [KMG]iB$")
+        limits = re.search(r"(?m)^# memory: at most ([\d.]+) MiB\n"
+                           r"# .*: MemoryHigh=(\d+)M MemoryMax=(\d+)M$", text).groups()
+        ceiling, high, maximum = map(float, limits)
+        self.assertTrue(ceiling < high < maximum, limits)
         self.assertIn("\n# backlog: at most 70 jobs\n", text)
         descriptors = [int(re.search(r"descriptors: at most (\d+)\n", self.check("-w", n))[1])
                        for n in (1, 1000)]

@@ -232,6 +232,30 @@ class SlowClients(daemon_harness.Case):
             daemon.stop()
             self.assertLess(time.monotonic() - start, 10 * harness.SLOWNESS)
 
+    def test_large_records_are_read_by_a_few_at_a_time(self):
+        size, clients = 2 << 20, 36
+        self.durable = True
+        self.configure('results: { bodies = "inline"; max_inline = "8M"; };')
+        daemon = self.daemon()
+        job = json.dumps({"url": self.origin.url(f"/bytes/{size}"), "id": "large"})
+        with contextlib.closing(daemon_harness.UnixConnection(daemon.socket)) as connection:
+            connection.request("POST", "/v1/jobs", job)
+            self.assertEqual(connection.getresponse().status, 202)
+        daemon.await_records(1)
+        before = daemon.status_kib("VmRSS")
+        readers = [daemon_harness.UnixConnection(daemon.socket) for _ in range(clients)]
+        for reader in readers:
+            reader.request("GET", "/v1/jobs/large")
+        # Those whose turn it is do not read: the others wait, and are answered in the end.
+        self.assertEqual(daemon.get("/v1/status").status, 200)
+        for reader in readers:
+            self.assertGreater(len(reader.getresponse().read()), size)
+            reader.close()
+        self.assertEqual(daemon.get("/v1/jobs/nobody").status, 404)
+        if not harness.SANITIZED:  # each has a record and its copy for a moment
+            self.assertLess(daemon.status_kib("VmHWM"), before + (2 * 8 + 4) * 2700 + 8 * 1024)
+        daemon.stop()
+
     def test_too_many_clients_are_told_so(self):
         self.configure()
         daemon = self.daemon()

@@ -3,6 +3,7 @@
 """penstock set and penstock reload: settings that change while the daemon runs."""
 import json
 import os
+import random
 import resource
 import signal
 
@@ -285,19 +286,59 @@ class Reload(Case):
         self.check(self.penstock("reload"), harness.UNAVAILABLE, "", f"penstock: error: {said}\n")
         daemon.stop()
 
-    def test_changes_under_load_lose_nothing(self):
-        ids = [str(i) for i in range(1500)]
-        daemon = self.start("queue: { capacity = 20; };", workers=4)
-        self.append("urls", self.jobs("/delay/0-0.005", ids))
-        for i, workers in enumerate((16, 1, 8, 2, 12)):
-            ended = self.penstock("set", f"workers={workers}", f"queue.capacity={1 + i * 30}",
-                                  f"origins[h{i}].burst=2")
-            self.assertEqual(ended.code, harness.OK)
-            if i % 2 == 1:
-                self.assertEqual(self.penstock("reload").code, harness.OK)
-        self.assertEqual(len(daemon.await_records(1500)), 1500)
+
+class UnderLoad(Case):
+    """Workers and capacity grow and shrink at random while jobs run; SET_SEED gives other ones."""
+    durable = True
+    SEED = os.environ.get("SET_SEED", "1")
+    JOBS = 2000 if harness.SANITIZED else 4000
+
+    def file(self, rng):
+        self.configure(f"queue: {{ capacity = {rng.randint(1, 200)}; }};",
+                       daemon_harness.UNLIMITED, sources=(self.follow(),),
+                       workers=rng.randint(1, 32))
+
+    def change(self, daemon, rng):
+        """One step of the schedule.  Returns how many settings have changed."""
+        kind = rng.random()
+        if kind < 0.2:
+            self.file(rng)
+        if kind < 0.4:
+            answer = post(daemon, RELOAD)
+        elif kind < 0.5:
+            answer = post(daemon, SET, {"workers": 3, "queue.capacity": 0})
+            self.assertEqual(answer.status, 400)
+            return 0
+        else:
+            some = {"workers": rng.choice((1, 2, 5, 16, 32)),
+                    "queue.capacity": rng.choice((1, 2, 20, 200)),
+                    "queue.max_bytes": rng.choice(("4M", "64M")),
+                    "retry.base": rng.choice(("1s", "2s"))}
+            answer = post(daemon, SET, dict(rng.sample(sorted(some.items()), rng.randint(1, 4))))
+        self.assertEqual(answer.status, 200, answer.body)
+        return len(answer.json["changed"])
+
+    def test_changes_at_random_lose_no_job_and_abort_no_fetch(self):
+        rng = random.Random(self.SEED)
+        ids = [str(i) for i in range(self.JOBS)]
+        self.file(rng)
+        daemon = self.daemon()
+        changes = 0
+        for at in range(0, self.JOBS, 1000):
+            self.append("urls", self.jobs("/delay/0-0.005", ids[at:at + 1000]))
+            while daemon.status()["ledger"]["done"] < min(at + 500, self.JOBS):
+                changes += self.change(daemon, rng)
+        while daemon.status()["ledger"]["done"] < self.JOBS:
+            changes += self.change(daemon, rng)
+        self.assertGreater(changes, 20)
+        # Each was asked for once: none was aborted, and none has come twice.
+        self.assertEqual(self.origin.requests("delay"), self.JOBS)
         ended = daemon.stop()
-        self.check_end(ended, daemon.records(), ids)
+        records = daemon.records()
+        self.check_end(ended, records, ids)
+        self.assertEqual({(r["attempts"], r["outcome"]) for r in records}, {(1, "done")})
+        audit = harness.run("audit", "-c", "penstock.conf", cwd=self.dir)
+        self.assertEqual(audit.code, harness.OK, audit.out + audit.err)
 
 
 if __name__ == "__main__":

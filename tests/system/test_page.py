@@ -82,7 +82,8 @@ class Page(daemon_harness.Case):
         self.submit("/ok", 30)
         self.submit("/status/404", 10)
         page.await_text("#failures .figure", lambda text: text == "25 % of fetches", "failures")
-        self.assertIn("10 dead in all", page.text("#failures .verdict"))
+        page.await_text("#failures .verdict", lambda text: text ==
+                        "Last minute: 10 with HTTP 4xx; 10 of 40 jobs dead.", "what fails")
         self.assertGreater(self.heights(page, "#speed .settled"), 1)
 
         self.submit("/stall", 10)
@@ -132,7 +133,8 @@ class Page(daemon_harness.Case):
         page.eval("document.querySelector('#queue .drawing').focus()")
         page.press("ArrowLeft")
         for plot in "queue", "failures":  # the cursor is that of all plots
-            page.await_text(f"#{plot} .when", lambda text: text.endswith(" s ago"), "an earlier one")
+            page.await_text(f"#{plot} .when", lambda text: text.endswith(" s ago"),
+                            "an earlier one")
         told = page.eval(
             "document.querySelector('#queue .drawing').getAttribute('aria-valuetext')")
         self.assertRegex(told, r"\d s ago: queued ")

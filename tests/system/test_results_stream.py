@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reading results: GET /v1/results and `penstock results`, with readers that are many, slow or gone,
-and daemons that are killed."""
+"""Reading results: GET /v1/results and `penstock results`, with readers that are many, slow or
+gone, and daemons that are killed."""
 import http.client
 import json
 import re
@@ -86,7 +86,8 @@ class Many(Case):
             data = b""
             while chunk := self.read_some(response):
                 data += chunk
-            whole = data[:data.rfind(b"\n") + 1]
+            whole = b"".join(line for line in data.splitlines(True)
+                             if line.endswith(b"\n") and line != b"\n")
             self.assertEqual(whole, log[:len(whole)])
             self.assertGreater(len(whole), 0)
 
@@ -94,7 +95,7 @@ class Many(Case):
     def read_some(response):
         try:
             return response.read1(1 << 20)
-        except (OSError, http.client.HTTPException):  # it was cut off: they have not read for its last second
+        except (OSError, http.client.HTTPException):  # cut off: it has not read in the last second
             return b""
 
     def test_who_was_slow_catches_up_from_the_database(self):
@@ -129,6 +130,7 @@ class Follow(Case):
             each.await_records(rounds * n)
             self.assertEqual(self.seqs(each), list(range(1, rounds * n + 1)))
         self.assertEqual(reader.out.text, self.read("results.jsonl"))
+        daemon.await_status(lambda s: s["results"]["readers"] == 2, "both have come back")
         said = reader.err.text.count("the daemon has gone; trying again")
         self.assertLessEqual(said, rounds)  # once each, unless it was back before that was noticed
         daemon.stop()

@@ -392,6 +392,11 @@ TESTS += tests/unit/test_settings
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_sparkline
+TESTS += tests/unit/test_sparkline
+tests_unit_test_sparkline_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_sparkline_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_speed
 TESTS += tests/unit/test_speed
 tests_unit_test_speed_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

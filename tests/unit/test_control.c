@@ -223,7 +223,7 @@ static void test_status_has_its_members_in_order(void)
 		"fetch ( attempts failed body_bytes idle_connections insecure_origins "
 		"dns ( cached waiting lookups hits queries failures ) ) "
 		"sources ( name jobs bad_lines bytes_read blocked_seconds ended ) "
-		"results ( path recorded recorded_bytes pending blocked_seconds "
+		"results ( path last_seq readers recorded recorded_bytes pending blocked_seconds "
 		"bodies ( mode kept kept_bytes duplicates memory_bytes waiting waited_seconds error ) "
 		"error ) log_level blocked ";
 	const struct source_settings source = { .type = SOURCE_FILE, .path = "urls.txt" };
@@ -405,7 +405,7 @@ static void test_a_slow_client_holds_up_nobody_and_is_cut_off(void)
 {
 	const uint64_t total_ns = NS_PER_S / 2;
 	struct stage s;
-	char byte;
+	char answer[1024];
 
 	stage_init(&s, NULL, 0, (struct control_options) { .total_ns = total_ns });
 	uint64_t start_ns = clock_now_ns();
@@ -421,8 +421,33 @@ static void test_a_slow_client_holds_up_nobody_and_is_cut_off(void)
 			break;
 	}
 	CU_ASSERT_TRUE(clock_now_ns() >= start_ns + total_ns);
-	CU_ASSERT_TRUE(recv(fd, &byte, 1, 0) <= 0);
+	ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
+	CU_ASSERT_TRUE_FATAL(n > 0);
+	answer[n] = '\0';
+	CU_ASSERT_EQUAL(strncmp(answer, "HTTP/1.1 408 Request Timeout\r\n", 30), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"type\": \"urn:penstock:problem:too-slow\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(answer, "not complete after 0.5 seconds"));
+	CU_ASSERT_TRUE(recv(fd, answer, 1, 0) <= 0);
 	CU_ASSERT_EQUAL(status_of("/healthz"), 200);
+	(void) close(fd);
+	stage_done(&s);
+}
+
+static void test_between_two_requests_a_connection_is_closed_without_a_word(void)
+{
+	static const char request[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	char answer[1024];
+	size_t len = 0;
+	struct stage s;
+
+	stage_init(&s, NULL, 0, (struct control_options) { .total_ns = NS_PER_S / 2 });
+	int fd = connect_to(SOCKET_NAME);
+	send_text(fd, request);
+	for (ssize_t n = 1; n > 0 && len < sizeof(answer) - 1; len += n > 0 ? (size_t) n : 0)
+		n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0);
+	answer[len] = '\0';
+	CU_ASSERT_EQUAL(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17), 0);
+	CU_ASSERT_TRUE(len >= 3 && strcmp(answer + len - 3, "ok\n") == 0);
 	(void) close(fd);
 	stage_done(&s);
 }
@@ -547,6 +572,8 @@ int main(void)
 		{ "too many connections are told so", test_too_many_connections_are_told_so },
 		{ "a slow client holds up nobody and is cut off",
 		  test_a_slow_client_holds_up_nobody_and_is_cut_off },
+		{ "between two requests a connection is closed without a word",
+		  test_between_two_requests_a_connection_is_closed_without_a_word },
 		{ "a connection serves many requests", test_a_connection_serves_many_requests },
 		{ "stopping leaves the socket to its owner",
 		  test_stopping_leaves_the_socket_to_its_owner },

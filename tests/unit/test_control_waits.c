@@ -157,6 +157,7 @@ static void test_who_drips_and_never_ends_a_line_is_cut_off(void)
 			break;
 	}
 	CU_ASSERT_TRUE(clock_now_ns() >= start_ns + total_ns);
+	expect_heard(&w, 408, "urn:penstock:problem:too-slow");
 	CU_ASSERT_TRUE(recv(w.fd, &byte, 1, 0) <= 0);
 	wire_close(&w);
 	end();

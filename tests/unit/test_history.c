@@ -14,7 +14,10 @@ static struct history history; /* too large for the stack */
 /* Samples begin half a second after the start, with counters that are not 0. */
 static struct history_figures begin(void)
 {
-	struct history_figures figures = { .of = { [HISTORY_ATTEMPTS] = 1000 } };
+	struct history_figures figures = {
+		.of = { [HISTORY_ATTEMPTS] = 1000 },
+		.failed = { [FAILURE_TIMEOUT] = 77 },
+	};
 
 	history_init(&history, STARTED, STARTED + NS_PER_S / 2, &figures);
 	return figures;
@@ -107,12 +110,14 @@ static void test_missed_seconds_have_no_levels_and_share_what_was_counted(void)
 	figures.waiting[WAIT_RATE] = 9;
 	add_at(1, &figures);
 	figures.of[HISTORY_ATTEMPTS] += 11;
+	figures.failed[FAILURE_TIMEOUT] += 5;
 	add_at(5, &figures);
 	CU_ASSERT_EQUAL(history_next_ns(&history), STARTED + 6 * NS_PER_S);
 	expect(0, "series", "{\"first\": 1, \"attempts\": [0, 3, 3, 3, 2],"
 	                    " \"running\": [3, null, null, null, 3]}");
 	expect(0, "waiting_by_reason", "{\"first\": 1, \"rate\": [9, null, null, null, 9]}");
 	expect(3, "waiting_by_reason", "{\"first\": 3, \"rate\": [null, null, 9]}");
+	expect(0, "failures_by_reason", "{\"first\": 1, \"timeout\": [0, 2, 1, 1, 1]}");
 }
 
 static void test_only_reasons_that_there_were_are_told(void)

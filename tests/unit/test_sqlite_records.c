@@ -183,8 +183,9 @@ static void test_long_ways_are_made_in_short_steps(void)
 
 	begin(1);
 	stage_close(&stage);
-	stage_sql(&stage, "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 10000) "
-	                  "INSERT INTO settled (seq, number, outcome, finished, accepted, attempts, line) "
+	stage_sql(&stage, "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n "
+	                  "LIMIT 10000) INSERT INTO settled "
+	                  "(seq, number, outcome, finished, accepted, attempts, line) "
 	                  "SELECT i, 1000 + i, 1, 1, 1, 1, "
 	                  "CAST('{\"seq\":' || i || '}' || char(10) AS BLOB) FROM n; "
 	                  "UPDATE state SET last_seq = 10001, dead = 10000, accepted = 10001, "

@@ -3,7 +3,9 @@
 
 import { Plot, element } from "./plot.js";
 import { Samples } from "./samples.js";
-import { OBSTACLES, REASONS, bytes, clock, count, counted, percent, rate, span } from "./words.js";
+import {
+	FAILURES, OBSTACLES, REASONS, bytes, clock, count, counted, percent, rate, span,
+} from "./words.js";
 
 const PERIOD_MS = 1000;
 const PATIENCE_MS = 5000;
@@ -24,7 +26,7 @@ const plots = {
 	queue: plot("#queue", "Queue depth", count),
 	speed: plot("#speed", "Throughput", rate),
 	waiting: plot("#waiting", "Jobs that wait, by what they wait for", count, true),
-	failures: plot("#failures", "Failures", rate),
+	failures: plot("#failures", "Failed fetches, by reason", rate, true),
 };
 
 function plot(panel, label, format, stacked = false) {
@@ -58,14 +60,13 @@ function line(name, look, series, from, to) {
 	return { name, look, values: samples.values(series, from, to) };
 }
 
-// In the order of REASONS; what that does not know, on top.
-function waitingLines(from, to) {
-	const known = Object.keys(REASONS);
+// In the order of the words for them; what has none, on top.
+function reasonLines(group, words, from, to) {
+	const known = Object.keys(words);
 	const place = why => known.includes(why) ? known.indexOf(why) : known.length;
 
-	return samples.waiting(from, to)
+	return samples.reasons(group, from, to)
 		.sort(([a], [b]) => place(a) - place(b))
-		.filter(([, values]) => values.some(value => value > 0))
 		.map(([why, values]) => ({ name: why, look: `why ${why}`, values }));
 }
 
@@ -87,12 +88,10 @@ function showPlots() {
 		lines: [line("accepted", "accepted", "accepted", from, to),
 			line("settled", "settled", "settled", from, to)],
 	}, cursor);
-	plots.waiting.show({ ...range, lines: waitingLines(from, to) }, cursor);
-	plots.failures.show({
-		...range,
-		lines: [line("failed fetches", "failed", "failures", from, to),
-			line("dead jobs", "dead", "dead", from, to)],
-	}, cursor);
+	plots.waiting.show(
+		{ ...range, lines: reasonLines("waiting_by_reason", REASONS, from, to) }, cursor);
+	plots.failures.show(
+		{ ...range, lines: reasonLines("failures_by_reason", FAILURES, from, to) }, cursor);
 }
 
 // --- what stands above them ----------------------------------------------------------------
@@ -108,36 +107,35 @@ function showQueue() {
 	tell("#queue", count(q.jobs), `of ${count(q.capacity_jobs)}`, verdict, part >= 0.9 ? "full" : "");
 }
 
-function mean(series, seconds) {
-	const { total, n } = samples.sum(series, seconds);
-
-	return n > 0 ? total / n : 0;
+function showSpeed() {
+	tell("#speed", rate(samples.mean("settled", 10)), "settled",
+		`${rate(samples.mean("accepted", 10))} accepted, ` +
+		`${rate(samples.mean("attempts", 10))} fetches, ` +
+		`${bytes(samples.mean("received_bytes", 10))}/s received; means of 10 s.`);
 }
 
-function showSpeed() {
-	tell("#speed", rate(mean("settled", 10)), "settled",
-		`${rate(mean("accepted", 10))} accepted, ${rate(mean("attempts", 10))} fetches, ` +
-		`${bytes(mean("received_bytes", 10))}/s received; means of 10 s.`);
+// The two largest of [["rate", 7], …]: "7 for their origin's rate limit, 2 for …".
+function largest(reasons, words) {
+	return reasons.slice(0, 2).map(([why, n]) => `${count(n)} ${words[why] ?? why}`).join(", ");
 }
 
 function showWaiting() {
 	const reasons = Object.entries(status.waiting_by_reason).sort(([, a], [, b]) => b - a);
 	const all = reasons.reduce((sum, [, n]) => sum + n, 0);
-	const parts = reasons.slice(0, 2).map(([why, n]) =>
-		`${n === all ? "all" : count(n)} for ${REASONS[why] ?? why}`);
-	const verdict = all === 0 ? "No job waits." : `${parts.join(", ")}.`.replace(/^a/, "A");
+	const verdict = all === 0 ? "No job waits."
+		: status.paused ? "Everything is paused, until penstock resume."
+			: `${largest(reasons, REASONS)}.`;
 
-	tell("#waiting", count(all), all === 1 ? "job" : "jobs", status.paused && all > 0
-		? "Everything is paused, until penstock resume." : verdict, status.paused ? "full" : "");
+	tell("#waiting", count(all), all === 1 ? "job" : "jobs", verdict, status.paused ? "full" : "");
 }
 
 function showFailures() {
-	const failures = samples.sum("failures", 60).total;
-	const attempts = samples.sum("attempts", 60).total;
-	const dead = samples.sum("dead", 60).total;
+	const failures = samples.total("failures", 60), attempts = samples.total("attempts", 60);
+	const dead = `${count(samples.total("dead", 60))} of ` +
+		`${counted(samples.total("settled", 60), "job")} dead`;
 	const verdict = attempts === 0 ? "No fetch has ended in the last minute."
-		: `${counted(failures, "fetch", "fetches")} failed in the last minute, ` +
-			`${counted(dead, "job")} given up; ${count(status.ledger.dead)} dead in all.`;
+		: failures === 0 ? `No fetch failed in the last minute; ${dead}.`
+			: `Last minute: ${largest(samples.totals("failures_by_reason", 60), FAILURES)}; ${dead}.`;
 
 	tell("#failures", percent(attempts > 0 ? failures / attempts : 0), "of fetches", verdict,
 		failures > 0 ? "bad" : "");
@@ -150,7 +148,7 @@ function cell(text, className = "") {
 }
 
 function row(name, ...cells) {
-	const th = element("th", "name", name);
+	const th = element("th", "title", name);
 
 	th.scope = "row";
 	return element("tr", "", th, ...cells);
@@ -192,8 +190,8 @@ function meter(name, value, max, text) {
 	bar.firstChild.style.width = `${100 * part}%`;
 	bar.setAttribute("role", "meter");
 	bar.setAttribute("aria-label", name);
-	for (const [key, n] of Object.entries({ valuemin: 0, valuemax: max, valuenow: value, valuetext: text }))
-		bar.setAttribute(`aria-${key}`, n);
+	for (const [key, n] of Object.entries({ min: 0, max, now: value, text }))
+		bar.setAttribute(`aria-value${key}`, n);
 	return [element("dt", "", name), element("dd", "", bar, element("span", "", text))];
 }
 

@@ -212,7 +212,7 @@ export class Plot {
 		this.#svg.setAttribute("viewBox", `0 0 ${this.#box.width} ${this.#box.height}`);
 		this.#svg.replaceChildren(this.#axes(max), ...edges.map(e => this.#line(e, max)));
 		if (this.#options.stacked)
-			this.#svg.append(shape("g", { class: "names" }, ...edges.map(e => this.#name(e, max))));
+			this.#svg.append(shape("g", { class: "bands" }, ...edges.map(e => this.#name(e, max))));
 		if (limit)
 			this.#svg.append(this.#limit(max));
 		if (this.#cursor !== null)

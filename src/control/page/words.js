@@ -61,18 +61,37 @@ export function clock(date) {
 // What jobs wait for, by the codes of penstock(1); in the order in which they are stacked, what is
 // usual at the bottom.
 export const REASONS = {
-	worker: "a worker",
-	queue: "a place in the queue",
-	concurrency: "their origin's concurrency",
-	rate: "their origin's rate limit",
-	retry: "the pause before a retry",
-	not_before: "their own not_before",
-	retry_after: "their origin's Retry-After",
-	breaker: "a breaker that is open",
-	names: "name lookups",
-	bodies: "room for bodies",
-	paused: "penstock resume",
-	poison: "nothing: set aside as poison",
+	worker: "for a worker",
+	queue: "for a place in the queue",
+	concurrency: "for their origin's concurrency",
+	rate: "for their origin's rate limit",
+	retry: "for the pause before a retry",
+	not_before: "for their not_before",
+	retry_after: "for their origin's Retry-After",
+	breaker: "for a breaker that is open",
+	names: "for name lookups",
+	bodies: "for room for bodies",
+	paused: "for penstock resume",
+	poison: "set aside as poison",
+};
+
+// Why fetches fail, by the codes of the metrics; in the order in which they are stacked.
+export const FAILURES = {
+	http_4xx: "with HTTP 4xx",
+	http_5xx: "with HTTP 5xx",
+	http_other: "with another HTTP status",
+	timeout: "timed out",
+	deadline: "past their job's deadline",
+	connect: "not connected",
+	reset: "broken off",
+	name: "without an address",
+	tls: "not trusted (TLS)",
+	protocol: "with bad HTTP",
+	redirect: "at a redirect",
+	too_large: "too large",
+	guard: "denied by the guard",
+	body: "without their body",
+	other: "for other reasons",
 };
 
 // What is in a lane's way, shorter.

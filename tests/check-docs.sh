@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fails when the manual pages or etc/penstock.conf differ from what the program says of its
-# options, keys, defaults and ranges.  In documents, VERSION stands for the program's version.
+# Fails when the manual pages, etc/penstock.conf or operations.md differ from what the program says
+# of its options, keys, defaults, ranges and memory.  In documents, VERSION stands for the program's version.
 LC_ALL=C
 export LC_ALL
 src=${PENSTOCK_SRC:-.}
@@ -169,6 +169,16 @@ echo "sources = ( { type = \"$big\"; every = \"${big}d\"; jitter = \"${big}d\"; 
 		s/.*: sources\[0\]\.\([a-z]*\): .*; give \(.*\)/sources[].\1=\2/p' | sort -u >"$dir/ranges"
 { documented Range; documented Values; } | sort -u >"$dir/ranges.page"
 same "ranges in penstock.conf.5" "$dir/ranges" "$dir/ranges.page"
+
+# --- the memory that follows from the defaults ----------------------------------------------
+
+sed -n '/^# memory: /p; /MemoryMax=/p' "$dir/defaults.full" >"$dir/memory"
+sed -n 's/^    \(# memory: .*\)/\1/p; s/^    \(# .*MemoryMax=.*\)/\1/p' "$src/doc/operations.md" \
+	>"$dir/memory.page"
+same "memory in operations.md" "$dir/memory" "$dir/memory.page"
+grep -o 'Memory[A-Z][a-z]*=[0-9]*M' "$dir/memory" >"$dir/limits"
+grep '^Memory' "$src/packaging/systemd/drop-ins/memory.conf" >"$dir/limits.page"
+same "limits in drop-ins/memory.conf" "$dir/limits" "$dir/limits.page"
 
 # --- form ------------------------------------------------------------------------------------
 

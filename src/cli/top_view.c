@@ -179,7 +179,8 @@ static void draw_backlog(struct top_view *v, const struct top_data *d, int row)
 	buf_add_str(b, " of ");
 	units_add_size_rough(b, count(backlog, "max_bytes"));
 	if (blocked > 0)
-		buf_printf(b, "; full, sources waiting: %llu", blocked);
+		buf_printf(b, "; %ssources waiting: %llu", count(backlog, "held_jobs") > 0 ? "full, " : "",
+		           blocked);
 	put_line(v, row, "backlog", blocked > 0 ? TOP_WARNING : 0);
 }
 

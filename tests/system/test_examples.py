@@ -153,6 +153,7 @@ class Webhook(Case):
             env=daemon_harness.environment(CREDENTIALS_DIRECTORY=self.dir))
         for event in ("order-17", here), ("order-17", here), ("order-18", there):
             self.script("webhook/send.sh", event[0], event[1] + "/orders", "order.json")
+        self.script("webhook/send.sh", "order-20", here + "/orders", "no-such.json", code=2)
         flaky = self.origin.url("/flaky/3/webhook")
         self.script("webhook/send.sh", "order-19", flaky, "order.json")
         records = {r["id"]: r for r in daemon.await_records(3)}

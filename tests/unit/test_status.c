@@ -101,6 +101,7 @@ static void test_nothing_is_full_of_nothing(void)
 	(void) json_object_set_new(json_object_get(status, "backlog"), "held_jobs", json_integer(0));
 	(void) json_object_set_new(queue, "jobs", json_integer(0));
 	(void) json_object_set_new(queue, "producers_blocked", json_integer(1));
+	(void) json_object_del(status, "blocked");
 	char *page = page_of(status, (struct status_rates) { 0 });
 
 	expect_line(page, "KiB of 4.0 MiB; sources waiting: 1\n");

@@ -8,7 +8,8 @@ UNITS = \
 DROP_INS = \
 	packaging/systemd/drop-ins/credentials.conf \
 	packaging/systemd/drop-ins/directories.conf \
-	packaging/systemd/drop-ins/memory.conf
+	packaging/systemd/drop-ins/memory.conf \
+	packaging/systemd/drop-ins/stats-socket.conf
 EXTRA_DIST += packaging/systemd/penstockd.service.in packaging/systemd/penstockd.socket.in
 CLEANFILES += $(UNITS) first.tar.xz
 

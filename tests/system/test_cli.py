@@ -22,7 +22,7 @@ class Usage(harness.Case):
             self.assertIn("Usage: penstock COMMAND", ended.out)
             self.assertIn("fetch", ended.out)
             self.assertEqual(ended.err, "")
-        for args in ("fetch", "--help"), ("fetch", "-h"):
+        for args in ("fetch", "--help"), ("fetch", "-h"), ("help", "fetch"):
             ended = self.check_run(OK, *args)
             self.assertIn("Usage: penstock fetch", ended.out)
             self.assertEqual(ended.err, "")
@@ -50,6 +50,13 @@ class Usage(harness.Case):
             self.assertIn(message, ended.err)
             self.assertIn("--help", ended.err)
             self.assertEqual(ended.out, "")
+
+    def test_a_url_is_not_taken_for_a_file_of_urls(self):
+        url = self.origin.url("/seen/argument")
+        for command in ("fetch",), ("fetch", "--follow"), ("submit", "--socket", "none"):
+            ended = self.check_run(USAGE, *command, url)
+            self.assertIn(f"{url}: this is a URL, and no file of URLs: "
+                          f"echo '{url}' | penstock {command[0]} -", ended.err)
 
     def test_a_terminal_is_not_taken_for_a_list_of_urls(self):
         terminal = self.terminal()

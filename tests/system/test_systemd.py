@@ -41,6 +41,31 @@ class Units(Service):
                          r"Max core file size +0 +0 ")
 
 
+class Readers(Service):
+    NOBODY = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
+
+    def ask(self, *command):
+        """What an ordinary user is told."""
+        return self.machine.run(*self.NOBODY, *command, check=False)
+
+    def test_every_user_may_look_where_the_drop_in_says_so(self):
+        with open(os.path.join(os.environ.get("PENSTOCK_SRC", "."), "packaging", "systemd", "drop-ins",
+                               "stats-socket.conf"),
+                  encoding="utf-8") as file:
+            self.configure_unit(*file.read().split("[Service]\n")[1].splitlines())
+        self.machine.write(CONFIG, CONFIGURATION + 'control: { stats_socket = "stats.sock"; '
+                           'stats_mode = "0666"; listen = "127.0.0.1:9147"; };\n')
+        self.start()
+        socket = "/run/penstock-stats/stats.sock"
+        self.assertIn(": running,", self.ask("penstock", "status", "--socket", socket))
+        self.assertIn("is answered by control.socket", self.ask(
+            "curl", "-sS", "--unix-socket", socket, "-d", "{}",
+            "http://localhost/v1/control/pause"))
+        self.assertNotIn(": running,", self.ask("penstock", "status", "--socket", SOCKET))
+        self.assertIn("\npenstock_ready 1\n",
+                      self.ask("curl", "-sS", "http://127.0.0.1:9147/metrics"))
+
+
 class Life(Service):
     def test_jobs_are_fetched(self):
         self.start()

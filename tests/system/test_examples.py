@@ -276,7 +276,7 @@ class OnSystemd(unittest.TestCase):
                 f'origins = ( {{ match = "{self.url("")}";\n'
                 '  bearer = "credential:webhook-token"; } );\n')
         m.systemctl("daemon-reload")
-        m.systemctl("start", "penstockd.service")
+        m.systemctl("restart", "penstockd.service")  # a package has started it
         m.run("env", f"PENSTOCK_SOCKET={systemd_harness.SOCKET}", "/root/send.sh", "order-1",
               self.url("/echo"), "/root/order.json")
         log = systemd_harness.STATE + "/results.jsonl"

@@ -9,7 +9,8 @@ import time
 import harness
 import systemd_harness
 from harness import PATIENCE
-from systemd_harness import CONFIG, CONFIGURATION, ORIGIN_PORT, SOCKET, STATE, UNIT, Service, eventually
+from systemd_harness import (CONFIG, CONFIGURATION, ORIGIN_PORT, SOCKET, STATE, UNIT, Service,
+                             eventually)
 
 
 class Units(Service):

@@ -89,7 +89,8 @@ results: { bodies = "inline"; max_inline = "8M"; inline_memory = "8G"; };
                 "/sys/fs/cgroup/cgroup.controllers"):
             self.skipTest("no control group of memory")
         self.machine.write(CONFIG, self.HOSTILE)
-        self.configure_unit(f"MemoryMax={600 if harness.SANITIZED else 150}M", "MemorySwapMax=0", "RestartSec=200ms")
+        self.configure_unit(f"MemoryMax={600 if harness.SANITIZED else 150}M", "MemorySwapMax=0",
+                            "RestartSec=200ms")
         self.start()
         self.post(*[f"/bytes/8000000?{i}" for i in range(40)])
         eventually(lambda: int(self.show("NRestarts")) >= 1, "the kernel ends it")

@@ -271,7 +271,8 @@ static void take(struct top_ask *t, struct top_data *d, long status)
 		return;
 	}
 	json_t *answer = t->answer.data ? json_loadb(t->answer.data, t->answer.len, 0, NULL) : NULL;
-	d->is_odd = !take_answer(t, d, answer);
+	bool is_odd = !take_answer(t, d, answer);
+	d->is_odd = is_odd || (t->question > STATUS && d->is_odd); /* of the whole round */
 	json_decref(answer);
 }
 

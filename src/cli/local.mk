@@ -21,7 +21,7 @@ libpenstock_a_SOURCES += \
 	src/cli/pause.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/requeue.c \
-	src/cli/results.c \
+	src/cli/results.c src/cli/results.h src/cli/results_read.c \
 	src/cli/safe_text.c src/cli/safe_text.h \
 	src/cli/seq_set.c src/cli/seq_set.h \
 	src/cli/set.c \

@@ -12,7 +12,7 @@ const json_t *top_member(const struct top_data *d, const char *name)
 unsigned long long top_count(const json_t *object, const char *name)
 {
 	double value = json_number_value(json_object_get(object, name));
-	return value > 0 ? (unsigned long long) value : 0;
+	return value > 0 && value < 0x1p64 ? (unsigned long long) value : 0;
 }
 
 uint64_t top_span_ns(const json_t *object, const char *name)

@@ -34,6 +34,7 @@ libpenstock_a_SOURCES += \
 	src/cli/top_history.c src/cli/top_history.h \
 	src/cli/unix_http.c src/cli/unix_http.h \
 	src/cli/upload.c src/cli/upload.h \
+	src/cli/url_files.c src/cli/url_files.h \
 	src/cli/why.c
 
 bin_PROGRAMS += penstock

@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/socket_path.h"
+#include "cli/url_files.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -294,6 +295,8 @@ static int open_lines(struct submit *s)
 {
 	size_t failed = 0;
 
+	if (url_files_given("submit", s->args.files, s->args.n_files))
+		return EXIT_USAGE;
 	int r = job_lines_open(&s->lines, s->args.files, s->args.n_files, s->stop_fd, &failed);
 	if (r == 0)
 		return EXIT_OK;

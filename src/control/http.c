@@ -162,7 +162,8 @@ static struct task *begin(const struct listener *l, const struct client *client,
 		        "%u connections are open, which is the limit; close one or try again",
 		        l->max_connections);
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
-		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
+		problem(reply, PROBLEM_TARGET_TOO_LONG,
+		        "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
 	else if (!is_readable(client->connection))
 		problem(reply, PROBLEM_NOT_SUPPORTED,

@@ -23,8 +23,8 @@ static void act(struct order *o, json_t *body)
 	const char *id = NULL;
 
 	if (!read_object(body, &id))
-		problem(&t->reply, PROBLEM_BAD_BODY, "the body must be {\"id\": \"…\"}, with a job's id, or "
-		                        "{\"all\": true}");
+		problem(&t->reply, PROBLEM_BAD_BODY,
+		        "the body must be {\"id\": \"…\"}, with a job's id, or {\"all\": true}");
 	else if (id && !(o->base.id = strdup(id)))
 		problem_reply(&t->reply, t->desk->engine, -ENOMEM);
 	else
@@ -47,7 +47,8 @@ static void answered(struct order *o, int error)
 	struct reply *reply = &a->task.reply;
 
 	if (error == -EINVAL) {
-		problem(reply, PROBLEM_WRONG_STATE, "job %s is not dead, or was requeued before", a->id);
+		problem(reply, PROBLEM_WRONG_STATE,
+		        "job %s is not dead, or was requeued before", a->id);
 		return;
 	}
 	if (error < 0) {

@@ -28,8 +28,8 @@ static void draw_message(struct top_view *v, const struct top_data *d, int row)
 		buf_add_str(&p->text, v->hint);
 	} else if (d->message.len > 0 && !d->message.failed) {
 		buf_add(&p->text, d->message.data, d->message.len);
-	} else if (d->is_odd) {
-		buf_add_str(&p->text, "an answer is not understood; is it penstockd's socket?");
+	} else if (d->problem.len > 0 && !d->problem.failed) {
+		buf_add(&p->text, d->problem.data, d->problem.len);
 		look |= TOP_BAD;
 	} else if (top_view_add_trouble(&p->text, d)) {
 		look |= TOP_BAD;

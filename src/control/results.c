@@ -184,9 +184,14 @@ static void answered(struct task *t, int error)
 		buf_add_char(page_of(f), '\n'); /* whoever is gone is noticed only so */
 }
 
+/* What was asked is answered soon then, also if it is a long search. */
 static bool take_back(struct task *t)
 {
-	return ((struct reader *) t)->idle;
+	struct reader *f = (struct reader *) t;
+
+	if (f->asked)
+		atomic_store_explicit(&f->range.given_up, true, memory_order_relaxed);
+	return f->idle;
 }
 
 static ssize_t send_page(struct reader *f, char *to, size_t max)

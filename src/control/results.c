@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "control/asker.h"
 #include "control/problem.h"
+#include "control/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -245,21 +246,6 @@ static void free_reader(struct task *t)
 
 /* --- the request ------------------------------------------------------------------------ */
 
-static bool read_number(const char *text, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-
-	if (*text == '\0')
-		return false;
-	for (; *text >= '0' && *text <= '9'; text++) {
-		if (value > (UINT64_MAX - 9) / 10)
-			return false;
-		value = 10 * value + (uint64_t) (*text - '0');
-	}
-	*ret_value = value;
-	return *text == '\0';
-}
-
 /* Names with commas between them. */
 static bool read_outcomes(const char *text, unsigned *ret_outcomes)
 {
@@ -285,11 +271,11 @@ static const char *read_request(struct reader *f, const struct request *request)
 	struct record_range *range = &f->range;
 
 	f->follows = request->follow;
-	if (request->from && !read_number(request->from, &range->next_seq))
+	if (request->from && !text_number(request->from, &range->next_seq))
 		return "from= takes the number of a record, its \"seq\"; 0 is the oldest that there is";
-	if (request->limit && (!read_number(request->limit, &range->left) || range->left == 0))
+	if (request->limit && (!text_number(request->limit, &range->left) || range->left == 0))
 		return "limit= takes a number of records, 1 at least";
-	if (request->last && (!read_number(request->last, &range->newest) || range->newest == 0))
+	if (request->last && (!text_number(request->last, &range->newest) || range->newest == 0))
 		return "last= takes a number of records, 1 at least";
 	if (request->since && clock_parse(request->since, &range->since_us) < 0)
 		return "since= takes a time such as 2026-11-23T15:04:05Z (RFC 3339)";

@@ -75,6 +75,7 @@ enum {
 	CONTROL_READER_CONNECTIONS = 32, /* of each… */
 	CONTROL_READER_SPARE = 8,        /* …and to be told so */
 	CONTROL_READER_LISTS = 8,        /* of CONTROL_MAX_LISTS, for all of them */
+	CONTROL_READER_RECORDS = 4,      /* of SETTINGS_MAX_RECORDS, likewise */
 
 	/* All that one of them needs at most, its own descriptor included, and of memory: of each
 	 * connection the heads and an answer. */

@@ -62,7 +62,7 @@ enum {
 
 	/* Connections beyond the limit that are held, briefly, to be told so. */
 	CONTROL_SPARE_CONNECTIONS = 32,
-	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
+	CONTROL_MAX_UPLOADS = 16, /* large request bodies under way at once */
 	/* Readers of /v1/results: TAIL_MAX_READERS. */
 	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise */
 

@@ -95,6 +95,13 @@ class Daemon(harness.Child):
     def pid(self):
         return self.process.pid
 
+    def answers(self):
+        """Whether anybody listens, be it ready or not."""
+        try:
+            return get(self.socket, "/healthz").status > 0
+        except (OSError, http.client.HTTPException):
+            return False
+
     def is_ready(self):
         try:
             return get(self.socket, "/readyz").status == 200

@@ -409,7 +409,7 @@ class Durable(Case):
     def test_a_full_disk(self):
         self.configure('backlog: { min_free = "1T"; };')
         daemon = self.launch()
-        harness.eventually(lambda: os.path.exists(daemon.socket), "there is the socket")
+        harness.eventually(daemon.answers, "it answers")
         self.expect(daemon, 507, "disk-full", "POST", "/v1/jobs", self.job("/ok"))
         answer = self.ask(daemon, "POST", "/v1/jobs", self.origin.url("/ok"), media=NDJSON)
         self.assertEqual(answer.status, 507)

@@ -639,7 +639,7 @@ static void test_so_many_uploads_and_no_more(void)
 	mock_await_held(ARRAY_LEN(wires));
 	struct wire w = wire_open();
 	wire_post(&w, "/v1/jobs", NDJSON, NOBODY);
-	expect_heard(&w, 503, "64 uploads are under way, which is the limit");
+	expect_heard(&w, 503, "16 uploads are under way, which is the limit");
 	wire_close(&w);
 	w = wire_open();
 	wire_post(&w, "/v1/jobs", ONE, NOBODY); /* a small one always goes */

@@ -96,6 +96,22 @@ awk '/^\.It Fl / || /^\.Fl [a-zA-Z] , Fl -/ {
 	}' "$page1" | sort -u >"$dir/options.page"
 same "options in penstock.1" "$dir/options" "$dir/options.page"
 
+# The synopsis of a command has each of its options, by one of its names.
+for command in $("$penstock" --help | sed -nE 's/^  ([a-z][a-z-]+)  .*/\1/p'); do
+	awk -v command="$command" '
+		/^\.Sh/ { synopsis = $2 == "SYNOPSIS" }
+		/^\.Nm/ { here = 0 }
+		/^\.Cm/ { for (i = 2; i <= NF; i++) if ($i == command) here = 1 }
+		synopsis && here' "$page1" >"$dir/synopsis"
+	"$penstock" "$command" --help | sed -nE 's/^ +(-([a-zA-Z]), )?--([a-z-]+).*/\2 \3/p' |
+		while read -r short long; do
+			test -n "$long" || { long=$short; short=$long; }
+			test "$long" = help || grep -Eq "Fl (-$long|$short)( |\$)" "$dir/synopsis" ||
+				echo "$command --$long"
+		done >"$dir/missing"
+	test ! -s "$dir/missing" || fail "not in the synopsis in penstock.1: $(cat "$dir/missing")"
+done
+
 # --- jobs and results -------------------------------------------------------------------------
 
 # Nothing listens there, which makes no difference: a result always has every member, but for
@@ -183,7 +199,7 @@ same "limits in drop-ins/memory.conf" "$dir/limits" "$dir/limits.page"
 # --- form ------------------------------------------------------------------------------------
 
 if command -v mandoc >/dev/null 2>&1; then
-	for page in "$page1" "$page5"; do
+	for page in "$src"/doc/*.[1-8]; do
 		mandoc -Tlint -W warning "$page" >"$dir/lint" 2>&1 && continue
 		cat "$dir/lint"
 		fail "mandoc complains about $page"

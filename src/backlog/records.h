@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "job/result.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,9 +21,14 @@ struct record_range {
 	uint64_t next_seq;  /* to be looked at next; 0: the oldest that there is */
 	size_t offset;      /* so much of it has come already */
 
-	/* To begin with, for a search. */
+	/* To begin with, for a search: from until_seq back, where records end before that. */
 	uint64_t newest;    /* the last so many of those wanted; 0: all */
 	int64_t since_us;   /* those settled since (wall clock); 0: all */
+	atomic_bool given_up; /* nobody waits for it any more; set by any thread */
+
+	/* The searcher's own, zero before. */
+	uint64_t reached_seq; /* it has come back to this one… */
+	uint64_t reached;     /* …and found so many of those wanted */
 
 	uint64_t first_seq; /* with -ENOENT: of the oldest that is still there */
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread that reads records for whoever asks for them: one page after the other, in the
- * order of the questions, each in a short transaction of the asker's.  Nobody waits for it,
- * neither the writer nor who settles.
+ * The thread that reads records for whoever asks for them: a page, or a step of a search, after
+ * the other, in the order of the questions, each in a short transaction of the asker's.  A search
+ * that goes on waits behind those who have come meanwhile.  Nobody waits for the thread, neither
+ * the writer nor who settles.
  */
 #include "backlog/sqlite_parts.h"
 
@@ -83,39 +84,42 @@ static int read_page(struct db *db, uint64_t last_seq, struct record_range *rang
 
 /* --- a search --------------------------------------------------------------------------- */
 
-/* Looks at some rows before '*seq', and moves it back.  Returns 1 if it shall go on, 0 or -Exxx. */
-static int look_back(struct db *db, const struct record_range *range, uint64_t *seq, uint64_t *n)
+/* Looks at some rows before the one that it has reached.  Returns 1 if it shall go on, 0 or
+ * -Exxx. */
+static int look_back(struct db *db, struct record_range *range)
 {
 	int err = 0;
 
-	db_bind_u64(db, DB_RECORDS_BACK, 1, *seq);
+	db_bind_u64(db, DB_RECORDS_BACK, 1, range->reached_seq);
 	for (int rows = 0; rows < READ_MAX_ROWS && (err = db_next(db, DB_RECORDS_BACK)) == 1; rows++) {
 		if (!record_range_reaches(range, outcome_at(db, DB_RECORDS_BACK),
-		                          db_i64(db, DB_RECORDS_BACK, 2), n)) {
+		                          db_i64(db, DB_RECORDS_BACK, 2), &range->reached)) {
 			err = 0;
 			break;
 		}
-		*seq = db_u64(db, DB_RECORDS_BACK, 0);
+		range->reached_seq = db_u64(db, DB_RECORDS_BACK, 0);
 	}
 	db_end(db, DB_RECORDS_BACK);
 	return err;
 }
 
+/* A step of it.  Returns as look_back() does. */
 static int seek(struct db *db, uint64_t last_seq, struct record_range *range)
 {
-	uint64_t seq = last_seq + 1, n = 0;
-	int err = 0;
-
-	while ((err = look_back(db, range, &seq, &n)) == 1)
-		;
-	if (err == 0 && seq > range->next_seq)
-		range->next_seq = seq;
+	if (atomic_load_explicit(&range->given_up, memory_order_relaxed))
+		return -EPIPE;
+	if (range->reached_seq == 0)
+		range->reached_seq = (last_seq < range->until_seq ? last_seq : range->until_seq) + 1;
+	int err = look_back(db, range);
+	if (err == 0 && range->reached_seq > range->next_seq)
+		range->next_seq = range->reached_seq;
 	return err;
 }
 
 /* --- the thread --------------------------------------------------------------------------- */
 
-static void answer(struct sqlite_backlog *q, struct query *query, uint64_t last_seq)
+/* Returns 1 if there is more to be done for it; otherwise it is answered. */
+static int answer(struct sqlite_backlog *q, struct query *query, uint64_t last_seq)
 {
 	struct db *db = sqlite_begin_asking(q);
 
@@ -123,15 +127,20 @@ static void answer(struct sqlite_backlog *q, struct query *query, uint64_t last_
 	                  ? seek(db, last_seq, query->range)
 	                  : read_page(db, last_seq, query->range, &query->line);
 	sqlite_end_asking(q);
-	query->done(query, err);
+	if (err != 1)
+		query->done(query, err);
+	return err;
 }
 
 static void *run(void *arg)
 {
 	struct sqlite_backlog *q = arg;
+	struct query *unfinished = NULL;
 
 	for (;;) {
 		mutex_lock(&q->lock);
+		if (unfinished)
+			query_list_append(&q->reads, unfinished);
 		while (!q->reads.first && !q->stopping)
 			(void) cond_wait(&q->reading, &q->lock, NEVER);
 		struct query *query = query_list_take(&q->reads);
@@ -139,7 +148,7 @@ static void *run(void *arg)
 		mutex_unlock(&q->lock);
 		if (!query)
 			return NULL;
-		answer(q, query, last_seq);
+		unfinished = answer(q, query, last_seq) == 1 ? query : NULL;
 	}
 }
 

@@ -26,6 +26,7 @@ struct client {
 	uint64_t since_ns;   /* when it connected, had its last answer, or made progress */
 	size_t target_bytes; /* of the request at hand */
 	bool target_has_nul; /* "%00", behind which libmicrohttpd's copy of it ends */
+	bool asks_for_head;  /* HEAD: its answer has no body */
 	bool in_excess;      /* there were too many when it came */
 	bool expects;        /* an answer: it has begun a request, or has just come */
 	bool is_answered;    /* the answer is on its way */

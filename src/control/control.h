@@ -64,22 +64,32 @@ enum {
 	CONTROL_SPARE_CONNECTIONS = 32,
 	CONTROL_MAX_UPLOADS = 64, /* large request bodies under way at once */
 	/* Readers of /v1/results: TAIL_MAX_READERS. */
-	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise: each takes up to
-	                           * half a MiB */
+	CONTROL_MAX_LISTS = 16,   /* answers of /v1/lanes and /v1/history, likewise */
 
 	/* All that the socket needs at most, besides listen_fd: receipts are files. */
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
 	                      CONTROL_MAX_UPLOADS + 6,
 
+	/* And of memory, besides what the engine counts, which is records and who reads results: of
+	 * each connection the heads and an answer, of an upload a line and its job, which is like a
+	 * source's. */
+	CONTROL_CONNECTION_BYTES = 144 * 1024,
+	CONTROL_UPLOAD_BYTES = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES,
+	CONTROL_LIST_BYTES = 512 * 1024,
+	CONTROL_BYTES = (CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS) * CONTROL_CONNECTION_BYTES +
+	                CONTROL_MAX_UPLOADS * CONTROL_UPLOAD_BYTES +
+	                CONTROL_MAX_LISTS * CONTROL_LIST_BYTES,
+
 	CONTROL_MAX_READERS = 9, /* listeners: control.stats_socket, and eight of control.listen */
 	CONTROL_READER_CONNECTIONS = 32, /* of each… */
 	CONTROL_READER_SPARE = 8,        /* …and to be told so */
 	CONTROL_READER_LISTS = 8,        /* of CONTROL_MAX_LISTS, for all of them */
+	CONTROL_READER_RECORDS = 4,      /* of SETTINGS_MAX_RECORDS, likewise */
 
-	/* All that one of them needs at most, its own descriptor included, and of memory: of each
-	 * connection the heads and an answer. */
+	/* All that one of them needs at most, its own descriptor included. */
 	CONTROL_READER_DESCRIPTORS = CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE + 4,
-	CONTROL_READER_BYTES = (CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE) * 144 * 1024,
+	CONTROL_READER_BYTES = (CONTROL_READER_CONNECTIONS + CONTROL_READER_SPARE) *
+	                       CONTROL_CONNECTION_BYTES,
 };
 
 /* What may be asked by which listener; each may what those after it may. */

@@ -5,9 +5,8 @@
 #include "control/problem.h"
 #include "control/status.h"
 #include "control/task.h"
+#include "control/text.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,22 +235,13 @@ static void free_recall(struct task *t)
 	free(t);
 }
 
-static bool read_since(const char *text, uint64_t *ret_since)
-{
-	char *end = NULL;
-
-	errno = 0;
-	*ret_since = strtoull(text, &end, 10);
-	return isdigit((unsigned char) *text) && *end == '\0' && errno == 0;
-}
-
 struct task *history_begin(const struct view *view, const struct request *request,
                            struct reply *reply)
 {
 	static const struct task_ops ops = { .finish = finish, .free = free_recall };
 	uint64_t since = 0;
 
-	if (request->since && !read_since(request->since, &since)) {
+	if (request->since && !text_number(request->since, &since)) {
 		problem(reply, PROBLEM_BAD_PARAMETER,
 		        "since=%s must be the number of a sample", request->since);
 		return NULL;

@@ -240,8 +240,14 @@ static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t max)
 
 static struct MHD_Response *respond_from_stream(struct client *client)
 {
-	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, FILE_BLOCK_BYTES, read_stream,
-	                                         client, NULL);
+	struct MHD_Response *response = MHD_create_response_from_callback(
+		MHD_SIZE_UNKNOWN, FILE_BLOCK_BYTES, read_stream, client, NULL);
+
+	/* Without a body libmicrohttpd would send the last chunk all the same. */
+	if (response && client->asks_for_head)
+		(void) MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+		                                MHD_RO_END);
+	return response;
 }
 
 static struct MHD_Response *respond_from_memory(struct reply *reply)
@@ -355,6 +361,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	};
 	bool is_head = !*seen;
 	*seen = client;
+	client->asks_for_head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 	if (is_head && request.body_bytes == 0)
 		return MHD_YES;
 	client->task = begin(l, client, &request, &reply);

@@ -34,6 +34,7 @@ struct lookup {
 	struct asker base;
 	TAILQ_ENTRY(lookup) entry;
 	enum turn turn;
+	unsigned max; /* turns at a time, its own among them */
 };
 
 /* The answers up to this size need no turn to be sent: every connection may have one. */
@@ -56,16 +57,24 @@ static void take_turn(struct lookup *l)
 	asker_ask(&l->base, QUERY_FIND);
 }
 
-/* Gives it to who has waited longest. */
+static bool may_take_turn(const struct lookup *l)
+{
+	return l->base.task.desk->lookups.n < l->max;
+}
+
+/* Gives it to who has waited longest, of those who may have it. */
 static void end_turn(struct lookup *l)
 {
 	struct lookups *all = &l->base.task.desk->lookups;
-	struct lookup *next = TAILQ_FIRST(&all->waiting);
+	struct lookup *next = NULL;
 
 	if (l->turn != TURN_MINE)
 		return;
 	l->turn = TURN_OVER;
 	all->n--;
+	TAILQ_FOREACH(next, &all->waiting, entry)
+		if (may_take_turn(next))
+			break;
 	if (next) {
 		TAILQ_REMOVE(&all->waiting, next, entry);
 		take_turn(next);
@@ -192,8 +201,8 @@ static void lookup_answered(struct task *t, int error)
 	struct asker *a = &l->base;
 
 	if (error == -ETIMEDOUT)
-		problem(&t->reply, PROBLEM_BUSY, "%d large records are being read, which is the limit; "
-		                                 "try again", SETTINGS_MAX_RECORDS);
+		problem(&t->reply, PROBLEM_BUSY, "%u large records are being read, which is the limit; "
+		                                 "try again", l->max);
 	else if (error < 0)
 		asker_refuse(a, error);
 	else
@@ -205,10 +214,12 @@ static void lookup_answered(struct task *t, int error)
 
 static void lookup_finish(struct task *t)
 {
-	if (t->desk->lookups.n < SETTINGS_MAX_RECORDS)
-		take_turn((struct lookup *) t);
+	struct lookup *l = (struct lookup *) t;
+
+	if (may_take_turn(l))
+		take_turn(l);
 	else
-		wait_for_turn((struct lookup *) t);
+		wait_for_turn(l);
 }
 
 struct task *lookup_begin(const struct view *view, const struct request *request,
@@ -220,7 +231,11 @@ struct task *lookup_begin(const struct view *view, const struct request *request
 		.take_back = take_back_lookup,
 		.free = free_lookup,
 	};
-	return asker_create(view, &ops, sizeof(struct lookup), id_of(request), reply);
+	struct task *t = asker_create(view, &ops, sizeof(struct lookup), id_of(request), reply);
+	if (t)
+		((struct lookup *) t)->max =
+			view->reach == CONTROL_ALL ? SETTINGS_MAX_RECORDS : CONTROL_READER_RECORDS;
+	return t;
 }
 
 /* --- cancelling -------------------------------------------------------------------- */

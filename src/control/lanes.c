@@ -2,11 +2,11 @@
 /* GET /v1/lanes: what waits in the backlog and what the queue knows, joined by origin. */
 #include "control/asker.h"
 #include "control/problem.h"
+#include "control/text.h"
 
 #include "base/units.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,16 +222,6 @@ static void free_task(struct task *t)
 	asker_free(t);
 }
 
-/* Returns whether the text is such a number. */
-static bool read_limit(const char *text, size_t *ret_limit)
-{
-	char *end = NULL;
-	unsigned long limit = strtoul(text, &end, 10);
-
-	*ret_limit = limit;
-	return *text >= '0' && *text <= '9' && *end == '\0' && limit >= 1 && limit <= MAX_LANES;
-}
-
 bool lists_have_room(const struct view *view, struct reply *reply)
 {
 	const unsigned max =
@@ -252,9 +242,10 @@ struct task *lanes_begin(const struct view *view, const struct request *request,
 		.take_back = asker_take_back,
 		.free = free_task,
 	};
-	size_t limit = DEFAULT_LANES;
+	uint64_t limit = DEFAULT_LANES;
 
-	if (request->limit && !read_limit(request->limit, &limit)) {
+	if (request->limit &&
+	    (!text_number(request->limit, &limit) || limit < 1 || limit > MAX_LANES)) {
 		problem(reply, PROBLEM_BAD_PARAMETER, "limit=%s must be a number of 1 to %d",
 		        request->limit, MAX_LANES);
 		return NULL;

@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "control/asker.h"
 #include "control/problem.h"
+#include "control/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -186,9 +187,14 @@ static void answered(struct task *t, int error)
 		buf_add_char(page_of(f), '\n'); /* whoever is gone is noticed only so */
 }
 
+/* What was asked is answered soon then, also if it is a long search. */
 static bool take_back(struct task *t)
 {
-	return ((struct reader *) t)->idle;
+	struct reader *f = (struct reader *) t;
+
+	if (f->asked)
+		atomic_store_explicit(&f->range.given_up, true, memory_order_relaxed);
+	return f->idle;
 }
 
 static ssize_t send_page(struct reader *f, char *to, size_t max)
@@ -242,21 +248,6 @@ static void free_reader(struct task *t)
 
 /* --- the request ------------------------------------------------------------------------ */
 
-static bool read_number(const char *text, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-
-	if (*text == '\0')
-		return false;
-	for (; *text >= '0' && *text <= '9'; text++) {
-		if (value > (UINT64_MAX - 9) / 10)
-			return false;
-		value = 10 * value + (uint64_t) (*text - '0');
-	}
-	*ret_value = value;
-	return *text == '\0';
-}
-
 /* Names with commas between them. */
 static bool read_outcomes(const char *text, unsigned *ret_outcomes)
 {
@@ -282,11 +273,11 @@ static const char *read_request(struct reader *f, const struct request *request)
 	struct record_range *range = &f->range;
 
 	f->follows = request->follow;
-	if (request->from && !read_number(request->from, &range->next_seq))
+	if (request->from && !text_number(request->from, &range->next_seq))
 		return "from= takes the number of a record, its \"seq\"; 0 is the oldest that there is";
-	if (request->limit && (!read_number(request->limit, &range->left) || range->left == 0))
+	if (request->limit && (!text_number(request->limit, &range->left) || range->left == 0))
 		return "limit= takes a number of records, 1 at least";
-	if (request->last && (!read_number(request->last, &range->newest) || range->newest == 0))
+	if (request->last && (!text_number(request->last, &range->newest) || range->newest == 0))
 		return "last= takes a number of records, 1 at least";
 	if (request->since && clock_parse(request->since, &range->since_us) < 0)
 		return "since= takes a time such as 2026-11-23T15:04:05Z (RFC 3339)";

@@ -34,7 +34,7 @@ TAILQ_HEAD(lookup_list, lookup);
 /* Who asks where a job is.  The answer may have a record, which may be large: so only some are
  * asked at once, and the others wait for their turn. */
 struct lookups {
-	unsigned n;                 /* up to SETTINGS_MAX_RECORDS */
+	unsigned n;                 /* whose turn it is, up to SETTINGS_MAX_RECORDS */
 	struct lookup_list waiting; /* the one that came first before the others */
 };
 

@@ -49,7 +49,8 @@ int control_tcp_open(const struct endpoint *wanted, struct endpoint *ret_bound)
 static size_t name_length(const char *host)
 {
 	const char *end = *host == '[' ? strchr(host, ']') : NULL;
-	size_t len = end ? (size_t) (end - host) + 1 : strcspn(host, ":");
+	bool has_brackets = end && (end[1] == ':' || end[1] == '\0');
+	size_t len = has_brackets ? (size_t) (end - host) + 1 : strcspn(host, ":");
 
 	return len > 1 && host[len - 1] == '.' ? len - 1 : len;
 }

@@ -47,3 +47,18 @@ char *text_find_id(const char *line, size_t len, struct text_place *ret_place)
 	               ? strdup(json_string_value(id))
 	               : NULL;
 }
+
+bool text_number(const char *text, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+
+	if (*text == '\0')
+		return false;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (value > (UINT64_MAX - 9) / 10)
+			return false;
+		value = 10 * value + (uint64_t) (*text - '0');
+	}
+	*ret_value = value;
+	return *text == '\0';
+}

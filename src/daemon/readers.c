@@ -86,6 +86,6 @@ struct settings_others readers_needs(const struct settings *s)
 
 	return (struct settings_others) {
 		.descriptors = CONTROL_DESCRIPTORS + n * CONTROL_READER_DESCRIPTORS,
-		.bytes = n * (uint64_t) CONTROL_READER_BYTES,
+		.bytes = CONTROL_BYTES + n * (uint64_t) CONTROL_READER_BYTES,
 	};
 }

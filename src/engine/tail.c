@@ -154,7 +154,7 @@ void tail_seek(struct tail *t, struct record_range *range)
 	uint64_t n = 0;
 
 	mutex_lock(&t->lock);
-	uint64_t seq = t->last_seq + 1;
+	uint64_t seq = (t->last_seq < range->until_seq ? t->last_seq : range->until_seq) + 1;
 	while (seq > t->first_seq &&
 	       record_range_reaches(range, record_of(t, seq - 1)->outcome,
 	                            record_of(t, seq - 1)->settled_us, &n))

@@ -53,7 +53,8 @@ NONNULL(1) void tail_event_clear(struct tail *t);
 NODISCARD NONNULL(1, 2, 3)
 int tail_read(struct tail *t, struct record_range *range, struct buf *page);
 
-/* Moves range->next_seq to where its search begins among the records that are here. */
+/* Moves range->next_seq to where its search, back from range->until_seq, begins among the records
+ * that are here. */
 NONNULL(1, 2) void tail_seek(struct tail *t, struct record_range *range);
 
 /* Of the last record that there is. */

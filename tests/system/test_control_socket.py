@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -255,6 +256,25 @@ class SlowClients(daemon_harness.Case):
         if not harness.SANITIZED:  # each has a record and its copy for a moment
             self.assertLess(daemon.status_kib("VmHWM"), before + (2 * 8 + 4) * 2700 + 8 * 1024)
         daemon.stop()
+
+    def test_the_ceiling_that_check_shows_holds_with_many_long_lines(self):
+        self.configure('queue: { capacity = 10; max_bytes = "4M"; };',
+                       'fetch: { idle_connections = 1; };',
+                       'backlog: { max_jobs = 10; max_bytes = "4M"; };', workers=1)
+        shown = subprocess.run([harness.PENSTOCKD, "-c", self.path("penstock.conf"), "--check"],
+                               capture_output=True, check=True, text=True).stdout
+        ceiling_mib = float(re.search(r"# memory: at most ([\d.]+) MiB", shown)[1])
+        daemon = self.daemon()
+        line = b"x" * 1040000
+        for _ in range(64):
+            upload = daemon_harness.UnixConnection(daemon.socket)
+            self.addCleanup(upload.close)
+            upload.connect()
+            upload.sock.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n"
+                                b"Content-Type: application/x-ndjson\r\n"
+                                b"Content-Length: 2000000\r\n\r\n" + line)
+        if not harness.SANITIZED:
+            self.assertLess(daemon.status_kib("VmHWM"), ceiling_mib * 1024)
 
     def test_too_many_clients_are_told_so(self):
         self.configure()

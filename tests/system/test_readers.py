@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import socket
 import stat
@@ -93,6 +94,28 @@ class Readers(daemon_harness.Case):
         self.check_untouched(daemon)
         daemon.stop()
         self.assertFalse(os.path.exists(path))
+
+    def test_readers_of_large_records_leave_some_turns_to_the_control_socket(self):
+        size = 2 << 20
+        self.configure('stats_socket = "stats.sock";',
+                       'results: { bodies = "inline"; max_inline = "8M"; };')
+        daemon = self.daemon()
+        job = json.dumps({"url": self.origin.url(f"/bytes/{size}"), "id": "large"})
+        with contextlib.closing(daemon_harness.UnixConnection(daemon.socket)) as connection:
+            connection.request("POST", "/v1/jobs", job)
+            self.assertEqual(connection.getresponse().status, 202)
+        daemon.await_records(1)
+        slow = [daemon_harness.UnixConnection(self.path("stats.sock")) for _ in range(9)]
+        for reader in slow:
+            reader.request("GET", "/v1/jobs/large")
+        harness.eventually(  # these have their turns, and do not read
+            lambda: len(select.select([r.sock for r in slow], [], [], 0)[0]) >= 4,
+            "some are answered")
+        for _ in range(6):
+            self.assertEqual(daemon.get("/v1/jobs/large").status, 200)
+        for reader in slow:
+            reader.close()
+        daemon.stop()
 
     def check_no_levers(self, ask):
         for name in "pause", "resume", "drain", "set", "reload", "requeue":

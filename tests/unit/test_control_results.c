@@ -93,13 +93,13 @@ static bool take_chunk(struct reading *r)
 }
 
 /* Asks, and reads the head, whose status must be this. */
-static struct reading read_from(const char *target, int status)
+static struct reading read_with(const char *method, const char *target, int status)
 {
 	struct reading r = { .fd = connect_to(SOCKET_NAME) };
 	struct buf text = { 0 };
 	const char *end = NULL;
 
-	buf_printf(&text, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", target);
+	buf_printf(&text, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, target);
 	buf_add_char(&text, '\0');
 	send_text(r.fd, text.data);
 	buf_done(&text);
@@ -110,6 +110,11 @@ static struct reading read_from(const char *target, int status)
 	CU_ASSERT_EQUAL(strtol(r.in.data + strlen("HTTP/1.1 "), NULL, 10), status);
 	drop(&r.in, (size_t) (end - r.in.data) + 4);
 	return r;
+}
+
+static struct reading read_from(const char *target, int status)
+{
+	return read_with("GET", target, status);
 }
 
 /* The next line that is not empty, NUL-terminated in the place of its end; NULL once there is
@@ -203,6 +208,19 @@ static void test_what_is_there_is_read_once(void)
 	expect_records("/v1/results?since=9001-01-01T00:00:00Z", NULL, 0);
 	expect_records("/v1/results?from=7", NULL, 0);
 	expect_records("/v1/results?outcome=cancelled", NULL, 0);
+	end();
+}
+
+static void test_who_asks_for_the_head_gets_no_chunk(void)
+{
+	begin_with(usual);
+	add_record(OUTCOME_DONE, 64);
+	struct reading r = read_with("HEAD", "/v1/results", 200);
+	while (r.in.len == 0 && receive(&r))
+		;
+	CU_ASSERT_EQUAL(r.in.len, 0);
+	CU_ASSERT_TRUE(r.closed);
+	close_reading(&r);
 	end();
 }
 
@@ -415,6 +433,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "what is there is read once", test_what_is_there_is_read_once },
+		{ "who asks for the head gets no chunk", test_who_asks_for_the_head_gets_no_chunk },
 		{ "what makes no sense is refused", test_what_makes_no_sense_is_refused },
 		{ "what is gone is told before anything is sent",
 		  test_what_is_gone_is_told_before_anything_is_sent },

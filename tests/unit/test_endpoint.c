@@ -56,7 +56,7 @@ static void test_hosts_are_addresses_this_machine_or_named(void)
 		{ "localhost.evil.example", false }, { "127.0.0.1.evil.example", false },
 		{ "evil.example:127", false }, { "metrics.example.evil", false },
 		{ "metrics.exampl", false },  { "xlocalhost", false }, { "127.1", false },
-		{ "[evil.example]", false },  { "[::1", false },
+		{ "[evil.example]", false },  { "[::1", false },        { "[::1].evil.example", false },
 	};
 	char machine[HOST_NAME_MAX + 1] = "";
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sqlite.h: records read page by page, beside the writer. */
+#include "backlog/sqlite_parts.h"
+
 #include "no_sync.h"
 #include "sqlite_stage.h"
 
@@ -128,6 +130,11 @@ static void test_a_search_begins_with_the_newest_or_by_time(void)
 	range.newest = 5;
 	CU_ASSERT_EQUAL(ask(QUERY_SEEK, &range), 0);
 	CU_ASSERT_EQUAL(range.next_seq, 9); /* the later of both */
+	range = range_from(0);
+	range.newest = 2;
+	range.until_seq = 5; /* the others have come since it was asked */
+	CU_ASSERT_EQUAL(ask(QUERY_SEEK, &range), 0);
+	expect_page(&range, "4 5");
 
 	stage_close(&stage);
 	stage_sql(&stage, "UPDATE settled SET finished = seq");
@@ -175,12 +182,9 @@ static void test_what_is_forgotten_is_told(void)
 	end();
 }
 
-/* More rows than one transaction looks at, and none of them wanted. */
-static void test_long_ways_are_made_in_short_steps(void)
+/* More rows than one transaction looks at; only the first one is done. */
+static void begin_with_many(void)
 {
-	struct record_range range = range_from(0);
-	unsigned pages = 0;
-
 	begin(1);
 	stage_close(&stage);
 	stage_sql(&stage, "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n "
@@ -192,6 +196,14 @@ static void test_long_ways_are_made_in_short_steps(void)
 	                  "last_number = 20000");
 	stage_open(&stage);
 	stage.seq = 10001;
+}
+
+static void test_long_ways_are_made_in_short_steps(void)
+{
+	struct record_range range = range_from(0);
+	unsigned pages = 0;
+
+	begin_with_many();
 	range.outcomes = 1U << OUTCOME_CANCELLED;
 	while (range.next_seq != 10002) {
 		CU_ASSERT_EQUAL_FATAL(ask(QUERY_RECORDS, &range), 0);
@@ -204,6 +216,75 @@ static void test_long_ways_are_made_in_short_steps(void)
 	range.outcomes = 1U << OUTCOME_DONE;
 	CU_ASSERT_EQUAL(ask(QUERY_SEEK, &range), 0); /* the oldest of all */
 	CU_ASSERT_EQUAL(range.next_seq, 1);
+	end();
+}
+
+/* --- many at once ---------------------------------------------------------------------- */
+
+/* A question, and as which of all it was answered. */
+struct asked_turn {
+	struct query query;
+	struct record_range range;
+	int error;
+	unsigned turn;
+};
+
+static atomic_uint n_answered;
+
+static void on_answered(struct query *q, int error)
+{
+	struct asked_turn *a = (struct asked_turn *) ((char *) q - offsetof(struct asked_turn, query));
+
+	a->error = error;
+	a->turn = n_answered + 1;
+	n_answered++;
+}
+
+/* A search for the only one that is done, and the page of a record. */
+static void ask_both(struct asked_turn *search, struct asked_turn *read)
+{
+	struct sqlite_backlog *q = (struct sqlite_backlog *) stage.b;
+
+	n_answered = 0;
+	search->query = (struct query) { .kind = QUERY_SEEK, .range = &search->range,
+		                         .done = on_answered };
+	search->range.outcomes = 1U << OUTCOME_DONE;
+	search->range.newest = 1;
+	read->query = (struct query) { .kind = QUERY_RECORDS, .range = &read->range,
+		                       .done = on_answered };
+	CU_ASSERT_PTR_NOT_NULL(sqlite_begin_asking(q)); /* both are there before one is looked at */
+	backlog_query(stage.b, &search->query);
+	backlog_query(stage.b, &read->query);
+	sqlite_end_asking(q);
+	while (n_answered < 2)
+		(void) sched_yield();
+	query_done(&read->query);
+}
+
+static void test_who_reads_does_not_wait_for_the_end_of_a_search(void)
+{
+	struct asked_turn search = { .range = range_from(0) }, read = { .range = range_from(10001) };
+
+	begin_with_many();
+	ask_both(&search, &read);
+	CU_ASSERT_EQUAL(read.turn, 1);
+	CU_ASSERT_EQUAL(read.error, 0);
+	CU_ASSERT_EQUAL(read.range.next_seq, 10002);
+	CU_ASSERT_EQUAL(search.error, 0);
+	CU_ASSERT_EQUAL(search.range.next_seq, 1);
+	end();
+}
+
+static void test_a_search_ends_once_nobody_waits_for_it(void)
+{
+	struct asked_turn search = { .range = range_from(0) }, read = { .range = range_from(10001) };
+
+	begin_with_many();
+	search.range.given_up = true;
+	ask_both(&search, &read);
+	CU_ASSERT_EQUAL(search.turn, 1);
+	CU_ASSERT_EQUAL(search.error, -EPIPE);
+	CU_ASSERT_EQUAL(read.error, 0);
 	end();
 }
 
@@ -249,6 +330,9 @@ int main(void)
 		  test_a_search_begins_with_the_newest_or_by_time },
 		{ "what is forgotten is told", test_what_is_forgotten_is_told },
 		{ "long ways are made in short steps", test_long_ways_are_made_in_short_steps },
+		{ "who reads does not wait for the end of a search",
+		  test_who_reads_does_not_wait_for_the_end_of_a_search },
+		{ "a search ends once nobody waits for it", test_a_search_ends_once_nobody_waits_for_it },
 		{ "who reads waits for no writer", test_who_reads_waits_for_no_writer },
 		CU_TEST_INFO_NULL,
 	};

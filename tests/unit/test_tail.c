@@ -212,6 +212,11 @@ static void test_a_search_begins_with_the_newest_or_by_time(void)
 	range.newest = 100;
 	tail_seek(tail, &range);
 	CU_ASSERT_EQUAL(range.next_seq, 1);
+	range = range_from(0);
+	range.newest = 2;
+	range.until_seq = 5; /* the others have come since it was asked */
+	tail_seek(tail, &range);
+	expect_page(&range, "4\n5\n");
 
 	range = range_from(0);
 	range.since_us = clock_wall_us() + 3600 * INT64_C(1000000);

@@ -140,6 +140,14 @@ class Life(Service):
         by_job = self.machine.run("journalctl", "--no-pager", "-o", "cat", "PENSTOCK_JOB=p-1",
                                   f"_PID={self.machine.show('MainPID')}")
         self.assertTrue(by_job.startswith("job p-1 is dead: http 404 (http://"), by_job)
+        # The catalogue has the message's id, and says what to do about it.
+        with open(f"{systemd_harness.PACKAGING}/catalog/penstock.catalog", encoding="utf-8") as file:
+            self.machine.write("/usr/lib/systemd/catalog/penstock.catalog", file.read())
+        self.machine.run("journalctl", "--update-catalog")
+        explained = self.machine.run("journalctl", "-x", "--no-pager",
+                                     f"MESSAGE_ID={dead['MESSAGE_ID']}")
+        self.assertIn("Subject: A job was given up for good", explained)
+        self.assertIn("penstock requeue p-1", explained)
 
     def test_a_stop_leaves_the_rest_to_the_next_start_and_keeps_the_socket(self):
         self.machine.write(CONFIG, CONFIGURATION + 'stop_timeout = "200ms";\n')

@@ -11,7 +11,8 @@
 
 #include <errno.h>
 
-/* That are looked at in one transaction, wanted or not: while it lasts, the log is not begun anew. */
+/* That are looked at in one transaction, wanted or not: while it lasts, the log is not begun
+ * anew. */
 enum { READ_MAX_ROWS = 4096 };
 
 /* --- a page ---------------------------------------------------------------------------- */
@@ -34,7 +35,8 @@ static enum outcome outcome_at(struct db *db, enum db_statement which)
 	return outcome >= 0 && outcome < OUTCOMES ? (enum outcome) outcome : OUTCOME_DONE;
 }
 
-/* Looks at the row that DB_RECORDS is on.  Returns 1 if the page has room for more, 0 or -ENOENT. */
+/* Looks at the row that DB_RECORDS is on.  Returns 1 if the page has room for more, 0 or
+ * -ENOENT. */
 static int read_row(struct db *db, struct record_range *range, struct buf *page)
 {
 	enum outcome outcome = outcome_at(db, DB_RECORDS);

@@ -139,8 +139,9 @@ static void say_too_slow(const struct client *client, uint64_t total_ns)
 	struct reply reply = { 0 };
 	struct buf answer = { 0 };
 
-	problem(&reply, PROBLEM_TOO_SLOW, "the request was not complete after %.3g seconds; jobs of an "
-	                                  "upload may have been accepted", (double) total_ns / NS_PER_S);
+	problem(&reply, PROBLEM_TOO_SLOW,
+	        "the request was not complete after %.3g seconds; jobs of an upload may have been "
+	        "accepted", (double) total_ns / NS_PER_S);
 	buf_printf(&answer, "HTTP/1.1 408 Request Timeout\r\nContent-Type: %s\r\n"
 	                    "Cache-Control: no-store\r\nConnection: close\r\n"
 	                    "Content-Length: %zu\r\n\r\n", reply.type, reply.body.len);

@@ -162,7 +162,8 @@ static struct task *begin(const struct listener *l, const struct client *client,
 		        "%u connections are open, which is the limit; close one or try again",
 		        l->max_connections);
 	else if (client->target_bytes > CONTROL_MAX_TARGET_BYTES)
-		problem(reply, PROBLEM_TARGET_TOO_LONG, "the request's target has %zu bytes; %d are allowed",
+		problem(reply, PROBLEM_TARGET_TOO_LONG,
+		        "the request's target has %zu bytes; %d are allowed",
 		        client->target_bytes, CONTROL_MAX_TARGET_BYTES);
 	else if (!is_readable(client->connection))
 		problem(reply, PROBLEM_NOT_SUPPORTED,
@@ -170,8 +171,9 @@ static struct task *begin(const struct listener *l, const struct client *client,
 	else if (client->target_has_nul)
 		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
 	else if (!is_for_us(l, request))
-		problem(reply, PROBLEM_WRONG_HOST, "the request is for the host %.255s; if that is this daemon, name it "
-		        "in control.host_names, or ask by an address", request->host);
+		problem(reply, PROBLEM_WRONG_HOST,
+		        "the request is for the host %.255s; if that is this daemon, name it in "
+		        "control.host_names, or ask by an address", request->host);
 	else
 		return routes_answer(&view, request, reply);
 	return NULL;

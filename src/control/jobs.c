@@ -245,8 +245,8 @@ static void record_cancelled(struct asker *a, struct job *job, bool unqueued)
 	struct reply *reply = &a->task.reply;
 
 	if (engine_cancel(a->task.desk->engine, job, unqueued, "cancelled by request") < 0) {
-		problem(reply, PROBLEM_BUSY, "job %s cannot be cancelled now: its record has no room; try again",
-		        a->id);
+		problem(reply, PROBLEM_BUSY,
+		        "job %s cannot be cancelled now: its record has no room; try again", a->id);
 		return;
 	}
 	change_log(&a->task, a->id, NULL, "job %s is cancelled", a->id);
@@ -261,7 +261,8 @@ static void cancel_queued(struct asker *a)
 	if (job)
 		record_cancelled(a, job, true);
 	else
-		problem(&a->task.reply, PROBLEM_WRONG_STATE, "job %s is running: too late to cancel it", a->id);
+		problem(&a->task.reply, PROBLEM_WRONG_STATE,
+		        "job %s is running: too late to cancel it", a->id);
 }
 
 static void cancel_answered(struct task *t, int error)

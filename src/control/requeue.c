@@ -23,8 +23,8 @@ static void act(struct order *o, json_t *body)
 	const char *id = NULL;
 
 	if (!read_object(body, &id))
-		problem(&t->reply, PROBLEM_BAD_BODY, "the body must be {\"id\": \"…\"}, with a job's id, or "
-		                        "{\"all\": true}");
+		problem(&t->reply, PROBLEM_BAD_BODY,
+		        "the body must be {\"id\": \"…\"}, with a job's id, or {\"all\": true}");
 	else if (id && !(o->base.id = strdup(id)))
 		problem_reply(&t->reply, t->desk->engine, -ENOMEM);
 	else

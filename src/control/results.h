@@ -9,8 +9,8 @@
  *                                  │      each 15 s without any an empty line is sent
  *                                  └── no further page before the last one has been read
  *
- * A page comes from the engine's tail as long as the reader keeps up, and else from the backlog, if that
- * remembers results.  All of it belongs to the socket's thread.
+ * A page comes from the engine's tail as long as the reader keeps up, and else from the backlog,
+ * if that remembers results.  All of it belongs to the socket's thread.
  */
 #ifndef PENSTOCK_CONTROL_RESULTS_H
 #define PENSTOCK_CONTROL_RESULTS_H

@@ -157,7 +157,8 @@ static struct task *begin(const struct view *view, const struct request *request
                           const struct order_kind *kind, struct reply *reply)
 {
 	if (!view->options->order) {
-		problem(reply, PROBLEM_NOT_SUPPORTED, "settings cannot be changed here while the program runs");
+		problem(reply, PROBLEM_NOT_SUPPORTED,
+		        "settings cannot be changed here while the program runs");
 		return NULL;
 	}
 	bool dry_run = request->dry_run && strcmp(request->dry_run, "true") == 0;

@@ -31,7 +31,8 @@ static bool is_welcome(const struct view *view, const struct request *request, b
 	}
 	if (request->wait && (units_parse_duration(request->wait, ret_wait_ns) < 0 ||
 	                      *ret_wait_ns > MAX_WAIT_NS)) {
-		problem(reply, PROBLEM_BAD_PARAMETER, "wait=%s must be a time of up to 1h, such as wait=30s", request->wait);
+		problem(reply, PROBLEM_BAD_PARAMETER,
+		        "wait=%s must be a time of up to 1h, such as wait=30s", request->wait);
 		return false;
 	}
 	if (is_large && view->desk->uploads >= CONTROL_MAX_UPLOADS) {

@@ -1,6 +1,5 @@
 dist_man_MANS += doc/penstock.1 doc/penstock-api.7 doc/penstock.conf.5 doc/penstockd.8
-dist_doc_DATA = doc/metrics.md
-dist_doc_DATA += doc/openapi.json
+dist_doc_DATA = NEWS doc/metrics.md doc/openapi.json doc/operations.md
 prometheusdir = $(docdir)/examples/prometheus
 dist_prometheus_DATA = \
 	doc/prometheus/alerts.yml \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fails when the manual pages or etc/penstock.conf differ from what the program says of its
-# options, keys, defaults and ranges.  In documents, VERSION stands for the program's version.
+# Fails when the manual pages, etc/penstock.conf or operations.md differ from what the program says
+# of its options, keys, defaults, ranges and memory.  In documents, VERSION stands for the program's version.
 LC_ALL=C
 export LC_ALL
 src=${PENSTOCK_SRC:-.}
@@ -96,6 +96,22 @@ awk '/^\.It Fl / || /^\.Fl [a-zA-Z] , Fl -/ {
 	}' "$page1" | sort -u >"$dir/options.page"
 same "options in penstock.1" "$dir/options" "$dir/options.page"
 
+# The synopsis of a command has each of its options, by one of its names.
+for command in $("$penstock" --help | sed -nE 's/^  ([a-z][a-z-]+)  .*/\1/p'); do
+	awk -v command="$command" '
+		/^\.Sh/ { synopsis = $2 == "SYNOPSIS" }
+		/^\.Nm/ { here = 0 }
+		/^\.Cm/ { for (i = 2; i <= NF; i++) if ($i == command) here = 1 }
+		synopsis && here' "$page1" >"$dir/synopsis"
+	"$penstock" "$command" --help | sed -nE 's/^ +(-([a-zA-Z]), )?--([a-z-]+).*/\2 \3/p' |
+		while read -r short long; do
+			test -n "$long" || { long=$short; short=$long; }
+			test "$long" = help || grep -Eq "Fl (-$long|$short)( |\$)" "$dir/synopsis" ||
+				echo "$command --$long"
+		done >"$dir/missing"
+	test ! -s "$dir/missing" || fail "not in the synopsis in penstock.1: $(cat "$dir/missing")"
+done
+
 # --- jobs and results -------------------------------------------------------------------------
 
 # Nothing listens there, which makes no difference: a result always has every member, but for
@@ -170,10 +186,20 @@ echo "sources = ( { type = \"$big\"; every = \"${big}d\"; jitter = \"${big}d\"; 
 { documented Range; documented Values; } | sort -u >"$dir/ranges.page"
 same "ranges in penstock.conf.5" "$dir/ranges" "$dir/ranges.page"
 
+# --- the memory that follows from the defaults ----------------------------------------------
+
+sed -n '/^# memory: /p; /MemoryMax=/p' "$dir/defaults.full" >"$dir/memory"
+sed -n 's/^    \(# memory: .*\)/\1/p; s/^    \(# .*MemoryMax=.*\)/\1/p' "$src/doc/operations.md" \
+	>"$dir/memory.page"
+same "memory in operations.md" "$dir/memory" "$dir/memory.page"
+grep -o 'Memory[A-Z][a-z]*=[0-9]*M' "$dir/memory" >"$dir/limits"
+grep '^Memory' "$src/packaging/systemd/drop-ins/memory.conf" >"$dir/limits.page"
+same "limits in drop-ins/memory.conf" "$dir/limits" "$dir/limits.page"
+
 # --- form ------------------------------------------------------------------------------------
 
 if command -v mandoc >/dev/null 2>&1; then
-	for page in "$page1" "$page5"; do
+	for page in "$src"/doc/*.[1-8]; do
 		mandoc -Tlint -W warning "$page" >"$dir/lint" 2>&1 && continue
 		cat "$dir/lint"
 		fail "mandoc complains about $page"

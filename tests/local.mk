@@ -6,23 +6,37 @@ AM_TESTS_ENVIRONMENT = \
 	PENSTOCK_ORIGIN='$(abs_top_builddir)/penstock-origin'; export PENSTOCK_ORIGIN; \
 	PENSTOCK_SRC='$(abs_top_srcdir)'; export PENSTOCK_SRC;
 
+if HAVE_CUNIT
 include tests/unit/local.mk
+endif
 include tests/origin/local.mk
 include tests/system/local.mk
 include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/seed/local.mk
 
-TESTS += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh tests/check-man.sh
-EXTRA_DIST += tests/check-catalog.sh tests/check-includes.sh tests/check-completions.sh tests/check-man.sh
+# Without CUnit there are neither all tests nor all of their files.
+if !HAVE_CUNIT
+WITHOUT_CUNIT = without-cunit
+endif
+check_DATA += $(WITHOUT_CUNIT)
+without-cunit:
+	@echo 'make check and make dist need CUnit (libcunit1-dev): install it, and run configure' \
+		'again' >&2; exit 1
+.PHONY: without-cunit
+
+CHECKS = \
+	tests/check-catalog.sh \
+	tests/check-completions.sh \
+	tests/check-includes.sh \
+	tests/check-man.sh
+TESTS += $(CHECKS)
+EXTRA_DIST += $(CHECKS)
 
 # One thread is all that these use, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \
-	tests/check-catalog.sh \
-	tests/check-completions.sh \
+	$(CHECKS) \
 	tests/check-docs.sh \
-	tests/check-includes.sh \
-	tests/check-man.sh \
 	tests/origin/test_origin.py \
 	tests/system/test_audit.py \
 	tests/unit/test_base64 \

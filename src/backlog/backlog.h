@@ -230,10 +230,11 @@ struct backlog_stats {
 	int error;                /* why it cannot be written now; 0 if it can */
 };
 
-/* Whether submissions wait, and none of the jobs that are there may run now. */
+/* Whether submissions wait, and none of the jobs that are there may run now.  With none there it is
+ * the disk that they wait for. */
 static inline bool backlog_is_blocked(const struct backlog_stats *s)
 {
-	return s->submitters_blocked > 0 && s->by_reason[WAIT_QUEUE] == 0 &&
+	return s->submitters_blocked > 0 && s->held_jobs > 0 && s->by_reason[WAIT_QUEUE] == 0 &&
 	       s->waiting + s->delayed == s->held_jobs;
 }
 

@@ -11,8 +11,7 @@
 
 #include <errno.h>
 
-/* That are looked at in one transaction, wanted or not: while it lasts, the log is not begun
- * anew. */
+/* That are looked at in one transaction, wanted or not: while it lasts, the WAL grows. */
 enum { READ_MAX_ROWS = 4096 };
 
 /* --- a page ---------------------------------------------------------------------------- */
@@ -35,8 +34,7 @@ static enum outcome outcome_at(struct db *db, enum db_statement which)
 	return outcome >= 0 && outcome < OUTCOMES ? (enum outcome) outcome : OUTCOME_DONE;
 }
 
-/* Looks at the row that DB_RECORDS is on.  Returns 1 if the page has room for more, 0 or
- * -ENOENT. */
+/* Looks at the row that DB_RECORDS is on.  Returns 1 if there is room for more, 0 or -ENOENT. */
 static int read_row(struct db *db, struct record_range *range, struct buf *page)
 {
 	enum outcome outcome = outcome_at(db, DB_RECORDS);

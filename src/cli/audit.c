@@ -203,6 +203,9 @@ static int say_unreadable(const char *path, int error)
 		log_error("%s: is a directory; name a file of the results log", path ? path : "?");
 	else if (error == -EINVAL)
 		log_error("%s: is not a regular file", path ? path : "?");
+	else if (error == -EACCES)
+		log_error("%s: Permission denied; ask as root, or as the user that penstockd runs as",
+		          path ? path : "?");
 	else
 		log_error("%s: cannot be read: %s", path ? path : "?", strerror(-error));
 	return error == -ENOENT ? EXIT_NO_INPUT : EXIT_IO;

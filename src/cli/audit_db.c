@@ -205,7 +205,8 @@ static int check_file(struct audit_db *db)
 	if (access(db->path, R_OK) == 0)
 		return 0;
 	int err = errno;
-	return fail_with(db, -err, "%s", strerror(err));
+	return fail_with(db, -err, "%s%s", strerror(err),
+	                 err == EACCES ? "; ask as root, or as the user that penstockd runs as" : "");
 }
 
 int audit_db_open(const char *path, struct audit_db **ret_db, struct buf *errors)

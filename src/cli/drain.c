@@ -92,7 +92,7 @@ static void say_paused(struct drain *d, const json_t *status)
 	if (json_is_true(json_object_get(status, "paused")))
 		log_warning("everything is paused: nothing is worked off until penstock resume");
 	else if (lanes > 0)
-		log_warning("%lld lanes are paused: their jobs wait until penstock resume ORIGIN", lanes);
+		log_warning("lanes that are paused: %lld; their jobs wait until penstock resume ORIGIN", lanes);
 	else
 		d->said_paused = false;
 }

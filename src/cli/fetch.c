@@ -7,6 +7,7 @@
 #include "cli/fetch_args.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/url_files.h"
 #include "engine/engine.h"
 
 #include <curl/curl.h>
@@ -72,6 +73,8 @@ static int choose_sources(struct run *run)
 	run->n_sources = run->settings.sources.n;
 	if (n == 0 && run->n_sources > 0)
 		return EXIT_OK;
+	if (url_files_given("fetch", files, n))
+		return EXIT_USAGE;
 	if (n == 0) {
 		if (isatty(STDIN_FILENO) && !run->args.check) {
 			log_error("no URLs: name a FILE, or - for standard input; see penstock fetch --help");

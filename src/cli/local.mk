@@ -21,7 +21,7 @@ libpenstock_a_SOURCES += \
 	src/cli/pause.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/requeue.c \
-	src/cli/results.c \
+	src/cli/results.c src/cli/results.h src/cli/results_read.c \
 	src/cli/safe_text.c src/cli/safe_text.h \
 	src/cli/seq_set.c src/cli/seq_set.h \
 	src/cli/set.c \
@@ -34,6 +34,7 @@ libpenstock_a_SOURCES += \
 	src/cli/top_history.c src/cli/top_history.h \
 	src/cli/unix_http.c src/cli/unix_http.h \
 	src/cli/upload.c src/cli/upload.h \
+	src/cli/url_files.c src/cli/url_files.h \
 	src/cli/why.c
 
 bin_PROGRAMS += penstock
@@ -43,10 +44,13 @@ penstock_LDADD = $(PENSTOCK_LIBS) $(NCURSES_LIBS)
 if HAVE_NCURSES
 penstock_SOURCES += \
 	src/cli/top_keys.c src/cli/top_keys.h \
+	src/cli/top_member.c src/cli/top_member.h \
 	src/cli/top_paint.c src/cli/top_paint.h \
 	src/cli/top_show.c \
 	src/cli/top_terminal.c src/cli/top_terminal.h \
-	src/cli/top_view.c src/cli/top_view.h src/cli/top_view_lanes.c
+	src/cli/top_view.c src/cli/top_view.h \
+	src/cli/top_view_head.c src/cli/top_view_lanes.c src/cli/top_view_lists.c \
+	src/cli/top_view_past.c
 else
 penstock_SOURCES += src/cli/top_absent.c
 endif

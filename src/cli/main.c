@@ -56,12 +56,18 @@ static int print_version(void)
 
 int main(int argc, char **argv)
 {
+	static char help_option[] = "--help";
+
 	process_prepare();
 	log_open("penstock", LOG_LEVEL_INFO);
 
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "help") == 0 && argc > 2) { /* help COMMAND: as COMMAND --help */
+		argv[1] = argv[2];
+		argv[2] = help_option;
 	}
 	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 ||
 	    strcmp(argv[1], "help") == 0) {

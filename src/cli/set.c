@@ -26,8 +26,8 @@ struct set {
 };
 
 #define HELP_STATUS(first) \
-	"Exit status: " first ", 7 interrupted, 64 usage, 69 no daemon answers, 70 internal,\n" \
-	"74 cannot write, 78 the settings are refused, and nothing has changed.\n"
+	"Exit status: " first ", 7 interrupted, 64 usage, 69 no daemon answers,\n" \
+	"70 internal, 74 cannot write, 78 the settings are refused, and nothing has changed.\n"
 
 static const char set_help[] =
 	"Usage: penstock set [OPTION]... KEY=VALUE...\n"

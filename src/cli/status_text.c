@@ -157,7 +157,7 @@ static void add_queue(struct buf *b, const json_t *queue)
 	add_fill(b, queue, "jobs", "bytes", "capacity_jobs", "capacity_bytes");
 	buf_add_str(b, "; at most so far ");
 	add_count(b, queue, "high_water_jobs");
-	if (count(queue, "producers_blocked") > 0)
+	if (count(queue, "producers_blocked") > 0 && count(queue, "jobs") > 0) /* else it is paused */
 		buf_add_str(b, "; full");
 	buf_add_char(b, '\n');
 }
@@ -177,7 +177,8 @@ static void add_backlog(struct buf *b, const json_t *backlog)
 	add_label(b, "backlog");
 	add_fill(b, backlog, "held_jobs", "held_bytes", "max_jobs", "max_bytes");
 	if (count(backlog, "submitters_blocked") > 0) {
-		buf_add_str(b, "; full, sources waiting: ");
+		buf_add_str(b, count(backlog, "held_jobs") > 0 ? "; full, sources waiting: "
+		                                               : "; sources waiting: ");
 		add_count(b, backlog, "submitters_blocked");
 	}
 	buf_add_char(b, '\n');

@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/socket_path.h"
+#include "cli/url_files.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -51,8 +52,8 @@ static void print_help(void)
 		"                         control.sock in $RUNTIME_DIRECTORY, else\n"
 		"                         %s\n"
 		"      --wait             then wait until all of these jobs are settled\n"
-		"      --results FILE     --wait, and write their results to FILE (-: standard output), in the\n"
-		"                         order of the lines; what was in it is gone\n"
+		"      --results FILE     --wait, and write their results to FILE (-: standard output),\n"
+		"                         in the order of the lines; what was in it is gone\n"
 		"      --ids              write the id of each job to standard output\n"
 		"      --id-prefix TEXT   ids of lines without one are TEXT-1, TEXT-2 and so on: if it is\n"
 		"                         broken off, give the same again, and nothing is done twice\n"
@@ -294,6 +295,8 @@ static int open_lines(struct submit *s)
 {
 	size_t failed = 0;
 
+	if (url_files_given("submit", s->args.files, s->args.n_files))
+		return EXIT_USAGE;
 	int r = job_lines_open(&s->lines, s->args.files, s->args.n_files, s->stop_fd, &failed);
 	if (r == 0)
 		return EXIT_OK;

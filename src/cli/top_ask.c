@@ -24,6 +24,7 @@ void top_data_done(struct top_data *d)
 	json_decref(d->lanes_answer);
 	json_decref(d->failures);
 	free(d->lanes);
+	buf_done(&d->problem);
 	buf_done(&d->message);
 }
 
@@ -40,6 +41,8 @@ void top_ask_done(struct top_ask *t)
 /* It is another daemon now, and may be another version. */
 static void start_anew(struct top_ask *t, struct top_data *d)
 {
+	json_decref(d->before);
+	d->before = NULL;
 	d->history = (struct top_history) { 0 };
 	t->history = t->failures = TOP_MAY_HAVE;
 	t->dead = 0;
@@ -49,11 +52,11 @@ static bool take_status(struct top_ask *t, struct top_data *d, json_t *answer)
 {
 	if (!json_is_object(json_object_get(answer, "ledger")))
 		return false;
-	json_t *started_at = json_object_get(answer, "started_at");
-	if (d->status && !json_equal(started_at, json_object_get(d->status, "started_at")))
-		start_anew(t, d);
 	json_decref(d->before);
 	d->before = d->status;
+	if (d->before && !json_equal(json_object_get(answer, "started_at"),
+	                             json_object_get(d->before, "started_at")))
+		start_anew(t, d);
 	d->status = json_incref(answer);
 	if (t->history == TOP_LACKS && d->before)
 		top_history_observe(&d->history, d->before, d->status,
@@ -144,6 +147,7 @@ static bool take_answer(struct top_ask *t, struct top_data *d, json_t *answer)
 /* An answer that is an error; not all daemons have history and failures. */
 static void take_problem(struct top_ask *t, struct top_data *d, long status)
 {
+	struct buf *said = t->question == ORDER ? &d->message : &d->problem;
 	struct buf text = { 0 };
 
 	if (status == 404 && t->question == HISTORY)
@@ -154,11 +158,11 @@ static void take_problem(struct top_ask *t, struct top_data *d, long status)
 		return;
 	unix_http_add_problem(status, &t->answer, &text);
 	buf_add_char(&text, '\0');
-	buf_clear(&d->message);
+	buf_clear(said);
 	if (t->question == ORDER)
-		buf_printf(&d->message, "%s: ", t->given);
+		buf_printf(said, "%s: ", t->given);
 	if (!text.failed)
-		safe_text_add(&d->message, text.data);
+		safe_text_add(said, text.data);
 	buf_done(&text);
 }
 
@@ -266,12 +270,17 @@ static void take(struct top_ask *t, struct top_data *d, long status)
 {
 	d->error = 0;
 	d->answered_ns = clock_now_ns();
+	if (t->question == STATUS)
+		buf_clear(&d->problem);
 	if (status != 200) {
 		take_problem(t, d, status);
 		return;
 	}
 	json_t *answer = t->answer.data ? json_loadb(t->answer.data, t->answer.len, 0, NULL) : NULL;
-	d->is_odd = !take_answer(t, d, answer);
+	if (!take_answer(t, d, answer)) {
+		buf_clear(&d->problem);
+		buf_add_str(&d->problem, "an answer is not understood; is it penstockd's socket?");
+	}
 	json_decref(answer);
 }
 

@@ -30,7 +30,7 @@ struct top_data {
 
 	uint64_t answered_ns; /* when it last answered */
 	int error;            /* why it cannot be asked now, as of unix_http_perform(); 0: it can */
-	bool is_odd;          /* it answers what is not understood */
+	struct buf problem;   /* why the last round lacks something */
 	struct buf message;   /* what came of the last order */
 };
 

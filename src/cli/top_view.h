@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { TOP_LABEL = 10 }; /* columns in front of the lines above the lists */
+
 /* What the person has chosen to see. */
 struct top_view {
 	struct painter painter;
@@ -37,6 +39,20 @@ NONNULL(1) void top_view_unselect(struct top_view *v);
 
 /* Draws all of it. */
 NONNULL(1, 2) void top_view_draw(struct top_view *v, const struct top_data *d, uint64_t now_ns);
+
+/* Draws the figures of this moment, and the past, from 'row' on.  Return the row below. */
+NONNULL(1, 2)
+int top_view_draw_head(struct top_view *v, const struct top_data *d, int row, uint64_t now_ns);
+NONNULL(1, 2) int top_view_draw_past(struct top_view *v, const struct top_data *d, int row);
+
+/* Appends what a person must look after.  Returns whether there is anything. */
+NONNULL(1, 2) bool top_view_add_trouble(struct buf *b, const struct top_data *d);
+
+/* Draw into so many rows, with their head; 0: nothing. */
+NONNULL(1, 2)
+void top_view_draw_sources(struct top_view *v, const struct top_data *d, int row, int rows);
+NONNULL(1, 2)
+void top_view_draw_failures(struct top_view *v, const struct top_data *d, int row, int rows);
 
 /* Draws the lanes into the rows from 'row' to 'end' - 1, the first being their head. */
 NONNULL(1, 2)

@@ -26,8 +26,8 @@ static void refuse_bare(struct lever *l, const char *text)
 		reply->body.failed = true;
 	else
 		problem(reply, PROBLEM_BAD_BODY,
-		        "%.*s is no origin without its scheme: write http://%.*s or https://%.*s", (int) name.len, name.data, (int) name.len, name.data,
-		        (int) name.len, name.data);
+		        "%.*s is no origin without its scheme: write http://%.*s or https://%.*s",
+		        (int) name.len, name.data, (int) name.len, name.data, (int) name.len, name.data);
 	buf_done(&name);
 }
 

@@ -18,6 +18,8 @@ static void add_workers(struct exposition *x, const struct engine_stats *stats)
 		COUNTER("penstock_fetch_attempts", "Fetches that have ended.", w->attempts),
 		COUNTER("penstock_fetch_retries", "Of these, those that were not the first of their job.",
 		        w->retries),
+		COUNTER("penstock_fetch_hops",
+		        "Redirects that had to wait for their turn at another origin.", w->hops),
 		COUNTER("penstock_fetch_received_bytes", "Bytes of bodies received.", w->body_bytes),
 		GAUGE("penstock_fetch_idle_connections", "Connections kept open for later fetches.",
 		      stats->fetch.idle_connections),

@@ -49,6 +49,10 @@ static void add_bodies(struct exposition *x, const struct bodies_stats *b)
 		      b->error < 0),
 	};
 	exposition_add(x, rows, ARRAY_LEN(rows));
+	exposition_add_histogram(x, &(struct metric_row) {
+		"penstock_results_bodies_publish_seconds", METRIC_HISTOGRAM,
+		"How long a file of a body took to be on disk with its name.", NULL, NULL, 0, false,
+	}, &b->publications);
 }
 
 void metrics_add_results(struct exposition *x, const struct view *view,

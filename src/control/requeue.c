@@ -47,7 +47,8 @@ static void answered(struct order *o, int error)
 	struct reply *reply = &a->task.reply;
 
 	if (error == -EINVAL) {
-		problem(reply, PROBLEM_WRONG_STATE, "job %s is not dead, or was requeued before", a->id);
+		problem(reply, PROBLEM_WRONG_STATE,
+		        "job %s is not dead, or was requeued before", a->id);
 		return;
 	}
 	if (error < 0) {

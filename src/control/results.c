@@ -167,6 +167,8 @@ static void finish(struct task *t)
 		refuse(f, r);
 		return;
 	}
+	if (f->follows && page_of(f)->len == 0)
+		buf_add_char(page_of(f), '\n'); /* that it follows now is seen at once */
 	t->reply.status = 200;
 	t->reply.type = "application/x-ndjson";
 	t->reply.streams = true;

@@ -8,9 +8,11 @@
 #include "daemon/journal.h"
 #include "daemon/paths.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { OPT_CHECK = 256, OPT_SET };
 
@@ -84,6 +86,10 @@ int main(int argc, char **argv)
 	int code = overrides ? read_options(argc, argv, &options, overrides) : DAEMON_INTERNAL;
 	if (code < 0 && !options.config_path)
 		options.config_path = preset_path = paths_config();
+	if (code < 0 && preset_path && access(preset_path, F_OK) < 0 && errno == ENOENT) {
+		log_error("%s: there are no settings; name a file of them: -c FILE", preset_path);
+		code = DAEMON_CONFIG;
+	}
 	if (code < 0) {
 		options.overrides = overrides;
 		code = options.config_path ? daemon_run(&options) : DAEMON_INTERNAL;

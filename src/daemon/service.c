@@ -24,8 +24,7 @@ void service_init(struct service *s)
 		return;
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
 		s->watchdog_ns = watchdog_us * NS_PER_US;
-	s->last_ns = clock_now_ns();
-	s->next_ns = s->last_ns;
+	s->next_ns = clock_now_ns();
 }
 
 int service_listen_fd(void)
@@ -88,6 +87,8 @@ static void tell_status(struct service *s, struct engine *e, uint64_t now_ns)
 	engine_stats(e, &stats);
 	uint64_t final = stats.ledger.jobs[LEDGER_DONE] + stats.ledger.jobs[LEDGER_DEAD];
 	double seconds = (double) (now_ns - s->last_ns) / (double) NS_PER_S;
+	if (s->last_ns == 0) /* what earlier runs have settled is nobody's rate */
+		s->last_final = final;
 	double rate = seconds > 0 ? (double) (final - s->last_final) / seconds : 0;
 
 	(void) sd_notifyf(0, "STATUS=queue %zu of %zu, %.1f jobs/s, %llu settled",

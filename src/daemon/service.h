@@ -17,7 +17,7 @@ struct service {
 	uint64_t watchdog_ns;    /* how often it wants to hear from us; 0: it does not */
 	uint64_t next_ns;        /* of the next tick; NEVER without a service manager */
 	uint64_t last_final;     /* jobs settled at the last tick */
-	uint64_t last_ns;
+	uint64_t last_ns;        /* of that; 0 before the first */
 	bool withheld;           /* the watchdog was last time */
 	bool stopping;
 	struct ledger_balance last_ledger; /* while stopping */

@@ -92,7 +92,8 @@ NODISCARD NONNULL(1, 2, 3)
 int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules,
                       struct buf *errors);
 
-/* Whether that can be made; logs why not. */
+/* Whether that can be made; logs why not.  systemd's credentials are left out where there are none,
+ * with a warning. */
 NODISCARD NONNULL(1) bool engine_check_rules(const struct settings *s);
 
 /* Puts those settings in force that can change while the engine runs: the workers'

@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules, struct buf *errors)
+typedef int profiles_maker(const struct config_groups *origins,
+                           struct fetch_profile **ret_profiles, struct buf *errors);
+
+static int make_rules(const struct settings *s, profiles_maker *make_profiles,
+                      struct fetch_rules **ret_rules, struct buf *errors)
 {
 	struct fetch_profile *profiles = NULL;
 
-	int r = profiles_make(&s->origins, &profiles, errors);
+	int r = make_profiles(&s->origins, &profiles, errors);
 	if (r < 0)
 		return r;
 	const struct fetch_rules_options options = {
@@ -34,12 +38,17 @@ int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules, 
 	return r;
 }
 
+int engine_make_rules(const struct settings *s, struct fetch_rules **ret_rules, struct buf *errors)
+{
+	return make_rules(s, profiles_make, ret_rules, errors);
+}
+
 bool engine_check_rules(const struct settings *s)
 {
 	struct fetch_rules *rules = NULL;
 	struct buf errors = { 0 };
 
-	int r = engine_make_rules(s, &rules, &errors);
+	int r = make_rules(s, profiles_check, &rules, &errors);
 	if (r == -ENOMEM)
 		log_error("out of memory");
 	log_error_lines(errors.data, errors.len);

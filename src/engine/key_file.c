@@ -19,7 +19,7 @@ char *key_file_free(char *text)
 	return NULL;
 }
 
-static bool is_credential(const char *value)
+bool key_file_is_credential(const char *value)
 {
 	return strncmp(value, prefix, sizeof(prefix) - 1) == 0;
 }
@@ -30,7 +30,7 @@ static int find(const char *value, char **ret_path, struct buf *why)
 	const char *name = value + sizeof(prefix) - 1;
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");
 
-	if (!is_credential(value)) {
+	if (!key_file_is_credential(value)) {
 		*ret_path = strdup(value);
 		return *ret_path ? 0 : -ENOMEM;
 	}
@@ -112,7 +112,7 @@ int key_file_read(const char *value, char **ret_text, bool *ret_exposed, struct 
 	int r = find(value, &path, why);
 	if (r == 0)
 		r = read_path(path, ret_text, ret_exposed, why);
-	if (r == 0 && is_credential(value))
+	if (r == 0 && key_file_is_credential(value))
 		*ret_exposed = false; /* systemd's modes do not say who gets there */
 	free(path);
 	return r;
@@ -132,7 +132,7 @@ static const char *line_trouble(const char *text, size_t n)
 /* Whether it may be the secret itself, written where the name of its file belongs. */
 static bool may_be_secret(const char *value)
 {
-	return !is_credential(value) && *value != '/' && access(value, F_OK) < 0;
+	return !key_file_is_credential(value) && *value != '/' && access(value, F_OK) < 0;
 }
 
 int key_file_read_line(const char *value, char **ret_text, bool *ret_exposed, struct buf *why)

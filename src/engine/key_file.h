@@ -18,6 +18,9 @@
 /* The largest file that is read; systemd's credentials are not larger. */
 enum { KEY_FILE_MAX_BYTES = 1024 * 1024 };
 
+/* Whether 'value' is "credential:" with something behind it, a name or not. */
+NODISCARD NONNULL(1) bool key_file_is_credential(const char *value);
+
 /*
  * Reads the file that 'value' names.  Appends to 'why' what is wrong and what to do, for people:
  * "/etc/key: cannot be read: Permission denied".  '*ret_exposed' tells whether others than its

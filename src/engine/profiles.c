@@ -14,6 +14,7 @@
 /* Where a setting of an element stands, for messages, and where messages go. */
 struct place {
 	const struct origin_settings *origin;
+	bool lacks_credentials; /* they are at hand in the service only */
 	struct buf *errors;
 };
 
@@ -38,6 +39,11 @@ static int read_file(const struct place *at, const char *key, const char *value,
 
 	if (*value == '\0')
 		return 0;
+	if (at->lacks_credentials && key_file_is_credential(value)) {
+		log_warning("origins[%s].%s: %s: not checked: only the service has it", at->origin->match,
+		            key, value);
+		return 0;
+	}
 	int r = read(value, &text, &exposed, &why);
 	if (r == -EINVAL) {
 		buf_add_char(&why, '\0');
@@ -161,21 +167,34 @@ static int make(const struct place *at, struct fetch_profile *p)
 	return worse(r, read_file(at, "bearer", o->bearer, key_file_read_line, true, &p->bearer));
 }
 
-int profiles_make(const struct config_groups *origins, struct fetch_profile **ret_profiles,
-                  struct buf *errors)
+static int make_all(const struct config_groups *origins, bool lacks_credentials,
+                    struct fetch_profile **ret_profiles, struct buf *errors)
 {
 	const struct origin_settings *items = origins->items;
 	struct fetch_profile *profiles = calloc(origins->n + 1, sizeof(*profiles));
 	int r = profiles ? 0 : -ENOMEM;
 
 	for (size_t i = 0; profiles && i < origins->n; i++)
-		r = worse(r, make(&(struct place) { &items[i], errors }, &profiles[i]));
+		r = worse(r, make(&(struct place) { &items[i], lacks_credentials, errors },
+		                  &profiles[i]));
 	if (r < 0) {
 		profiles_free(profiles, origins->n);
 		return r;
 	}
 	*ret_profiles = profiles;
 	return 0;
+}
+
+int profiles_make(const struct config_groups *origins, struct fetch_profile **ret_profiles,
+                  struct buf *errors)
+{
+	return make_all(origins, false, ret_profiles, errors);
+}
+
+int profiles_check(const struct config_groups *origins, struct fetch_profile **ret_profiles,
+                   struct buf *errors)
+{
+	return make_all(origins, !getenv("CREDENTIALS_DIRECTORY"), ret_profiles, errors);
 }
 
 static void drop(const char *text) { key_file_free((char *) (uintptr_t) text); }

@@ -19,6 +19,12 @@ NODISCARD NONNULL(1, 2, 3)
 int profiles_make(const struct config_groups *origins, struct fetch_profile **ret_profiles,
                   struct buf *errors);
 
+/* The same, but where there are no credentials, as in a shell, those that are named are left out,
+ * with a warning: for settings that are checked and not used. */
+NODISCARD NONNULL(1, 2, 3)
+int profiles_check(const struct config_groups *origins, struct fetch_profile **ret_profiles,
+                   struct buf *errors);
+
 /* Overwrites what was read from files.  Ignores NULL, returns NULL. */
 struct fetch_profile *profiles_free(struct fetch_profile *profiles, size_t n);
 

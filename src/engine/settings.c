@@ -206,10 +206,14 @@ int settings_show(const struct settings *s, const struct config *c, size_t n_sou
                   const struct settings_others *others)
 {
 	struct buf b = { 0 };
+	const uint64_t ceiling = settings_memory_ceiling(s, n_sources) + others->bytes;
+	const uint64_t mib = (ceiling >> 20) + 1;
 
 	config_print(&settings_table, c, s, &b);
 	buf_add_str(&b, "\n# What follows from them:\n# memory: at most ");
-	units_add_size_rough(&b, settings_memory_ceiling(s, n_sources) + others->bytes);
+	units_add_size_rough(&b, ceiling);
+	buf_printf(&b, "\n# with room for the kernel's part of it: MemoryHigh=%lluM MemoryMax=%lluM",
+	           (unsigned long long) (mib + mib / 4), (unsigned long long) (mib + mib / 2));
 	buf_printf(&b, "\n# backlog: at most %llu jobs\n# descriptors: at most %llu\n",
 	           (unsigned long long) settings_max_jobs(s),
 	           (unsigned long long) (settings_descriptors(s, n_sources) + others->descriptors));

@@ -259,4 +259,5 @@ void bodies_stats(struct bodies *b, struct bodies_stats *ret_stats)
 		.error = bodies_error(b),
 	};
 	mutex_unlock(&b->lock);
+	histogram_read(&b->publications, &ret_stats->publications);
 }

@@ -13,6 +13,7 @@
 #define PENSTOCK_SINK_BODIES_H
 
 #include "base/attr.h"
+#include "base/histogram.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,6 +70,7 @@ struct bodies_stats {
 	uint64_t memory_bytes; /* of the budget, in use */
 	unsigned waiting;      /* threads that wait for the budget */
 	uint64_t waited_ns;    /* summed over threads */
+	struct histogram_figures publications; /* of files: to be on disk, with their names */
 	int error;             /* as bodies_error() */
 };
 NONNULL(1, 2) void bodies_stats(struct bodies *b, struct bodies_stats *ret_stats);

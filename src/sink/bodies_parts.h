@@ -25,6 +25,7 @@ struct bodies {
 	atomic_int error;                      /* changed under 'lock' */
 
 	_Atomic uint64_t kept, kept_bytes, duplicates;
+	struct histogram publications;
 };
 
 /* Draws 'n' <= max_inline bytes from the budget, of which the thread must hold nothing, and

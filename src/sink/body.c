@@ -2,6 +2,7 @@
 #include "sink/body.h"
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "sink/bodies_parts.h"
 
 #include <errno.h>
@@ -185,8 +186,10 @@ static int finish_hash(struct body *body)
 static int publish(struct body *body)
 {
 	struct bodies *store = body->store;
+	uint64_t start_ns = clock_now_ns();
 
 	int r = bodies_dir_publish(&store->dir, &body->file, body->hex, body->bytes);
+	histogram_add(&store->publications, clock_now_ns() - start_ns);
 	if (r < 0) {
 		bodies_failed(store, r);
 		return r;

@@ -62,7 +62,7 @@ def environment(**changes):
     return env
 
 
-def eventually(predicate, what, seconds=PATIENCE):
+def eventually(predicate, what, seconds=PATIENCE, pause=0.005):
     """Waits until the predicate holds, and returns what it gave."""
     end = time.monotonic() + seconds
     while True:
@@ -71,7 +71,7 @@ def eventually(predicate, what, seconds=PATIENCE):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"it did not happen in {seconds} s: {what}")
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 # --- what a child is started with -------------------------------------------------------

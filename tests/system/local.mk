@@ -26,6 +26,7 @@ SYSTEM_TESTS = \
 	tests/system/test_levers.py \
 	tests/system/test_names.py \
 	tests/system/test_openapi.py \
+	tests/system/test_package.py \
 	tests/system/test_page.py \
 	tests/system/test_poison.py \
 	tests/system/test_prometheus.py \
@@ -39,6 +40,7 @@ SYSTEM_TESTS = \
 	tests/system/test_stop.py \
 	tests/system/test_submit.py \
 	tests/system/test_systemd.py \
+	tests/system/test_systemd_trouble.py \
 	tests/system/test_timeouts.py \
 	tests/system/test_tls.py \
 	tests/system/test_top.py \
@@ -52,6 +54,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
 	tests/system/nginx_harness.py \
+	tests/system/package_harness.py \
 	tests/system/picture.py \
 	tests/system/stub_daemon.py \
 	tests/system/systemd_harness.py \
@@ -61,9 +64,16 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 EXTRA_DIST += tests/system/systemd-lab/boot.sh
 
 # Preloaded by tests into penstockd; what that is built with, a sanitizer say, is its own affair.
-check_DATA = tests/system/faults.so
+check_DATA = tests/system/faults.so tests/system/hold
 tests/system/faults.so: $(srcdir)/tests/system/faults.c
 	$(AM_V_CC)$(MKDIR_P) tests/system && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra \
 		-shared -fPIC -o $@ $(srcdir)/tests/system/faults.c -ldl
 EXTRA_DIST += tests/system/faults.c
 CLEANFILES += tests/system/faults.so
+
+# Makes a thread of penstockd hang.
+tests/system/hold: $(srcdir)/tests/system/hold.c
+	$(AM_V_CC)$(MKDIR_P) tests/system && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra \
+		-o $@ $(srcdir)/tests/system/hold.c
+EXTRA_DIST += tests/system/hold.c
+CLEANFILES += tests/system/hold

@@ -22,7 +22,7 @@ class Usage(harness.Case):
             self.assertIn("Usage: penstock COMMAND", ended.out)
             self.assertIn("fetch", ended.out)
             self.assertEqual(ended.err, "")
-        for args in ("fetch", "--help"), ("fetch", "-h"):
+        for args in ("fetch", "--help"), ("fetch", "-h"), ("help", "fetch"):
             ended = self.check_run(OK, *args)
             self.assertIn("Usage: penstock fetch", ended.out)
             self.assertEqual(ended.err, "")
@@ -50,6 +50,13 @@ class Usage(harness.Case):
             self.assertIn(message, ended.err)
             self.assertIn("--help", ended.err)
             self.assertEqual(ended.out, "")
+
+    def test_a_url_is_not_taken_for_a_file_of_urls(self):
+        url = self.origin.url("/seen/argument")
+        for command in ("fetch",), ("fetch", "--follow"), ("submit", "--socket", "none"):
+            ended = self.check_run(USAGE, *command, url)
+            self.assertIn(f"{url}: this is a URL, and no file of URLs: "
+                          f"echo '{url}' | penstock {command[0]} -", ended.err)
 
     def test_a_terminal_is_not_taken_for_a_list_of_urls(self):
         terminal = self.terminal()
@@ -189,7 +196,10 @@ class Check(harness.Case):
         text = self.check("-w", 10, "-q", 7)
         self.assertRegex(text, r"(?m)^workers = 10; +# --set$")
         self.assertRegex(text, r"(?m)^ +timeout = \"30s\"; +# default$")
-        self.assertRegex(text, r"(?m)^# memory: at most [\d.]+ [KMG]iB$")
+        limits = re.search(r"(?m)^# memory: at most ([\d.]+) MiB\n"
+                           r"# .*: MemoryHigh=(\d+)M MemoryMax=(\d+)M$", text).groups()
+        ceiling, high, maximum = map(float, limits)
+        self.assertTrue(ceiling < high < maximum, limits)
         self.assertIn("\n# backlog: at most 70 jobs\n", text)
         descriptors = [int(re.search(r"descriptors: at most (\d+)\n", self.check("-w", n))[1])
                        for n in (1, 1000)]

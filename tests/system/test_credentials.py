@@ -132,9 +132,17 @@ class Files(Case):
         for name in "", "..", "a/b":
             self.assertIn(f"credential:{name}: is no name of a credential",
                           self.refused("bearer", f"credential:{name}", env=env))
-        env.pop("CREDENTIALS_DIRECTORY")
-        self.assertIn("LoadCredential=token:PATH",
-                      self.refused("bearer", "credential:token", env=env))
+
+    def test_where_there_are_no_credentials(self):
+        env = harness.environment()
+        env.pop("CREDENTIALS_DIRECTORY", None)
+        bearer = setting("bearer", "credential:token", self.here)
+        ended = self.fetch(bearer, code=CONFIG, env=env)
+        self.assertIn("LoadCredential=token:PATH", ended.err)
+        # A person in a shell checks the settings of the service, all but those.
+        ended = self.fetch("--check", bearer, env=env)
+        self.assertIn(f"origins[{self.here}].bearer: credential:token: not checked", ended.err)
+        self.assertIn("MemoryMax=", ended.out)
 
     def test_what_is_in_them(self):
         for key, text, message in (

@@ -211,6 +211,13 @@ class Refusals(daemon_harness.Case):
 
 
 class Surroundings(daemon_harness.Case):
+    def test_without_settings_it_says_how_to_name_some(self):
+        env = daemon_harness.environment(CONFIGURATION_DIRECTORY=self.dir)
+        ended = harness.Child([harness.PENSTOCKD], cwd=self.dir, env=env).wait()
+        self.assertEqual(ended.code, CONFIG)
+        self.assertIn(self.path("penstock.conf") + ": there are no settings; name a file of them: "
+                      "-c FILE", ended.err)
+
     def test_its_directories_are_those_that_the_environment_names(self):
         for name in "state", "run", "conf":
             os.mkdir(self.path(name))

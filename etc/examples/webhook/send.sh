@@ -8,8 +8,8 @@
 set -eu
 [ $# = 3 ] || { echo "usage: $0 ID URL FILE" >&2; exit 64; }
 # "retry": without it a POST is made once, as the first one may have arrived.
-jq -cn --arg id "$1" --arg url "$2" --rawfile body "$3" '{
+event=$(jq -cn --arg id "$1" --arg url "$2" --rawfile body "$3" '{
 	id: $id, url: $url, method: "POST", body: $body,
 	headers: { "Content-Type": "application/json", "Idempotency-Key": $id },
-	retry: true }' |
-	penstock submit --quiet
+	retry: true }')
+printf '%s\n' "$event" | penstock submit --quiet

@@ -19,6 +19,7 @@ let lanes = { lanes: [], total: 0 };
 let before = null;               // the status before that
 let answered = null;             // when that was
 let lost = null;                 // since when nobody answers
+let ahead = 0;                   // so many ms the daemon's clock is before the browser's
 let cursor = null;               // the sample that all plots point to
 let timer = null, busy = false, asksLanes = false;
 
@@ -155,7 +156,7 @@ function row(name, ...cells) {
 }
 
 function obstacle(lane) {
-	const left = lane.until ? (new Date(lane.until) - Date.now()) / 1000 : 0;
+	const left = lane.until ? (new Date(lane.until) - Date.now() - ahead) / 1000 : 0;
 
 	return (OBSTACLES[lane.state] ?? lane.state) + (left >= 1 ? ` for ${span(left)}` : "");
 }
@@ -296,10 +297,12 @@ function show() {
 
 async function ask(path, patience = PATIENCE_MS) {
 	const answer = await fetch(path, { signal: AbortSignal.timeout(patience) });
+	const differs = Date.parse(answer.headers.get("Date")) - Date.now();
 	const told = await answer.json();
 
 	if (!answer.ok)
 		throw new Error(told.detail);
+	ahead = Math.abs(differs) > 2000 ? differs : 0; // it is in whole seconds
 	return told;
 }
 
@@ -339,9 +342,9 @@ async function go() {
 	} catch {
 		lost ??= new Date();
 	}
-	show();
 	busy = false;
-	timer = setTimeout(go, PERIOD_MS);
+	timer = setTimeout(go, PERIOD_MS); // whatever becomes of the rest
+	show();
 }
 
 document.addEventListener("visibilitychange", go);

@@ -114,9 +114,9 @@ void config_store_element(const struct config_groups *groups, size_t i, const vo
 struct config *config_free(struct config *c);
 
 /* Appends the effective configuration as a file that reads back as the same
- * values, after comments that name the files that were read, if there are drop-ins.  Each line has a comment that
- * says where its value comes from: "default", "penstock.conf:12" or "--set".  Without memory
- * b->failed is set. */
+ * values, after comments that name the files that were read, if there are drop-ins.  Each line
+ * has a comment that says where its value comes from: "default", "penstock.conf:12" or "--set".
+ * Without memory b->failed is set. */
 NONNULL(1, 2, 3, 4)
 void config_print(const struct config_table *table, const struct config *c, const void *values,
                   struct buf *b);

@@ -171,8 +171,9 @@ static struct task *begin(const struct listener *l, const struct client *client,
 	else if (client->target_has_nul)
 		problem(reply, PROBLEM_BAD_TARGET, "the request's target holds a NUL byte, %%00");
 	else if (!is_for_us(l, request))
-		problem(reply, PROBLEM_WRONG_HOST, "the request is for the host %.255s; if that is this daemon, name it "
-		        "in control.host_names, or ask by an address", request->host);
+		problem(reply, PROBLEM_WRONG_HOST,
+		        "the request is for the host %.255s; if that is this daemon, name it in "
+		        "control.host_names, or ask by an address", request->host);
 	else
 		return routes_answer(&view, request, reply);
 	return NULL;

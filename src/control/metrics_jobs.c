@@ -7,7 +7,8 @@
 /* --- the ledger -------------------------------------------------------------------- */
 
 #define JOBS(state, value) \
-	{ "penstock_jobs", METRIC_GAUGE, "Accepted jobs that are not settled.", "state", state, value, false }
+	{ "penstock_jobs", METRIC_GAUGE, "Accepted jobs that are not settled.", "state", state, value, \
+	  false }
 #define SETTLED(outcome, value) \
 	{ "penstock_jobs_settled", METRIC_COUNTER, "Jobs that have their final record.", "outcome", \
 	  outcome, value, false }
@@ -73,7 +74,8 @@ static void add_queue(struct exposition *x, const struct queue_stats *q)
 }
 
 #define LANES(state, value) \
-	{ "penstock_lanes", METRIC_GAUGE, "Origins that the queue knows; paused ones are counted twice.", "state", state, value, false }
+	{ "penstock_lanes", METRIC_GAUGE, \
+	  "Origins that the queue knows; paused ones are counted twice.", "state", state, value, false }
 
 static void add_lanes(struct exposition *x, const struct queue_stats *q)
 {
@@ -93,7 +95,8 @@ static void add_backlog(struct exposition *x, const struct backlog_stats *b)
 	const struct metric_row rows[] = {
 		GAUGE("penstock_backlog_jobs", "Jobs that hold a place: accepted and not settled.",
 		      b->held_jobs),
-		GAUGE("penstock_backlog_bytes", "Bytes that they take, in memory or on disk.", b->held_bytes),
+		GAUGE("penstock_backlog_bytes", "Bytes that they take, in memory or on disk.",
+		      b->held_bytes),
 		GAUGE("penstock_backlog_capacity_jobs", "Jobs that the backlog accepts at most.",
 		      b->max_jobs),
 		GAUGE("penstock_backlog_capacity_bytes", "Bytes of jobs that the backlog accepts at most.",

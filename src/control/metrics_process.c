@@ -27,7 +27,7 @@ static void add_cpu(struct exposition *x)
 	exposition_add(x, &row, 1);
 }
 
-/* Fields 20, 23 and 24 of proc(5)'s stat; a name may hold spaces, but ends in the last ")". */
+/* Fields 20, 23 and 24 of proc(5)'s stat; the name before them is ours, and has no ")". */
 static void add_memory(struct exposition *x)
 {
 	long threads = 0, pages = 0;

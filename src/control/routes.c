@@ -29,7 +29,8 @@ static void get_health(const struct view *view, const struct request *request, s
 	if (!o->healthy || o->healthy(o->arg, why, sizeof(why)))
 		say(reply, "ok\n");
 	else
-		problem(reply, PROBLEM_UNHEALTHY, "%s", why[0] != '\0' ? why : "a thread is stuck; see the log");
+		problem(reply, PROBLEM_UNHEALTHY, "%s",
+		        why[0] != '\0' ? why : "a thread is stuck; see the log");
 }
 
 /* Why the backlog takes no jobs; 0 if it does, also if it is merely full. */
@@ -207,7 +208,8 @@ static void refuse_method(enum control_reach reach, const struct request *reques
 static void refuse_reach(const struct route *route, const struct request *request,
                          struct reply *reply)
 {
-	problem(reply, PROBLEM_NOT_HERE, "this listener is for reading%s: %s %s is answered by control.socket%s",
+	problem(reply, PROBLEM_NOT_HERE,
+	        "this listener is for reading%s: %s %s is answered by control.socket%s",
 	        route->reach == CONTROL_VIEWS ? ", without jobs and results" : "", request->method,
 	        request->path, route->reach == CONTROL_VIEWS ? " and control.stats_socket" : "");
 }

@@ -2,9 +2,9 @@
 /*
  * The thread that serves the socket.
  *
- *     poll ──► history ──► answers of the backlog ──► waits that are over ──► MHD_run, each ─┐
- *      ▲                                                                                    │
- *      └──────────────────────────────────── slow clients ◄─────────────────────────────────┘
+ *     poll ──► history ──► news ──► answers ──► waits that are over ──► MHD_run, each ─┐
+ *      ▲                                                                               │
+ *      └──────────────────────────────── slow clients ◄────────────────────────────────┘
  *
  * libmicrohttpd is driven from a loop of our own rather than from its internal
  * thread: so clients, their tasks and their deadlines belong to one thread and need no
@@ -189,7 +189,6 @@ static int init_http(struct http *h, const struct control_options *options)
 	int64_t age_us = clock_wall_us() - options->started_wall_us;
 	uint64_t total_ns = options->total_ns > 0 ? options->total_ns
 	                                          : CONTROL_TOTAL_SECONDS * NS_PER_S;
-
 	struct history_figures now;
 
 	h->options = *options;

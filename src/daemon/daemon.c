@@ -334,7 +334,8 @@ static int start(struct daemon *d)
 	}
 	control_set_phase(d->control, CONTROL_READY);
 	service_ready(&d->service);
-	log_event(LOG_LEVEL_INFO, LOG_EVENT_READY, "ready: workers %llu, queue.capacity %llu, sources %zu",
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_READY,
+	          "ready: workers %llu, queue.capacity %llu, sources %zu",
 	         (unsigned long long) d->live.settings.workers,
 	         (unsigned long long) d->live.settings.queue.capacity, d->live.n_sources);
 	return DAEMON_OK;
@@ -417,7 +418,8 @@ static void on_signal(struct daemon *d)
 static void on_record_error(struct daemon *d, int error)
 {
 	log_event(LOG_LEVEL_ERROR, LOG_EVENT_RESULTS_FAILING, "%s: results cannot be written: %s; %s",
-	          d->results_path, strerror(-error), d->database ? "the next start makes up for it" : "what is left has no record");
+	          d->results_path, strerror(-error),
+	          d->database ? "the next start makes up for it" : "what is left has no record");
 	if (!d->stopping)
 		begin_stop(d);
 	d->exit_code = DAEMON_IO;

@@ -141,7 +141,8 @@ static void apply(struct live *live, struct engine *engine, const char *cause,
 	if (!applied)
 		log_error("%s: not all workers could be started", cause);
 	fetch_rules_unref(rules);
-	log_event(LOG_LEVEL_INFO, LOG_EVENT_RELOADED, "%s: %zu %s", cause, n, n == 1 ? "setting differs" : "settings differ");
+	log_event(LOG_LEVEL_INFO, LOG_EVENT_RELOADED, "%s: %zu %s", cause, n,
+	          n == 1 ? "setting differs" : "settings differ");
 	config_free(live->changed);
 	live->changed = config;
 	add_report(answer, &report, applied);

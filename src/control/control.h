@@ -70,16 +70,17 @@ enum {
 	CONTROL_DESCRIPTORS = CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS +
 	                      CONTROL_MAX_UPLOADS + 6,
 
-	/* And of memory, besides what the engine counts, which is records and who reads results: of
-	 * each connection the heads and an answer, of an upload a line and its job, which is like a
-	 * source's. */
+	/* And of memory, besides the records that the engine counts: of each connection the heads and
+	 * an answer, of an upload a line and its job, which is like a source's; those who read results
+	 * have the tail, and a page each, which may have grown to twice its size. */
 	CONTROL_CONNECTION_BYTES = 144 * 1024,
 	CONTROL_UPLOAD_BYTES = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES,
 	CONTROL_LIST_BYTES = 512 * 1024,
 	CONTROL_BYTES = CONTROL_CONNECTION_BYTES *
 	                        (CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS) +
 	                CONTROL_MAX_UPLOADS * CONTROL_UPLOAD_BYTES +
-	                CONTROL_MAX_LISTS * CONTROL_LIST_BYTES,
+	                CONTROL_MAX_LISTS * CONTROL_LIST_BYTES + TAIL_MAX_BYTES +
+	                2 * TAIL_MAX_READERS * TAIL_PAGE_BYTES,
 
 	CONTROL_MAX_READERS = 9, /* listeners: control.stats_socket, and eight of control.listen */
 	CONTROL_READER_CONNECTIONS = 32, /* of each… */

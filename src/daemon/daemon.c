@@ -12,7 +12,7 @@
 #include "daemon/live.h"
 #include "daemon/orders.h"
 #include "daemon/paths.h"
-#include "daemon/readers.h"
+#include "daemon/listeners.h"
 #include "daemon/service.h"
 #include "engine/engine.h"
 
@@ -45,7 +45,7 @@ struct daemon {
 	char *bodies_dir;
 	struct results *results;
 	struct control_socket socket;
-	struct readers readers;
+	struct listeners listeners;
 	struct engine *engine;
 	struct control *control;
 	struct orders orders; /* from the control socket */
@@ -96,7 +96,7 @@ static int show_settings(struct daemon *d)
 		return code;
 	if (!engine_check_rules(&live->settings))
 		return DAEMON_CONFIG;
-	const struct settings_others needs = readers_needs(&live->settings);
+	const struct settings_others needs = listeners_needs(&live->settings);
 	return settings_show(&live->settings, live->first, live->n_sources, &needs) < 0 ? DAEMON_IO
 	                                                                                : DAEMON_OK;
 }
@@ -219,7 +219,7 @@ static int open_socket(struct daemon *d)
 	return code;
 }
 
-static int open_readers(struct daemon *d) { return readers_open(&d->live.settings, &d->readers); }
+static int open_listeners(struct daemon *d) { return listeners_open(&d->live.settings, &d->listeners); }
 
 static char *folder_of(const char *path)
 {
@@ -266,6 +266,7 @@ static int start_engine(struct daemon *d)
 		.bodies_dir = d->bodies_dir,
 		.database = d->database,
 		.blamed = d->blamed,
+		.is_read = true,
 		.stalls = true,
 		.dead = on_dead,
 		.arg = d,
@@ -298,8 +299,8 @@ static int start_control(struct daemon *d)
 {
 	const struct control_options options = {
 		.listen_fd = d->socket.listen_fd,
-		.readers = d->readers.items,
-		.n_readers = d->readers.n,
+		.readers = d->listeners.items,
+		.n_readers = d->listeners.n,
 		.host_names = &d->live.settings.control.host_names,
 		.engine = d->engine,
 		.version = PACKAGE_VERSION,
@@ -322,7 +323,7 @@ static int start(struct daemon *d)
 	/* Opening a FIFO for results waits for its reader; a signal has to end that, so
 	 * none is caught before. */
 	static int (*const steps[])(struct daemon *d) = {
-		check_bodies, open_results, catch_signals, open_socket, open_readers,
+		check_bodies, open_results, catch_signals, open_socket, open_listeners,
 		find_database, start_engine, start_control,
 	};
 
@@ -503,7 +504,7 @@ static void end(struct daemon *d)
 		log_error("%s: results may not be on disk: %s", d->results_path, strerror(-r));
 		d->exit_code = DAEMON_IO;
 	}
-	readers_close(&d->readers);
+	listeners_close(&d->listeners);
 	control_socket_close(&d->socket);
 	if (d->signal_fd >= 0)
 		(void) close(d->signal_fd);
@@ -520,7 +521,7 @@ int daemon_run(const struct daemon_options *options)
 {
 	struct daemon d = {
 		.socket = { .listen_fd = -1, .lock_fd = -1 },
-		.readers = READERS_NONE,
+		.listeners = LISTENERS_NONE,
 		.signal_fd = -1,
 		.abort_at_ns = NEVER,
 	};

@@ -2,7 +2,7 @@
 #include "daemon/live.h"
 
 #include "base/log.h"
-#include "daemon/readers.h"
+#include "daemon/listeners.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static int load(const struct live *live, struct settings *ret_settings, struct c
 
 static bool allow_descriptors(const struct live *live, const struct settings *s)
 {
-	return settings_allow_descriptors(s, live->n_sources, readers_needs(s).descriptors) == 0;
+	return settings_allow_descriptors(s, live->n_sources, listeners_needs(s).descriptors) == 0;
 }
 
 bool live_init(struct live *live, const struct daemon_options *options)

@@ -40,6 +40,7 @@ struct engine_options {
 	const char *database;    /* of a durable backlog; NULL: jobs wait in memory.  Borrowed for the call */
 	uint64_t blamed;         /* for a durable backlog: the job that the last process crashed with; 0: none */
 
+	bool is_read; /* the newest records are kept in memory, for who reads them: engine_tail() */
 	bool stalls; /* when the disk fails, wait until it is well again (recorder.h) */
 
 	/* Told of each job that is dead, by its worker or the feeder, which it must not hold up;
@@ -134,7 +135,8 @@ NONNULL(1, 2) void engine_query(struct engine *e, struct query *q);
  * hand it to engine_cancel(). */
 NODISCARD NONNULL(1) struct job *engine_unqueue(struct engine *e, uint64_t number);
 
-/* The newest records, for those who follow them.  Borrowed for the engine's life. */
+/* The newest records, for those who follow them.  Borrowed for the engine's life; there are none
+ * but with engine_options.is_read. */
 NODISCARD NONNULL(1) struct tail *engine_tail(struct engine *e);
 
 /*

@@ -165,8 +165,7 @@ static uint64_t max_decoder_bytes(const struct settings *s)
 }
 
 /*
- * A job's record, which is about as large, exists beside it for a moment; those who read
- * results have the tail, and a page each, which may have grown to twice its size.  The other
+ * A job's record, which is about as large, exists beside it for a moment.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
  * TLS connection, a worker's stack and buffers, the database's caches, and the program
  * with its libraries.
@@ -185,8 +184,7 @@ uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 	       (s->backlog.type == BACKLOG_SQLITE ? database : 0) +
 	       s->workers * (worker + handle) + s->fetch.idle_connections * handle +
 	       4 * (uint64_t) RECORDER_MAX_BYTES + n_sources * source + max_inline_bytes(s) +
-	       max_record_bytes(s) +
-	       TAIL_MAX_BYTES + 2 * (uint64_t) TAIL_MAX_READERS * TAIL_PAGE_BYTES;
+	       max_record_bytes(s);
 }
 
 /* Each handle has its socket (two while IPv6 and IPv4 race) and libcurl's wakeup pair; each

@@ -184,7 +184,7 @@ static int start_recorder(struct engine *e)
 	struct backlog_stats stats;
 
 	backlog_stats(e->backlog, &stats);
-	int r = tail_create(stats.last_seq, &e->tail);
+	int r = e->options.is_read ? tail_create(stats.last_seq, &e->tail) : 0;
 	if (r < 0)
 		return r;
 	return recorder_create(

@@ -61,6 +61,7 @@ static inline void stage_init_with(struct stage *s, const struct source_settings
 		              &errors), 0); /* no breaker, which would take its time */
 	CU_ASSERT_EQUAL_FATAL(results_open(RESULTS_NAME, &s->results), 0);
 	const struct engine_options engine_options = {
+		.is_read = true,
 		.settings = &s->settings,
 		.sources = sources,
 		.n_sources = n_sources,

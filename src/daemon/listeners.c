@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/readers.h"
+#include "daemon/listeners.h"
 
 #include "base/endpoint.h"
 #include "base/log.h"
@@ -14,13 +14,13 @@
 
 _Static_assert(CONTROL_MAX_READERS == 1 + SETTINGS_MAX_LISTEN, "a place for each");
 
-static void add(struct readers *readers, int listen_fd, enum control_reach reach)
+static void add(struct listeners *listeners, int listen_fd, enum control_reach reach)
 {
-	readers->items[readers->n++] =
+	listeners->items[listeners->n++] =
 		(struct control_reader) { .listen_fd = listen_fd, .reach = reach };
 }
 
-static int open_stats(const struct settings *s, struct readers *readers)
+static int open_stats(const struct settings *s, struct listeners *listeners)
 {
 	unsigned mode = 0;
 
@@ -31,17 +31,17 @@ static int open_stats(const struct settings *s, struct readers *readers)
 		free(path);
 		return DAEMON_INTERNAL;
 	}
-	int r = control_socket_open(path, mode, &readers->stats);
+	int r = control_socket_open(path, mode, &listeners->stats);
 	if (r < 0)
 		log_error("%s: control.stats_socket: %s", path,
 		          r == -EADDRINUSE ? "another process serves this socket" : strerror(-r));
 	else
-		add(readers, readers->stats.listen_fd, CONTROL_VIEWS);
+		add(listeners, listeners->stats.listen_fd, CONTROL_VIEWS);
 	free(path);
 	return r < 0 ? daemon_cannot_create(r) : DAEMON_OK;
 }
 
-static int open_address(const char *text, struct readers *readers)
+static int open_address(const char *text, struct listeners *listeners)
 {
 	struct endpoint wanted, bound;
 	char at[ENDPOINT_TEXT_SIZE];
@@ -56,31 +56,31 @@ static int open_address(const char *text, struct readers *readers)
 		                                 : strerror(-fd));
 		return daemon_cannot_create(fd);
 	}
-	add(readers, fd, CONTROL_FIGURES);
+	add(listeners, fd, CONTROL_FIGURES);
 	endpoint_format(&bound, at);
 	log_info("control.listen: figures for all who reach http://%s/", at);
 	return DAEMON_OK;
 }
 
-int readers_open(const struct settings *s, struct readers *readers)
+int listeners_open(const struct settings *s, struct listeners *listeners)
 {
-	int code = open_stats(s, readers);
+	int code = open_stats(s, listeners);
 
 	for (size_t i = 0; code == DAEMON_OK && i < s->control.listen.n; i++)
-		code = open_address(s->control.listen.items[i], readers);
+		code = open_address(s->control.listen.items[i], listeners);
 	return code;
 }
 
-void readers_close(struct readers *readers)
+void listeners_close(struct listeners *listeners)
 {
-	for (size_t i = 0; i < readers->n; i++)
-		if (readers->items[i].listen_fd != readers->stats.listen_fd)
-			(void) close(readers->items[i].listen_fd);
-	control_socket_close(&readers->stats);
-	readers->n = 0;
+	for (size_t i = 0; i < listeners->n; i++)
+		if (listeners->items[i].listen_fd != listeners->stats.listen_fd)
+			(void) close(listeners->items[i].listen_fd);
+	control_socket_close(&listeners->stats);
+	listeners->n = 0;
 }
 
-struct settings_others readers_needs(const struct settings *s)
+struct settings_others listeners_needs(const struct settings *s)
 {
 	size_t n = s->control.listen.n + (*s->control.stats_socket != '\0');
 

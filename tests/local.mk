@@ -33,11 +33,19 @@ CHECKS = \
 TESTS += $(CHECKS)
 EXTRA_DIST += $(CHECKS)
 
-# One thread is all that these use, so ThreadSanitizer is not shown them.
-SERIAL_TESTS = \
+# These are about what is around the programs: a sanitizer would see nothing that others do not
+# show it.
+PLAIN_TESTS = \
 	$(CHECKS) \
 	tests/check-docs.sh \
 	tests/origin/test_origin.py \
+	tests/system/test_examples.py \
+	tests/system/test_package.py \
+	tests/system/test_page.py \
+	tests/system/test_prometheus.py
+
+# One thread is all that these use, so ThreadSanitizer is not shown them.
+SERIAL_TESTS = \
 	tests/system/test_audit.py \
 	tests/unit/test_base64 \
 	tests/unit/test_buf \

@@ -44,9 +44,15 @@ PLAIN_TESTS = \
 	tests/system/test_page.py \
 	tests/system/test_prometheus.py
 
-# One thread is all that these use, so ThreadSanitizer is not shown them.
+# One thread is all that these use, or one at a time, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \
 	tests/system/test_audit.py \
+	tests/system/test_cli.py \
+	tests/system/test_credentials.py \
+	tests/system/test_drop_ins.py \
+	tests/system/test_tls.py \
+	tests/system/test_top.py \
+	tests/system/test_torture.py \
 	tests/unit/test_base64 \
 	tests/unit/test_buf \
 	tests/unit/test_claims \

@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # packages.sh deb|rpm TARBALL DIR: builds the package from the tarball in DIR.
-# packages.sh check TARBALL DIR: builds each twice, at different places; fails if they differ or
-# if lintian or rpmlint finds fault with them, and prints what is in them.
+# packages.sh lint TARBALL DIR: fails if lintian or rpmlint finds fault with what is built there,
+# and prints what is in it.
+# packages.sh check TARBALL DIR: builds each twice, at different places, and fails if they differ;
+# then the same.
 set -eu
 unset MAKEFLAGS MFLAGS MAKELEVEL CFLAGS CPPFLAGS LDFLAGS VERBOSE
 what=$1 tarball=$(realpath "$2") out=$3
@@ -68,25 +70,27 @@ same() {
 	done
 }
 
-check_deb() {
+build_twice() {
+	export CCACHE_DISABLE=1 # nothing of the first build is in the second
 	build_deb "$out/deb"
 	build_deb "$out/once-more/deb"
 	same "$out/deb" "$out/once-more/deb" "*.deb"
 	same "$out/deb" "$out/once-more/deb" "*.debian.tar.xz"
+	build_rpm "$out/rpm"
+	build_rpm "$out/once-more/rpm"
+	same "$out/rpm" "$out/once-more/rpm" "*.rpm"
+	rm -rf "$out/once-more"
+}
+
+lint() {
 	# Its --fail-on counts what is overridden as well.
 	lintian --allow-root --fail-on none --pedantic --show-overrides "$out"/deb/*.changes \
 		>"$out/lintian.log"
 	cat "$out/lintian.log"
 	! grep -q '^[EW]:' "$out/lintian.log" || die "lintian finds fault with the Debian package"
-	for file in "$out"/deb/penstock_*.deb; do dpkg-deb --contents "$file"; done
-}
-
-check_rpm() {
-	build_rpm "$out/rpm"
-	build_rpm "$out/once-more/rpm"
-	same "$out/rpm" "$out/once-more/rpm" "*.rpm"
 	rpmlint -c "$(dirname "$0")/rpm/rpmlint.toml" "$out"/rpm/*.rpm \
 		"$(dirname "$0")/rpm/penstock.spec"
+	for file in "$out"/deb/penstock_*.deb; do dpkg-deb --contents "$file"; done
 	for file in "$out"/rpm/*.rpm; do rpm -qplv "$file"; done
 }
 
@@ -101,12 +105,14 @@ rpm)
 	build_rpm "$out/rpm"
 	ls -l "$out"/rpm/*.rpm
 	;;
+lint)
+	needs lintian rpmlint
+	lint
+	;;
 check)
 	needs dpkg-buildpackage dh lintian rpmbuild rpmlint
-	export CCACHE_DISABLE=1 # nothing of the first build is in the second
-	check_deb
-	check_rpm
-	rm -rf "$out/once-more"
+	build_twice
+	lint
 	;;
-*) die "usage: $0 deb|rpm|check TARBALL DIR" ;;
+*) die "usage: $0 deb|rpm|lint|check TARBALL DIR" ;;
 esac

@@ -46,10 +46,17 @@ PLAIN_TESTS = \
 
 # One thread is all that these use, or one at a time, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \
+	tests/system/test_answer.py \
 	tests/system/test_audit.py \
 	tests/system/test_cli.py \
+	tests/system/test_crash_steps.py \
 	tests/system/test_credentials.py \
 	tests/system/test_drop_ins.py \
+	tests/system/test_guard.py \
+	tests/system/test_http2.py \
+	tests/system/test_poison.py \
+	tests/system/test_proxy.py \
+	tests/system/test_request.py \
 	tests/system/test_tls.py \
 	tests/system/test_top.py \
 	tests/system/test_torture.py \

@@ -234,8 +234,9 @@ static inline size_t stage_drain(struct stage *s, enum outcome outcome)
 {
 	struct job *jobs[64];
 	size_t all = 0, n;
+	uint64_t due = 0; /* of a lane, too, that was opened, and of which the writer has not heard yet */
 
-	while ((n = stage_take(s, jobs, ARRAY_LEN(jobs))) > 0) {
+	while ((n = backlog_take(s->b, clock_now_ns(), ARRAY_LEN(jobs), NULL, jobs, &due)) > 0) {
 		for (size_t i = 0; i < n; i++)
 			stage_final(s, jobs[i], outcome);
 		all += n;

@@ -70,14 +70,12 @@ DEBIAN = \
 EXTRA_DIST += $(DEBIAN) packaging/packages.sh packaging/rpm/penstock.spec \
 	packaging/rpm/rpmlint.toml
 
-deb rpm: dist
+deb rpm check-deb: dist
 	@$(SHELL) $(srcdir)/packaging/packages.sh $@ $(distdir).tar.xz $(abs_builddir)/packages
-lint-packages: deb rpm
-	@$(SHELL) $(srcdir)/packaging/packages.sh lint $(distdir).tar.xz $(abs_builddir)/packages
 # A second tarball, made under other circumstances, has to be the same.
 check-packages: dist
 	@mv $(distdir).tar.xz first.tar.xz && umask 077 && TZ=Asia/Tokyo $(MAKE) -s dist && \
 		cmp first.tar.xz $(distdir).tar.xz && rm first.tar.xz && \
 		echo 'packages: made twice, the same: $(distdir).tar.xz'
 	@$(SHELL) $(srcdir)/packaging/packages.sh check $(distdir).tar.xz $(abs_builddir)/packages
-.PHONY: deb rpm lint-packages check-packages
+.PHONY: deb rpm check-deb check-packages

@@ -1,10 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # packages.sh deb|rpm TARBALL DIR: builds the package from the tarball in DIR.
-# packages.sh lint TARBALL DIR: fails if lintian or rpmlint finds fault with what is built there,
-# and prints what is in it.
-# packages.sh check TARBALL DIR: builds each twice, at different places, and fails if they differ;
-# then the same.
+# packages.sh check-deb TARBALL DIR: builds it, fails if lintian finds fault, prints what is in it.
+# packages.sh check TARBALL DIR: builds each twice, at different places; fails if they differ or
+# if lintian or rpmlint finds fault with them, and prints what is in them.
 set -eu
 unset MAKEFLAGS MFLAGS MAKELEVEL CFLAGS CPPFLAGS LDFLAGS VERBOSE
 what=$1 tarball=$(realpath "$2") out=$3
@@ -82,15 +81,18 @@ build_twice() {
 	rm -rf "$out/once-more"
 }
 
-lint() {
+lint_deb() {
 	# Its --fail-on counts what is overridden as well.
 	lintian --allow-root --fail-on none --pedantic --show-overrides "$out"/deb/*.changes \
 		>"$out/lintian.log"
 	cat "$out/lintian.log"
 	! grep -q '^[EW]:' "$out/lintian.log" || die "lintian finds fault with the Debian package"
+	for file in "$out"/deb/penstock_*.deb; do dpkg-deb --contents "$file"; done
+}
+
+lint_rpm() {
 	rpmlint -c "$(dirname "$0")/rpm/rpmlint.toml" "$out"/rpm/*.rpm \
 		"$(dirname "$0")/rpm/penstock.spec"
-	for file in "$out"/deb/penstock_*.deb; do dpkg-deb --contents "$file"; done
 	for file in "$out"/rpm/*.rpm; do rpm -qplv "$file"; done
 }
 
@@ -105,14 +107,16 @@ rpm)
 	build_rpm "$out/rpm"
 	ls -l "$out"/rpm/*.rpm
 	;;
-lint)
-	needs lintian rpmlint
-	lint
+check-deb)
+	needs dpkg-buildpackage dh lintian
+	build_deb "$out/deb"
+	lint_deb
 	;;
 check)
 	needs dpkg-buildpackage dh lintian rpmbuild rpmlint
 	build_twice
-	lint
+	lint_deb
+	lint_rpm
 	;;
-*) die "usage: $0 deb|rpm|lint|check TARBALL DIR" ;;
+*) die "usage: $0 deb|rpm|check-deb|check TARBALL DIR" ;;
 esac

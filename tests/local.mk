@@ -33,23 +33,24 @@ CHECKS = \
 TESTS += $(CHECKS)
 EXTRA_DIST += $(CHECKS)
 
-# These are about what is around the programs: a sanitizer would see nothing that others do not
-# show it.
+# These are about what is around the programs, or go the same ways as others do at length: a
+# sanitizer would see nothing new.
 PLAIN_TESTS = \
 	$(CHECKS) \
 	tests/check-docs.sh \
 	tests/origin/test_origin.py \
+	tests/system/test_crash_steps.py \
 	tests/system/test_examples.py \
 	tests/system/test_package.py \
 	tests/system/test_page.py \
-	tests/system/test_prometheus.py
+	tests/system/test_prometheus.py \
+	tests/system/test_systemd.py
 
 # One thread is all that these use, or one at a time, so ThreadSanitizer is not shown them.
 SERIAL_TESTS = \
 	tests/system/test_answer.py \
 	tests/system/test_audit.py \
 	tests/system/test_cli.py \
-	tests/system/test_crash_steps.py \
 	tests/system/test_credentials.py \
 	tests/system/test_drop_ins.py \
 	tests/system/test_guard.py \

@@ -11,10 +11,12 @@
 /* Seconds after which a program that waits for what never comes is killed, sanitizers included. */
 enum { UNIT_PATIENCE = 300 };
 
-/* ThreadSanitizer makes all slow, and sees nothing in what one thread repeats: of long rows of
- * such cases, each of another draw, it is shown every so many'th. */
+/* Sanitizers make all slow, and ThreadSanitizer sees nothing in what one thread repeats: of long
+ * rows of such cases, each of another draw, they are shown every so many'th. */
 #ifdef __SANITIZE_THREAD__
 enum { UNIT_STRIDE = 8 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { UNIT_STRIDE = 3 };
 #else
 enum { UNIT_STRIDE = 1 };
 #endif

@@ -36,8 +36,11 @@ class Figures(daemon_harness.Case):
             daemon = self.daemon()
             self.await_in_flight(1)
             blocked = int(accepted < 100)
+            # The place of the job that runs may stand empty until the pusher, who counts as
+            # blocked until then, has woken up.
             status = daemon.await_status(lambda s: s["ledger"]["accepted"] == accepted and
                                          s["queue"]["producers_blocked"] == 1 and
+                                         s["queue"]["jobs"] == 5 and
                                          s["backlog"]["submitters_blocked"] == blocked,
                                          "all is full")
             queue, ledger, backlog = (status[k] for k in ("queue", "ledger", "backlog"))

@@ -10,4 +10,5 @@ EXTRA_DIST += \
 	tests/bench/fairness.svg \
 	tests/bench/fairness_plot.py \
 	tests/bench/origins.json \
-	tests/bench/origins.py
+	tests/bench/origins.py \
+	tests/bench/report.py

@@ -32,7 +32,9 @@ size_t transfer_on_header(char *line, size_t size, size_t count, void *arg)
 	struct transfer *t = arg;
 	size_t n = size * count;
 
-	return head_take(&t->head, line, n, t->hop.origin.tls) ? n : CURL_WRITEFUNC_ERROR;
+	bool is_good = head_take(&t->head, line, n, t->hop.origin.tls);
+	t->handle->in_head = !t->head.is_complete;
+	return is_good ? n : CURL_WRITEFUNC_ERROR;
 }
 
 /* Adds a field if there is room for it. */

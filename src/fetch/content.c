@@ -206,6 +206,8 @@ size_t transfer_on_body(char *data, size_t size, size_t count, void *arg)
 	struct transfer *t = arg;
 	size_t n = size * count; /* 'size' is always 1: CURLOPT_WRITEFUNCTION(3) */
 
+	if (t->handle->in_head && t->f->handle_options.previews_heads)
+		return head_preview(&t->head, data, n) ? n : CURL_WRITEFUNC_ERROR;
 	if (!t->has_body)
 		t->refusal = begin_body(t);
 	if (t->refusal == 0)

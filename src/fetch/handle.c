@@ -149,12 +149,13 @@ struct handle *handle_free(struct handle *h)
 	return NULL;
 }
 
-int handle_reset(struct handle *h, const struct handle_options *options)
+int handle_reset(struct handle *h, const struct handle_options *options, bool anew)
 {
-	if (options->serves_once) {
-		CURL *fresh = curl_easy_init();
-		if (!fresh)
-			return -ENOMEM;
+	CURL *fresh = anew ? curl_easy_init() : NULL;
+
+	if (anew && !fresh)
+		return -ENOMEM;
+	if (anew) {
 		curl_easy_cleanup(h->easy);
 		h->easy = fresh;
 	} else {

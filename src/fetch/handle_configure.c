@@ -53,7 +53,7 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
 	(void) remote, (void) local, (void) remote_port, (void) local_port;
 	if (h->has_asked && h->once)
 		return CURL_PREREQFUNC_ABORT;
-	h->has_asked = true;
+	h->has_asked = h->in_head = true;
 	if (h->is_tls && curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
 	    connects > 0)
 		h->ssl = tls_read(h->easy, !h->profile->insecure, &h->tls);
@@ -205,6 +205,7 @@ int handle_configure(struct handle *h, const struct handle_options *options)
 	SET(CURLOPT_PREREQDATA, h);
 	SET(CURLOPT_HEADERFUNCTION, options->on_header);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
+	SET(CURLOPT_HEADER, options->previews_heads ? 1L : 0L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, h);
 	if (h->pins)

@@ -61,6 +61,7 @@ static const char *take_status(struct head *head, const char *line, const char *
 
 	head->is_interim = begins_with(code, n, " 1");
 	head->is_complete = false;
+	head->is_first = true;
 	head->has_length = false;
 	if (!tls && !begins_with(line, (size_t) (end - line), "HTTP/1."))
 		return "a version that was not asked for";
@@ -76,6 +77,14 @@ static const char *take_field(struct head *head, const char *line, const char *e
 	if (head->is_complete || !begins_with(line, (size_t) (end - line), length))
 		return NULL; /* that of a trailer says nothing */
 	return take_length(head, line + strlen(length), end);
+}
+
+bool head_preview(struct head *head, const char *line, size_t n)
+{
+	if (head->is_first && n > 0 && is_space(*line))
+		head->fault = "the first header continues none";
+	head->is_first = false;
+	return !head->fault;
 }
 
 bool head_take(struct head *head, const char *line, size_t n, bool tls)

@@ -221,7 +221,7 @@ static void test_anything_else_marks_the_handle_for_a_reset(void)
 		struct handle *h = handle_of(&hops[i]);
 
 		CU_ASSERT_TRUE(h->modified);
-		CU_ASSERT_EQUAL_FATAL(handle_reset(h, &handle_options), 0);
+		CU_ASSERT_EQUAL_FATAL(handle_reset(h, &handle_options, false), 0);
 		CU_ASSERT_FALSE(h->modified);
 		CU_ASSERT_PTR_NULL(h->headers);
 		h = handle_free(h);

@@ -100,7 +100,7 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 	h->origin = strdup(origin->text);
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
-	if (!h->origin || !h->easy || !h->multi)
+	if (!h->origin || !h->easy || !h->multi || target_init(&h->target, origin->text) < 0)
 		goto fail;
 	if (addresses && pin(h, origin, addresses) < 0)
 		goto fail;
@@ -139,6 +139,7 @@ struct handle *handle_free(struct handle *h)
 
 	curl_easy_cleanup(h->easy);
 	curl_multi_cleanup(h->multi);
+	target_done(&h->target);
 	curl_slist_free_all(h->pins);
 	curl_slist_free_all(h->codings);
 	curl_slist_free_all(h->tunnel);
@@ -157,6 +158,7 @@ int handle_reset(struct handle *h, const struct handle_options *options, bool an
 		return -ENOMEM;
 	if (anew) {
 		curl_easy_cleanup(h->easy);
+		target_forget(&h->target);
 		h->easy = fresh;
 	} else {
 		curl_easy_reset(h->easy);

@@ -19,6 +19,7 @@
 #include "fetch/resolver.h"
 #include "fetch/rules.h"
 #include "fetch/speed.h"
+#include "fetch/target.h"
 #include "job/result.h"
 #include "job/url.h"
 
@@ -33,6 +34,7 @@ enum { HANDLE_MAX_SOCKETS = 8 };
 struct handle {
 	CURL *easy;
 	CURLM *multi;
+	struct target target;
 	struct curl_slist *pins;    /* CURLOPT_RESOLVE; must outlive the easy handle's use of it */
 
 	/* CURLOPT_HTTPHEADER of a plain request: the Accept-Encoding, or NULL.  To have it of

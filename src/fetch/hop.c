@@ -131,24 +131,6 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	return c;
 }
 
-/* Without its fragment, behind which libcurl 7.88 puts a redirect to "?query". */
-static CURLcode set_url(const char *url, struct handle *h)
-{
-	char *text = NULL;
-
-	if (!strchr(url, '#'))
-		return curl_easy_setopt(h->easy, CURLOPT_URL, url);
-	CURLU *parts = curl_url();
-	CURLcode c = CURLE_OUT_OF_MEMORY;
-	if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-	    curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-	    curl_url_get(parts, CURLUPART_URL, &text, 0) == CURLUE_OK)
-		c = curl_easy_setopt(h->easy, CURLOPT_URL, text);
-	curl_free(text);
-	curl_url_cleanup(parts);
-	return c;
-}
-
 /* Takes back what the origin is logged in with; the handle is reset before its next loan. */
 static CURLcode withhold_login(struct handle *h)
 {
@@ -164,7 +146,7 @@ static CURLcode withhold_login(struct handle *h)
 
 int hop_prepare(const struct hop *hop, struct handle *h)
 {
-	if (set_url(hop->url, h) != CURLE_OK)
+	if (target_set(&h->target, h->easy, hop->url) != CURLE_OK)
 		return -ENOMEM;
 	h->decodes = h->codings && !has_coding_of_its_own(hop);
 	if (hop->without_secrets && (h->profile->login || h->profile->bearer) &&

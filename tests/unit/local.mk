@@ -466,6 +466,11 @@ TESTS += tests/unit/test_tail
 tests_unit_test_tail_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_tail_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_target
+TESTS += tests/unit/test_target
+tests_unit_test_target_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_target_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units
 tests_unit_test_units_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

@@ -58,6 +58,39 @@ static void test_a_head_is_no_body(void)
 	wire_end(&s);
 }
 
+/* libcurl is given some URLs in parts, and then others as they are. */
+static void test_each_url_is_asked_for_as_it_is(void)
+{
+	static const char *const cases[][3] = {
+		/* path, what is asked for, the rest of the effective URL */
+		{ "/a?b=c&d", "/a?b=c&d", "/a?b=c&d" },
+		{ "/%41?%42", "/%41?%42", "/%41?%42" },
+		{ "/", "/", "/" },
+		{ "", "/", "/" },
+		{ "?b", "/?b", "/?b" },
+		{ "//b?/c?d", "//b?/c?d", "//b?/c?d" },
+		{ "/a/../b", "/b", "/b" },
+		{ "/b?#c", "/b", "/b#c" },
+		{ "/a#b?c", "/a", "/a#b?c" },
+		{ "/a?b", "/a?b", "/a?b" },
+	};
+	char wire[256], effective[256];
+	struct wire_stage s;
+
+	wire_begin(&s);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CU_ASSERT_EQUAL(stage_get(&s.fetch, "http://127.0.0.1:%u%s", (unsigned) s.a.port,
+		                          cases[i][0]), 0);
+		(void) snprintf(wire, sizeof(wire), HEAD_OF("GET", "%s") "\r\n", cases[i][1]);
+		CU_ASSERT_TRUE(wire_came(&s, &s.a, wire));
+		(void) snprintf(effective, sizeof(effective), "http://127.0.0.1:%u%s",
+		                (unsigned) s.a.port, cases[i][2]);
+		CU_ASSERT_TRUE(holds(&s.fetch.response.effective, effective));
+	}
+	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1);
+	wire_end(&s);
+}
+
 /* Performs it, and forgets all but what the fetcher keeps.  Returns the bytes that are allocated;
  * with a sanitizer 0. */
 static size_t keep_of(struct wire_stage *s, struct fetch_request req)
@@ -74,14 +107,15 @@ static void test_what_was_large_is_not_kept(void)
 {
 	enum { LARGE = 200 * 1024 };
 	struct wire_stage s;
-	char *url = malloc(LARGE + 1), *header = malloc(LARGE + 1);
+	char *parts = malloc(LARGE + 1), *whole = malloc(LARGE + 1), *header = malloc(LARGE + 1);
 
 	wire_begin(&s);
-	CU_ASSERT_TRUE_FATAL(url && header);
-	(void) snprintf(url, LARGE, "%s?%0*d", s.url, LARGE / 2, 1);
+	CU_ASSERT_TRUE_FATAL(parts && whole && header);
+	(void) snprintf(parts, LARGE, "%s?%0*d", s.url, LARGE / 2, 1); /* what libcurl is given in parts */
+	(void) snprintf(whole, LARGE, "%s%%%0*d", s.url, LARGE / 2, 1);
 	(void) snprintf(header, LARGE, "Host: %0*d%c", LARGE / 2, 1, '\0');
 	const struct fetch_request large[] = {
-		{ .url = url }, { .url = s.url, .headers = header },
+		{ .url = parts }, { .url = whole }, { .url = s.url, .headers = header },
 	};
 	for (size_t i = 0; i < 2 * ARRAY_LEN(large); i++) {
 		size_t small = keep_of(&s, (struct fetch_request) { .url = s.url });
@@ -90,7 +124,8 @@ static void test_what_was_large_is_not_kept(void)
 		CU_ASSERT_TRUE(i < ARRAY_LEN(large) || kept < small + HANDLE_KEEPS_BYTES);
 	}
 	CU_ASSERT_EQUAL(atomic_load(&s.a.connections), 1);
-	free(url);
+	free(parts);
+	free(whole);
 	free(header);
 	wire_end(&s);
 }
@@ -101,6 +136,7 @@ int main(void)
 		{ "an answer does not go on with the one before",
 		  test_an_answer_does_not_go_on_with_the_one_before },
 		{ "a head is no body", test_a_head_is_no_body },
+		{ "each URL is asked for as it is", test_each_url_is_asked_for_as_it_is },
 		{ "what was large is not kept", test_what_was_large_is_not_kept },
 		CU_TEST_INFO_NULL,
 	};

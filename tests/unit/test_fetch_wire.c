@@ -370,12 +370,13 @@ static void make_up(struct random *random, uint16_t port, struct made_up *m)
 	static const char *const methods[] = { "GET",    "HEAD",    "POST",  "PUT",  "PATCH",
 		                               "DELETE", "OPTIONS", "TRACE", "QUERY" };
 	static const char *const users[] = { "", "", "user:pass@", "token@", ":word@" };
+	static const char *const rests[] = { "", "", "?q", "?q#f", "/../%78", "?%71" };
 	bool plain = random_up_to(random, 2) == 0;
 
 	*m = (struct made_up) { .req.method = "GET", .max_redirects = 5 };
 	(void) snprintf(m->url, sizeof(m->url), "http://%s127.0.0.1:%u/x%s",
 	                plain ? "" : users[random_up_to(random, ARRAY_LEN(users) - 1)],
-	                (unsigned) port, random_up_to(random, 3) == 0 ? "?q#f" : "");
+	                (unsigned) port, rests[random_up_to(random, ARRAY_LEN(rests) - 1)]);
 	m->req.url = m->url;
 	if (plain)
 		return;

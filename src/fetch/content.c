@@ -138,8 +138,10 @@ static int begin_body(struct transfer *t)
 	if (t->redirects)
 		return 0;
 
-	int r = each_coding_of(t, "Transfer-Encoding", add_transfer_coding);
-	if (r == 0 && t->handle->decodes)
+	int r = 0;
+	if (t->head.has_codings) /* to look for them takes 1200 instructions */
+		r = each_coding_of(t, "Transfer-Encoding", add_transfer_coding);
+	if (r == 0 && t->head.has_codings && t->handle->decodes)
 		r = each_coding_of(t, "Content-Encoding", add_content_coding);
 	if (r == 0 && !t->req->truncates && is_announced_too_long(t))
 		r = -EFBIG;

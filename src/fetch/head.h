@@ -25,6 +25,7 @@ struct head {
 	unsigned fields;   /* the same; lines, as one may be continued on others */
 	bool is_first;     /* the next line is the first one behind a status line */
 	bool is_interim;   /* the last status line was 1xx, not to be the last one */
+	bool has_codings;  /* some field is a Content-Encoding or Transfer-Encoding */
 	bool is_complete;  /* the end of the final head has come */
 	bool has_length;   /* a Content-Length, which is… */
 	uint64_t length;

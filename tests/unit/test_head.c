@@ -179,6 +179,27 @@ static void test_others_may_be_continued_and_come_in_pieces(void)
 	CU_ASSERT_TRUE(take(&head, " c\r\n", false));
 }
 
+static void test_codings_are_not_overlooked(void)
+{
+	static const struct {
+		const char *text;
+		bool has;
+	} cases[] = {
+		{ OK "Content-Length: 1\r\nContent-Encodings: gzip\r\nTE: gzip\r\n" END, false },
+		{ OK "A: Content-Encoding: gzip\r\n" END, false },
+		{ OK "Content-Encoding: gzip\r\n" END, true },
+		{ OK "content-encoding:\r\n gzip\r\n" END, true },
+		{ OK "TRANSFER-ENCODING:gzip\r\n" END, true },
+		{ OK "A: b\r\ntransfer-encoding: chunked\r\n" END, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct head head = { 0 };
+		CU_ASSERT_TRUE(take(&head, cases[i].text, false));
+		CU_ASSERT_EQUAL(head.has_codings, cases[i].has);
+	}
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -191,6 +212,7 @@ int main(void)
 		{ "a first line continues none", test_a_first_line_continues_none },
 		{ "others may be continued, and come in pieces",
 		  test_others_may_be_continued_and_come_in_pieces },
+		{ "codings are not overlooked", test_codings_are_not_overlooked },
 		CU_TEST_INFO_NULL,
 	};
 	return unit_run("head", tests);

@@ -17,16 +17,30 @@ static bool is_one_of(const char *header, const char *const *names, size_t n)
 	return false;
 }
 
+/* Whether the job says one of these itself. */
+static bool says_one_of(const struct hop *hop, const char *const *names, size_t n)
+{
+	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
+		if (is_one_of(at, names, n))
+			return true;
+	return false;
+}
+
 /* A request that has one of these deals with encodings itself; a range of an encoded body can
  * not be decoded (as in the Fetch standard, section 4.6). */
 static bool has_coding_of_its_own(const struct hop *hop)
 {
 	static const char *const names[] = { "Accept-Encoding", "Range" };
 
-	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
-		if (is_one_of(at, names, ARRAY_LEN(names)))
-			return true;
-	return false;
+	return says_one_of(hop, names, ARRAY_LEN(names));
+}
+
+/* Whether the request has this one of the two usual headers. */
+static bool has_usual(const struct hop *hop, const struct handle *h, const char *usual)
+{
+	static const char *const names[] = { "User-Agent" };
+
+	return is_one_of(usual, names, 1) ? !says_one_of(hop, names, 1) : h->decodes;
 }
 
 static bool is_left_out(const struct hop *hop, const char *header)
@@ -51,8 +65,11 @@ static int add_header(struct handle *h, const char *line)
 
 static int add_headers(const struct hop *hop, struct handle *h)
 {
-	int r = h->decodes ? add_header(h, h->codings->data) : 0;
+	int r = 0;
 
+	for (const struct curl_slist *u = h->usual; r == 0 && u; u = u->next)
+		if (has_usual(hop, h, u->data))
+			r = add_header(h, u->data);
 	for (const char *at = hop->headers; r == 0 && at && *at != '\0'; at += strlen(at) + 1)
 		if (!is_left_out(hop, at))
 			r = add_header(h, at);
@@ -148,7 +165,7 @@ int hop_prepare(const struct hop *hop, struct handle *h)
 {
 	if (target_set(&h->target, h->easy, hop->url) != CURLE_OK)
 		return -ENOMEM;
-	h->decodes = h->codings && !has_coding_of_its_own(hop);
+	h->decodes = fetch_rules_accept(h->rules) && !has_coding_of_its_own(hop);
 	if (hop->without_secrets && (h->profile->login || h->profile->bearer) &&
 	    withhold_login(h) != CURLE_OK)
 		return -ENOMEM;

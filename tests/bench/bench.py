@@ -6,6 +6,7 @@ RESULTS.md, results.json and the plots go into a directory; see tests/bench/READ
 PENSTOCKD and PENSTOCK_ORIGIN name the built programs.
 """
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -22,6 +23,8 @@ import report
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = ("fetching", "queue", "backlog", "startup", "memory", "counts")
 SKIPPED = 77
+INTERRUPTED = 130
+PATIENCE = 10  # seconds that a part has to end in
 
 
 def say(text):
@@ -40,17 +43,36 @@ def processor():
     return model[1] if model else platform.machine()
 
 
+def libraries(program):
+    """The files that it is linked with, as their names tell the versions."""
+    paths = re.findall(r"=> (/\S+)", output_of("ldd", program))
+    return ", ".join(sorted(os.path.basename(os.path.realpath(path)) for path in paths))
+
+
 def conditions():
     with open("/etc/os-release", encoding="utf-8") as lines:
         system = re.search(r'^PRETTY_NAME="(.*)"', lines.read(), re.M)
+    program = os.environ.get("PENSTOCK", "./penstock")
     return {
         "date": datetime.date.today().isoformat(),
         "processors": f"{os.cpu_count()} of {processor()}",
         "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
         "system": system[1] if system else "unknown",
         "load at the start": f"{os.getloadavg()[0]:.1f}",
-        "program": output_of(os.environ.get("PENSTOCK", "./penstock"), "--version"),
+        "program": output_of(program, "--version"),
+        "its libraries": libraries(program),
     }
+
+
+def wait_for(child):
+    """Its status.  Of a Ctrl-C it knows itself, and ends what it has started."""
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=PATIENCE)
+        child.terminate()
+        raise
 
 
 def run_part(name, options, seconds_of):
@@ -61,8 +83,8 @@ def run_part(name, options, seconds_of):
         argv += ["--json", path, *(["--quick"] if options.quick else []),
                  *(["--runs", str(options.runs)] if options.runs else [])]
         start = time.monotonic()
-        status = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                check=False).returncode
+        status = wait_for(subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+                                           stdout=subprocess.DEVNULL))
         seconds_of[name] = round(time.monotonic() - start, 1)
         if status == 0:
             with open(path, encoding="utf-8") as file:
@@ -120,4 +142,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -118,12 +118,14 @@ class Part:
 
 def run(out, is_quick, rounds):
     with tempfile.TemporaryDirectory(prefix="penstock-fetching-",
-                                     dir=scenarios.scratch()) as directory:
+                                     dir=scenarios.scratch(),
+                                     ignore_cleanup_errors=True) as directory:
         part = Part(directory, rounds, is_quick)
         part.run(out)
         targets.table(out, part.results, part.pairs, ONE_ORIGIN)
+        versions = {**part.versions, "nginx, which answers": peers.version_of("nginx", "-v")}
         out.table("The programs", ("program", "version"),
-                  [[name, version or "not installed"] for name, version in part.versions.items()],
+                  [[name, version or "not installed"] for name, version in versions.items()],
                   peers.notes())
 
 

@@ -8,7 +8,7 @@ tests_bench_bench_queue_LDADD = $(PENSTOCK_LIBS)
 tests_bench_bench_backlog_LDADD = $(PENSTOCK_LIBS)
 
 # All parts in turn, with their peers: into build/bench, or to be kept, beside the sources.
-BENCH = +@$(AM_TESTS_ENVIRONMENT) $(PYTHON) $(srcdir)/tests/bench/bench.py
+BENCH = @$(AM_TESTS_ENVIRONMENT) $(PYTHON) $(srcdir)/tests/bench/bench.py
 BENCH_NEEDS = penstock penstockd penstock-origin $(BENCHMARKS)
 bench: $(BENCH_NEEDS)
 	$(BENCH) bench

@@ -72,29 +72,26 @@ class Work:
             return sum(pattern in line for line in file)
 
 
+def version_of(program, *options):
+    """The version that a program tells; None if it cannot be run."""
+    if not find(program):
+        return None
+    done = subprocess.run([find(program), *options], stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
+                          check=False)
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
+    return found and found[0]
+
+
 class Peer:
     """A program.  The first paragraph of a class is what its rows are explained with."""
 
     name = program = None
+    version_option = ("--version",)
     success = b""  # what the line of a URL that was fetched has
 
     def version(self):
-        """Its version; None if it cannot be run."""
-        text = self._run(*self.version_command())
-        found = text and re.search(r"\d+(\.\d+)+", text)
-        return found and found[0]
-
-    def version_command(self):
-        return [self.program, "--version"]
-
-    @staticmethod
-    def _run(program, *args):
-        if not find(program):
-            return None
-        done = subprocess.run([find(program), *args], stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=PATIENCE)
-        return done.stdout
+        return version_of(self.program, *self.version_option)
 
     def prepare(self, directory):
         """Builds it, if it has to be."""
@@ -120,9 +117,7 @@ class Wrk(Peer):
     and does not check certificates."""
 
     name = program = WRK
-
-    def version_command(self):
-        return [self.program, "-v"]
+    version_option = ("-v",)
 
     def cannot(self, work):
         origins = {url.split("/")[2] for url in work.urls}
@@ -161,9 +156,7 @@ class Go(Peer):
     for each URL. No retries, no limits for origins, fewer members in a line than penstock."""
 
     name, program, success = "Go net/http", "go", b'"status":200,'
-
-    def version_command(self):
-        return [self.program, "version"]
+    version_option = ("version",)
 
     def prepare(self, directory):
         self.built = os.path.join(directory, "fetch-go")
@@ -219,9 +212,7 @@ class Aiohttp(Peer):
     for each URL. No retries, no limits for origins."""
 
     name, program, success = "aiohttp", PYTHON, b'"status": 200,'
-
-    def version_command(self):
-        return [self.program, "-c", "import aiohttp; print(aiohttp.__version__)"]
+    version_option = ("-c", "import aiohttp; print(aiohttp.__version__)")
 
     def command(self, work):
         return [self.program, "-B", os.path.join(HERE, "peers/aiohttp_fetch.py"),

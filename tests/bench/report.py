@@ -71,7 +71,10 @@ def main(name, title, run, runs=5, quick_runs=3):
     parser.add_argument("--json", metavar="FILE", help="write the tables there, too")
     args = parser.parse_args()
     report = Report(name, title)
-    run(report, args.quick, args.runs or (quick_runs if args.quick else runs))
+    try:
+        run(report, args.quick, args.runs or (quick_runs if args.quick else runs))
+    except KeyboardInterrupt:
+        return 130
     for table in report.tables:
         print(markdown(table), flush=True)
     if args.json:

@@ -39,7 +39,10 @@ def polyline(points, **attributes):
 
 
 def write(path, width, height, title, style, pieces):
+    """A picture; the style comes after the one that all have."""
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+             f'viewBox="0 0 {width} {height}" role="img">',
+             f"<title>{escape(title)}</title>",
+             "<style>" + STYLE + style.lstrip("\n") + "</style>", *pieces, "</svg>", ""]
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-                   f'viewBox="0 0 {width} {height}" role="img">\n<title>{title}</title>\n'
-                   f"<style>{STYLE}{style.lstrip(chr(10))}</style>\n" + "\n".join(pieces) + "\n</svg>\n")
+        file.write("\n".join(parts))

@@ -35,7 +35,7 @@ def pairs_at_once(records):
 
 
 def ratio(runs_of, name, other):
-    """The rate of one program over another's: the median of the ratios, round by round; None if there is none."""
+    """The rate of one program over another's, the median of all rounds; None if there is none."""
     ratios = [mine.rate / its.rate
               for mine, its in zip(runs_of.get(name, ()), runs_of.get(other, ()))
               if not mine.failure and not its.failure]

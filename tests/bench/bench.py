@@ -44,9 +44,11 @@ def processor():
 
 
 def libraries(program):
-    """The files that it is linked with, as their names tell the versions."""
-    paths = re.findall(r"=> (/\S+)", output_of("ldd", program))
-    return ", ".join(sorted(os.path.basename(os.path.realpath(path)) for path in paths))
+    """The files of what it asks for itself, whose names tell the versions."""
+    wanted = set(re.findall(r"NEEDED +(\S+)", output_of("objdump", "-p", program)))
+    found = dict(re.findall(r"(\S+) => (/\S+)", output_of("ldd", program)))
+    return ", ".join(sorted(os.path.basename(os.path.realpath(path))
+                            for name, path in found.items() if name in wanted))
 
 
 def conditions():
@@ -60,7 +62,7 @@ def conditions():
         "system": system[1] if system else "unknown",
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "program": output_of(program, "--version"),
-        "its libraries": libraries(program),
+        "its libraries": libraries(os.environ.get("PENSTOCKD", "./penstockd")),
     }
 
 

@@ -34,6 +34,10 @@ EXTRA_DIST += \
 	tests/bench/peers/fetch.go \
 	tests/bench/plot.py \
 	tests/bench/report.py \
+	tests/bench/results/RESULTS.md \
+	tests/bench/results/rate.svg \
+	tests/bench/results/ratios.svg \
+	tests/bench/results/results.json \
 	tests/bench/scenarios.py \
 	tests/bench/servers.py \
 	tests/bench/svg.py \

@@ -67,16 +67,21 @@ class Part:
         if len(server.origins) > 1:
             one = self._work(scenario, server, connections, n, server.origins[:1])
             commands[ONE_ORIGIN] = self._command(scenario, peers.ALL[0], one, server, ONE_ORIGIN)
-        for name, command in commands.items():  # to warm up
-            if name == peers.PENSTOCK or not self.is_quick:
-                command()
-        runs = report.in_turn(commands, scenario.runs or self.rounds)
+        runs = self._warm_up(commands)
+        runs.update(report.in_turn({name: commands[name] for name in commands if name not in runs},
+                                   scenario.runs or self.rounds))
         self.results[scenario.key, connections] = runs
         if len(server.origins) > 1:
             self._note_pairs(commands, work)
         return [self._row(name, connections, runs, remarks.get(name))
                 for name in [*(peer.name for peer in peers.ALL), ONE_ORIGIN]
                 if name != ONE_ORIGIN or name in commands]
+
+    def _warm_up(self, commands):
+        """A round that does not count; what fails in it is not run again, and returned."""
+        warm = {name: command() for name, command in commands.items()
+                if name == peers.PENSTOCK or not self.is_quick}
+        return {name: [run] for name, run in warm.items() if run.failure}
 
     def _note_pairs(self, commands, work):
         """Of one more run: how many workers were at an origin at once, at most, summed."""

@@ -18,7 +18,7 @@ WRK = "wrk"
 PYTHON = "/usr/bin/python3"  # the one that python3-aiohttp is for
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUSAGE = os.path.join(os.path.dirname(harness.PENSTOCK), "tests/bench/rusage")
-PATIENCE = 120  # seconds of one run
+PATIENCE = 90  # seconds of one run
 WRK_THREADS = os.cpu_count()
 
 # What a run came to.  `fetched` is by the program's own account, `connects` by the server's;
@@ -238,7 +238,7 @@ def _ended(usage, work):
     else:
         return None
     with open(work.path("stderr"), encoding="utf-8", errors="replace") as stderr:
-        said = stderr.read().strip().split("\n")[-1][:60].replace("|", "/")
+        said = stderr.read().strip().split("\n")[-1][:160].replace("|", "/")
     return f"{how}: {said}" if said else how
 
 

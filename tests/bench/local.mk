@@ -42,3 +42,5 @@ EXTRA_DIST += \
 	tests/bench/servers.py \
 	tests/bench/svg.py \
 	tests/bench/targets.py
+TESTS += tests/bench/test_bench.py
+EXTRA_DIST += tests/bench/test_bench.py

@@ -153,7 +153,8 @@ class Wget2(Peer):
 
 class Go(Peer):
     """Go is peers/fetch.go: net/http, a goroutine a connection, bounded channels, a JSON line
-    for each URL. No retries, no limits for origins, fewer members in a line than penstock."""
+    for each URL. No retries, no limits for origins, no time limit once an answer has begun, fewer
+    members in a line than penstock."""
 
     name, program, success = "Go net/http", "go", b'"status":200,'
     version_option = ("version",)
@@ -178,9 +179,9 @@ class Curl(Peer):
     MOST = 300
 
     def command(self, work):
-        return [self.program, "-q", "-sS", "--noproxy", "*", "--http1.1", "--parallel",
-                "--parallel-immediate", "--parallel-max", str(min(self.MOST, work.connections)),
-                "--max-time", "30", *(["--cacert", work.ca] if work.ca else []),
+        return [self.program, "-q", "-sS", "--no-progress-meter", "--noproxy", "*", "--http1.1",
+                "--parallel", "--parallel-immediate",
+                "--parallel-max", str(min(self.MOST, work.connections)), "--max-time", "30", *(["--cacert", work.ca] if work.ca else []),
                 "-w", "%{response_code} %{size_download} %{time_total} %{url_effective}\\n",
                 "-K", work.path("urls.curl")]
 
@@ -209,7 +210,7 @@ class Aria2(Peer):
 
 class Aiohttp(Peer):
     """aiohttp is peers/aiohttp_fetch.py: a bounded asyncio.Queue, a task a connection, a JSON line
-    for each URL. No retries, no limits for origins."""
+    for each URL. No retries, no limits for origins, fewer members in a line than penstock."""
 
     name, program, success = "aiohttp", PYTHON, b'"status": 200,'
     version_option = ("-c", "import aiohttp; print(aiohttp.__version__)")

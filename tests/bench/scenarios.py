@@ -30,7 +30,7 @@ def full():
         Scenario("tls", TLS, Nginx, {"tls": True}, SMALL,
                  {c: 30000 if c > 1 else 12000 for c in LOADS}),
         Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 40000}),
-        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 4000, 6000: 18000}, 4),
+        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 4000, 6000: 12000}, 4),
         Scenario("big", f"{BIG}: {BIG_MIB} MiB", Nginx, {"big_bytes": BIG_MIB << 20},
                  "/big/{}", {8: 40}),
     ]

@@ -38,9 +38,10 @@ func check(err error) {
 
 func newClient(connections int, caFile string) *http.Client {
 	transport := &http.Transport{
-		MaxIdleConns:        0, // no limit
-		MaxIdleConnsPerHost: connections,
-		DisableCompression:  true,
+		MaxIdleConns:          0, // no limit
+		MaxIdleConnsPerHost:   connections,
+		DisableCompression:    true,
+		ResponseHeaderTimeout: 30 * time.Second, // Client.Timeout costs a goroutine a request
 	}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -51,7 +52,7 @@ func newClient(connections int, caFile string) *http.Client {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &http.Client{Transport: transport}
 }
 
 func fetch(client *http.Client, url string) (r result) {

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = ("fetching", "queue", "backlog", "startup", "memory", "counts")
 SKIPPED = 77
 INTERRUPTED = 130
-PATIENCE = 10  # seconds that a part has to end in
+PATIENCE = 3  # seconds in which a part ends by itself
 
 
 def say(text):
@@ -67,13 +68,14 @@ def conditions():
 
 
 def wait_for(child):
-    """Its status.  Of a Ctrl-C it knows itself, and ends what it has started."""
+    """Its status.  Of a Ctrl-C it knows itself, else it is told; it ends what it has started."""
     try:
         return child.wait()
     except KeyboardInterrupt:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=PATIENCE)
         child.terminate()
+        child.wait()
         raise
 
 
@@ -144,6 +146,7 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -181,7 +181,8 @@ class Curl(Peer):
     def command(self, work):
         return [self.program, "-q", "-sS", "--no-progress-meter", "--noproxy", "*", "--http1.1",
                 "--parallel", "--parallel-immediate",
-                "--parallel-max", str(min(self.MOST, work.connections)), "--max-time", "30", *(["--cacert", work.ca] if work.ca else []),
+                "--parallel-max", str(min(self.MOST, work.connections)), "--max-time", "30",
+                *(["--cacert", work.ca] if work.ca else []),
                 "-w", "%{response_code} %{size_download} %{time_total} %{url_effective}\\n",
                 "-K", work.path("urls.curl")]
 

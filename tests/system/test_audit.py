@@ -55,6 +55,7 @@ class Books(Case):
                                    "not_before": FAR}) + "\n" for i in range(CANCELLED + WAITING))
         self.submit(self.jobs("/ok", [f"ok-{i}" for i in range(10)]), "--wait")
         self.submit(late)
+        daemon.await_records(10)  # they are settled before they are in the log
         os.rename(self.path("results.jsonl"), self.path("results.jsonl.1"))
         daemon.signal(signal.SIGUSR1)
         harness.eventually(lambda: os.path.exists(self.path("results.jsonl")), "a new log")

@@ -49,10 +49,10 @@ class Reload(daemon_harness.Case):
         gate.await_waiting(8)
         self.reload(daemon, "queue: { capacity = 50; };", workers=2)
         gate.open()
-        daemon.await_status(lambda s: s["workers"] == {"wanted": 2, "alive": 2}, "6 have left")
+        daemon.await_status(lambda s: s["workers"] == {"wanted": 2, "alive": 2} and
+                            s["ledger"]["done"] == 16, "6 have left, the others go on")
         self.append("urls", self.jobs("/stall", [f"s{i}" for i in range(9)]))
-        daemon.await_status(lambda s: s["ledger"]["done"] == 16 and
-                            s["ledger"]["running"] == 2, "two workers run what is left")
+        daemon.await_status(lambda s: s["ledger"]["running"] == 2, "two workers run")
         self.await_in_flight(2)
 
     def test_the_queue_can_grow_and_shrink(self):

@@ -163,23 +163,20 @@ def record():
 
 
 def _columns(rows, least):
-    """The names that any row has so much of, those with most first; "all" is the last."""
-    most = collections.Counter()
-    for counts in rows.values():
-        for name, count in counts.items():
-            most[name] = max(most[name], count)
-    del most["all"], most["all but futex"]
-    return [name for name, count in most.most_common() if count >= least] + ["all"]
+    """The names that a row of ours has so much of."""
+    names = {name for what in SCENES for name, count in rows[what].items() if count >= least}
+    return sorted(names - {"all", "all but futex", "other"}, key=str.lower)
 
 
-def _table(out, title, kind, least, scenes, runs, notes):
-    rows = {}
-    for what, scene in scenes.items():
-        rows[what] = _median_of([measure(kind, scene) for _ in range(runs)])
+def _table(out, title, kind, least, scenes, runs, note):
+    rows = {what: _median_of([measure(kind, scene) for _ in range(runs)])
+            for what, scene in scenes.items()}
     columns = _columns(rows, least)
-    out.table(title, ["one job", *columns],
-              [[scenes[what].title, *(counts.get(name, 0) for name in columns)]
-               for what, counts in rows.items()], notes)
+    cells = []
+    for what, counts in rows.items():
+        named = [counts.get(name, 0) for name in columns]
+        cells.append([scenes[what].title, *named, counts["all"] - sum(named), counts["all"]])
+    out.table(title, ["one job", *columns, "others", "all"], cells, [note])
 
 
 def tables(out, quick, runs):
@@ -190,11 +187,11 @@ def tables(out, quick, runs):
     if not quick:
         scenes.update({name: peer for name, peer in PEERS.items() if shutil.which(name)})
     _table(out, "Instructions in user mode", "instructions", LEAST_INSTRUCTIONS, scenes, runs,
-           ["By callgrind, by whose code it is; a peer's own is in *other*. "
-            "One worker, one kept connection, answers of 128 bytes."])
+           "By callgrind, by whose code it is; a peer's own is in *others*. "
+           "One worker, one kept connection, answers of 128 bytes.")
     _table(out, "System calls", "system calls", 0.05, scenes, runs,
-           ["By strace, which slows both sides: calls to wait (poll, futex) depend on who is "
-            "faster, the others do not."])
+           "By strace, which slows both sides: calls to wait (poll, futex) depend on who is "
+           "faster, the others do not.")
 
 
 if __name__ == "__main__":

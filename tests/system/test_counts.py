@@ -11,20 +11,18 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import counting  # noqa: E402
 import counts  # noqa: E402
 
+SKIPPED = 77
+
 
 class Counts(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.recorded = counts.load()
-        then, now = cls.recorded["measured with"], counts.circumstances()
-        reason = counting.missing() or counts.why_not_held(then, now)
+    recorded = counts.load()
+    only = None  # the part whose instructions are held; None: all
+
+    def need(self, reason):
+        """Skips the test for a reason, which is said."""
         if reason:
-            raise unittest.SkipTest(reason)
-        differences = counts.differences(then, now)
-        cls.only = "penstock" if differences else None
-        if differences:
-            print("only penstock's own instructions are held, not those in libraries:",
-                  "; ".join(differences), file=sys.stderr)
+            print(f"skipped: {self.id()}: {reason}", file=sys.stderr)
+            self.skipTest(reason)
 
     def hold(self, kind, what, only=None):
         recorded = self.recorded[kind][what]
@@ -36,8 +34,7 @@ class Counts(unittest.TestCase):
 
 class Instructions(Counts):
     def setUp(self):
-        if counting.missing("valgrind"):
-            self.skipTest(counting.missing("valgrind"))
+        self.need(counting.missing("valgrind"))
 
     def test_of_a_fetch_over_http(self):
         self.hold("instructions", "http", self.only)
@@ -51,13 +48,25 @@ class Instructions(Counts):
 
 class SystemCalls(Counts):
     def test_of_every_kind_of_job(self):
-        reason = counting.cannot_trace()
-        if reason:
-            self.skipTest(reason)
+        self.need(counting.cannot_trace())
         for what in counts.SCENES:
             with self.subTest(what):
                 self.hold("system calls", what)
 
 
-if __name__ == "__main__":
+def main():
+    then, now = Counts.recorded["measured with"], counts.circumstances()
+    reason = counting.missing() or counts.why_not_held(then, now)
+    if reason:
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    differences = counts.differences(then, now)
+    if differences:
+        Counts.only = "penstock"
+        print("only penstock's own instructions are held, not those in libraries:",
+              "; ".join(differences), file=sys.stderr)
     harness.main()
+
+
+if __name__ == "__main__":
+    main()

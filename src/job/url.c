@@ -2,23 +2,19 @@
 #include "job/url.h"
 
 #include "base/buf.h"
+#include "job/url_known.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* No name in the DNS is longer (RFC 1035, section 2.3.4), and a lane keeps its name. */
 enum { MAX_HOST_BYTES = 255 };
 
 struct url_parser {
 	struct buf text; /* the origin's strings: "https://host:port\0host\0" */
-
-	/* What was read last, and how that URL began: "https://user@host:port".  Empty: a URL that
-	 * was refused, or in another form. */
-	struct url_origin origin;
-	struct buf begin;
+	struct url_known_table known;
 };
 
 int url_parser_create(struct url_parser **ret_parser)
@@ -35,7 +31,7 @@ struct url_parser *url_parser_free(struct url_parser *p)
 {
 	if (p) {
 		buf_done(&p->text);
-		buf_done(&p->begin);
+		url_known_done(&p->known);
 		free(p);
 	}
 	return NULL;
@@ -120,11 +116,12 @@ static int read_parts(const char *url, struct parts *parts, const char **ret_why
 	return read_host_and_port(parsed, parts, ret_why);
 }
 
-static int make_origin(struct url_parser *p, const struct parts *parts, const char **ret_why)
+static int make_origin(struct url_parser *p, const struct parts *parts,
+                       struct url_origin *ret_origin, const char **ret_why)
 {
-	p->origin = (struct url_origin) { .tls = strcmp(parts->scheme, "https") == 0 };
+	struct url_origin origin = { .tls = strcmp(parts->scheme, "https") == 0 };
 
-	int r = read_port(parts->port, &p->origin.port, ret_why);
+	int r = read_port(parts->port, &origin.port, ret_why);
 	if (r < 0)
 		return r;
 
@@ -133,7 +130,7 @@ static int make_origin(struct url_parser *p, const struct parts *parts, const ch
 	buf_add_str(&p->text, "://");
 	buf_add_lower(&p->text, parts->host);
 	buf_add_char(&p->text, ':');
-	buf_add_u64(&p->text, p->origin.port);
+	buf_add_u64(&p->text, origin.port);
 	buf_add_char(&p->text, '\0');
 	size_t host_at = p->text.len;
 	buf_add_lower(&p->text, parts->host);
@@ -141,58 +138,31 @@ static int make_origin(struct url_parser *p, const struct parts *parts, const ch
 	if (p->text.failed)
 		return fail(CURLUE_OUT_OF_MEMORY, ret_why);
 
-	p->origin.text = p->text.data;
-	p->origin.host = p->text.data + host_at;
+	origin.text = p->text.data;
+	origin.host = p->text.data + host_at;
+	*ret_origin = origin;
 	return 0;
-}
-
-/* How much of a URL is scheme and authority, which ends where libcurl has it end (RFC 3986,
- * section 3.2); 0 if there is no "//" between them, or more. */
-static size_t begin_length(const char *url)
-{
-	size_t scheme = strncasecmp(url, "http://", 7) == 0    ? 7
-	                : strncasecmp(url, "https://", 8) == 0 ? 8
-	                                                       : 0;
-	size_t authority = scheme > 0 ? strcspn(url + scheme, "/?#") : 0;
-
-	return authority > 0 ? scheme + authority : 0;
-}
-
-/*
- * Whether libcurl would find the origin that it found last.  To ask it takes most of the
- * instructions of reading a line, and a list often has many URLs of an origin in a row.  What
- * follows the authority has no say in what the origin is; libcurl refuses some characters there,
- * of which none is printable ASCII.
- */
-static bool is_same_origin(const struct url_parser *p, const char *url)
-{
-	if (p->begin.len == 0 || strncmp(url, p->begin.data, p->begin.len) != 0)
-		return false;
-	const char *rest = url + p->begin.len;
-	if (!strchr("/?#", *rest)) /* which finds the end of the URL, too */
-		return false;
-	while (*rest > ' ' && *rest <= '~')
-		rest++;
-	return *rest == '\0';
 }
 
 int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_origin,
               const char **ret_why)
 {
+	const struct url_origin *known = url_known_find(&p->known, url);
 	struct parts parts = { 0 };
-	int r = 0;
+	struct url_origin origin;
 
-	if (!is_same_origin(p, url)) {
-		buf_clear(&p->begin);
-		r = read_parts(url, &parts, ret_why);
-		if (r == 0)
-			r = make_origin(p, &parts, ret_why);
-		if (r == 0)
-			buf_add(&p->begin, url, begin_length(url)); /* without memory it stays empty */
-		parts_done(&parts);
+	if (known) {
+		*ret_origin = *known;
+		return 0;
 	}
+	int r = read_parts(url, &parts, ret_why);
 	if (r == 0)
-		*ret_origin = p->origin;
+		r = make_origin(p, &parts, &origin, ret_why);
+	if (r == 0 && url_known_add(&p->known, url, &origin) < 0)
+		r = fail(CURLUE_OUT_OF_MEMORY, ret_why);
+	if (r == 0)
+		*ret_origin = origin;
+	parts_done(&parts);
 	return r;
 }
 

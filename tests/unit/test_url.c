@@ -231,6 +231,21 @@ static void test_a_url_means_the_same_whatever_was_read_before(void)
 	url_parser_free(p);
 }
 
+/* More than a parser remembers, three times. */
+static void test_of_many_origins_each_is_its_own(void)
+{
+	enum { MANY = 3000 };
+	struct url_parser *p = new_parser();
+	char url[64], origin[64];
+
+	for (int i = 0; i < 3 * MANY; i++) {
+		(void) snprintf(url, sizeof(url), "http://Host%d.example/%d", i % MANY, i);
+		(void) snprintf(origin, sizeof(origin), "http://host%d.example:80", i % MANY);
+		expect_origin(p, &(struct good) { url, origin });
+	}
+	url_parser_free(p);
+}
+
 static void test_other_schemes_are_called_so(void)
 {
 	static const char *const cases[] = {
@@ -418,6 +433,7 @@ int main(void)
 		  test_no_url_is_completed_from_the_one_before },
 		{ "a URL means the same whatever was read before",
 		  test_a_url_means_the_same_whatever_was_read_before },
+		{ "of many origins each is its own", test_of_many_origins_each_is_its_own },
 		{ "other schemes are called so", test_other_schemes_are_called_so },
 		{ "malformed URLs are refused", test_malformed_urls_are_refused },
 		{ "names that IDN refuses are no lack of memory",

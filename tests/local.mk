@@ -40,6 +40,7 @@ PLAIN_TESTS = \
 	tests/bench/test_bench.py \
 	tests/check-docs.sh \
 	tests/origin/test_origin.py \
+	tests/system/test_counts.py \
 	tests/system/test_crash_steps.py \
 	tests/system/test_examples.py \
 	tests/system/test_package.py \

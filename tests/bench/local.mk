@@ -21,6 +21,9 @@ bench-record: $(BENCH_NEEDS)
 EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/bench.py \
+	tests/bench/counting.py \
+	tests/bench/counts.json \
+	tests/bench/counts.py \
 	tests/bench/daemons.py \
 	tests/bench/fairness.json \
 	tests/bench/fairness.py \
@@ -44,3 +47,8 @@ EXTRA_DIST += \
 	tests/bench/targets.py
 TESTS += tests/bench/test_bench.py
 EXTRA_DIST += tests/bench/test_bench.py
+
+# Records anew what tests/system/test_counts.py holds; what is recorded is to be committed.
+bench-counts: all
+	@$(AM_TESTS_ENVIRONMENT) $(PYTHON) $(srcdir)/tests/bench/counts.py --record
+.PHONY: bench-counts

@@ -84,6 +84,28 @@ static int pin(struct handle *h, const struct url_origin *origin, const struct a
 	return h->pins ? 0 : -ENOMEM;
 }
 
+/* Lists what a request says of itself where its job does not. */
+static int list_usual(struct handle *h, const char *user_agent)
+{
+	const char *accept = fetch_rules_accept(h->rules);
+	struct curl_slist *last = NULL;
+	struct buf line = { 0 };
+
+	if (user_agent && *user_agent != '\0') {
+		buf_printf(&line, "User-Agent: %s", user_agent);
+		buf_add_char(&line, '\0');
+		last = line.failed ? NULL : curl_slist_append(NULL, line.data);
+		buf_done(&line);
+		if (!last)
+			return -ENOMEM;
+		h->usual = last;
+	}
+	if (accept && !(last = curl_slist_append(h->usual, accept)))
+		return -ENOMEM;
+	h->usual = last;
+	return 0;
+}
+
 int handle_create(const struct handle_options *options, struct fetch_rules *rules,
                   const struct url_origin *origin, const struct addresses *addresses,
                   struct handle **ret_handle)
@@ -100,12 +122,11 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 	h->origin = strdup(origin->text);
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
-	if (!h->origin || !h->easy || !h->multi)
+	if (!h->origin || !h->easy || !h->multi || target_init(&h->target, origin->text) < 0)
 		goto fail;
 	if (addresses && pin(h, origin, addresses) < 0)
 		goto fail;
-	if (fetch_rules_accept(rules) &&
-	    !(h->codings = curl_slist_append(NULL, fetch_rules_accept(rules))))
+	if (list_usual(h, options->user_agent) < 0)
 		goto fail;
 	if (handle_configure(h, options) < 0 || configure_multi(h) < 0)
 		goto fail;
@@ -139,8 +160,9 @@ struct handle *handle_free(struct handle *h)
 
 	curl_easy_cleanup(h->easy);
 	curl_multi_cleanup(h->multi);
+	target_done(&h->target);
 	curl_slist_free_all(h->pins);
-	curl_slist_free_all(h->codings);
+	curl_slist_free_all(h->usual);
 	curl_slist_free_all(h->tunnel);
 	curl_slist_free_all(h->headers);
 	fetch_rules_unref(h->rules);
@@ -149,13 +171,15 @@ struct handle *handle_free(struct handle *h)
 	return NULL;
 }
 
-int handle_reset(struct handle *h, const struct handle_options *options)
+int handle_reset(struct handle *h, const struct handle_options *options, bool anew)
 {
-	if (options->serves_once) {
-		CURL *fresh = curl_easy_init();
-		if (!fresh)
-			return -ENOMEM;
+	CURL *fresh = anew ? curl_easy_init() : NULL;
+
+	if (anew && !fresh)
+		return -ENOMEM;
+	if (anew) {
 		curl_easy_cleanup(h->easy);
+		target_forget(&h->target);
 		h->easy = fresh;
 	} else {
 		curl_easy_reset(h->easy);

@@ -306,6 +306,11 @@ class Headers(AnswerCase):
         self.assertEqual([" ".join(v.split()) for v in headers["x-a"]], ["one, two, three"])
         self.assertEqual(headers["x-b"], ["b"])
 
+    def test_one_with_many_blanks_is_one(self):
+        """libcurl gives it in pieces of 16 KiB, and one that begins with a blank is no folded line."""
+        headers = self.headers_of(answer("X-A: " + " " * 20000 + "a", "X-B: b"))["headers"]
+        self.assertEqual(headers, {"x-a": ["a"], "x-b": ["b"], "content-length": ["0"]})
+
     def test_neither_trailers_nor_early_ones(self):
         data = (b"HTTP/1.1 103 Early\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-A: 1\r\n"
                 b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Late: 1\r\n\r\n")

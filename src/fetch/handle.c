@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/sync.h"
+#include "base/thread.h"
 #include "fetch/tls.h"
 
 #include <errno.h>
@@ -12,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* After this a transfer is a slow one. */
+#define LONG_WAIT_NS NS_PER_S
 
 /* --- setting up -------------------------------------------------------------------- */
 
@@ -142,20 +146,27 @@ static bool act(struct handle *h, CURLcode *ret_code)
 	return true;
 }
 
-/* Waits for a socket, libcurl's timer, the deadline or the cancellation. */
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* Waits for a socket, libcurl's timer, the deadline or the cancellation.  Thousands of workers
+ * may wait for slow servers: after the first second each does so with 8 KiB of stack less. */
 static int wait_ready(struct handle *h, const struct handle_limits *limits)
 {
 	struct curl_waitfd cancel = { .fd = limits->cancel_fd, .events = CURL_WAIT_POLLIN };
-	uint64_t until_ns = h->speed.next_ns < limits->deadline_ns ? h->speed.next_ns
-	                                                           : limits->deadline_ns;
+	uint64_t until_ns = earlier(earlier(h->speed.next_ns, h->trim_ns), limits->deadline_ns);
 
 	int ms = clock_poll_ms(until_ns);
 	/* Like poll(2), it fails only for lack of memory, which passes. */
 	(void) curl_multi_wait(h->multi, &cancel, 1, ms < 0 ? INT_MAX : ms, NULL);
 	if (cancel.revents != 0)
 		return -ECANCELED;
-	if (limits->deadline_ns <= clock_now_ns())
+	uint64_t now_ns = clock_now_ns();
+	if (limits->deadline_ns <= now_ns)
 		return -ETIMEDOUT; /* also if a peer keeps its socket ready all the time */
+	if (h->trim_ns <= now_ns) {
+		thread_trim_stack();
+		h->trim_ns = NEVER;
+	}
 	return 0;
 }
 
@@ -216,14 +227,15 @@ static int why_aborted(struct handle *h)
 int handle_perform(struct handle *h, void *arg, const struct handle_limits *limits,
                    CURLcode *ret_code)
 {
+	uint64_t now_ns = clock_now_ns();
 	int r = 0;
 
 	h->error[0] = '\0';
 	h->refusal.entry = NULL;
 	h->has_asked = false;
 	h->limits = limits;
-	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns,
-	            limits->least_speed > 0 ? clock_now_ns() : 0);
+	h->trim_ns = clock_after(now_ns, LONG_WAIT_NS);
+	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns, now_ns);
 	if (curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, arg) != CURLE_OK ||
 	    curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {

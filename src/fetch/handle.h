@@ -39,6 +39,7 @@ struct handle {
 	char error[CURL_ERROR_SIZE];
 
 	struct speed speed; /* of the current transfer */
+	uint64_t trim_ns;   /* when it is a slow one, and the stack is trimmed; NEVER after that */
 	const struct handle_limits *limits; /* the same, borrowed */
 
 	bool is_tls;

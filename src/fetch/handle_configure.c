@@ -189,12 +189,13 @@ static CURLcode set_login(struct handle *h)
 int handle_configure(struct handle *h, const struct handle_options *options)
 {
 	CURLcode c = CURLE_OK;
-	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS);
+	/* libcurl may take a time that is a part of a millisecond less for this one. */
+	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS) + 1;
 
 	SET(CURLOPT_NOSIGNAL, 1L); /* required in a threaded program */
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_USERAGENT, options->user_agent);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 	SET(CURLOPT_MAXLIFETIME_CONN, (long) CONNECTION_LIFETIME_S);
 	/* We do the decoding (decode.h). */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);

@@ -37,8 +37,10 @@ EXTRA_DIST += $(CHECKS)
 # sanitizer would see nothing new, or what it takes itself.
 PLAIN_TESTS = \
 	$(CHECKS) \
+	tests/bench/test_bench.py \
 	tests/check-docs.sh \
 	tests/origin/test_origin.py \
+	tests/system/test_counts.py \
 	tests/system/test_crash_steps.py \
 	tests/system/test_examples.py \
 	tests/system/test_memory.py \

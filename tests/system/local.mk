@@ -6,6 +6,7 @@ SYSTEM_TESTS = \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \
 	tests/system/test_control_socket.py \
+	tests/system/test_counts.py \
 	tests/system/test_crash.py \
 	tests/system/test_crash_steps.py \
 	tests/system/test_credentials.py \

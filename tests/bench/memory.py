@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker, a fetch, a job and a lane take, and whether memory depends on how many come.
 
-PENSTOCK, PENSTOCKD and PENSTOCK_ORIGIN name the programs.  Peers that are not installed are left
-out.  --runs counts for what is a matter of time only: how much the idle use of the processors.
+PENSTOCK, PENSTOCKD and PENSTOCK_ORIGIN name the programs; rusage is beside them.  Peers that are
+not installed are left out.  --runs has no effect: memory is much the same each time.
 """
 import contextlib
 import glob
 import itertools
+import json
 import os
 import resource
 import shutil
@@ -25,6 +26,7 @@ import report  # noqa: E402
 from memory_harness import each, holder, urls  # noqa: E402
 
 PEER = os.path.join(HERE, "../seed/peer.py")
+RUSAGE = os.path.join(os.path.dirname(harness.PENSTOCK), "tests/bench/rusage")
 PYTHON = "/usr/bin/python3"  # whose aiohttp is Debian's
 DESCRIPTORS = 4  # of a worker, at most
 ROUNDS = 1, 4, 15, 20  # of fetches by all workers, after which memory is looked at
@@ -248,13 +250,13 @@ def jobs(result, quick):
 
 def peak_kib(command):
     """The peak of a program that is run to its end."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             env=harness.environment())
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        sys.exit(f"{command[0]} has ended with {child.returncode}")
-    return usage.ru_maxrss
+    with tempfile.NamedTemporaryFile("r", encoding="ascii") as usage:
+        subprocess.run([RUSAGE, usage.name, *command], env=harness.environment(), check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        ended = json.load(usage)
+    if ended["exit_status"] != 0 or ended["signal"] != 0:
+        sys.exit(f"{command[0]} has failed: {ended}")
+    return ended["peak_kib"]
 
 
 def write_list(path, origin, n):

@@ -59,9 +59,12 @@ class Holder(daemon_harness.Daemon):
     def hold(self, lines, **accounts):
         """Gives it lines, and waits until so many jobs are in these accounts of the ledger."""
         self.give(lines)
-        self.await_status(lambda status: all(status["ledger"][account] == n
-                                             for account, n in accounts.items()),
-                          f"the ledger has {accounts}")
+        harness.eventually(lambda: self.has(accounts), f"the ledger has {accounts}",
+                           seconds=10 * harness.PATIENCE)
+
+    def has(self, accounts):
+        ledger = self.status()["ledger"]
+        return all(ledger[account] == n for account, n in accounts.items())
 
     def kib(self):
         return anonymous_kib(self.pid)

@@ -2,11 +2,12 @@
 /*
  * One libcurl transfer at a time, driven to its end by the calling thread.
  *
- * Each handle is an easy handle in a multi handle of its own, with our own
- * poll(2) on its sockets (libcurl-multi(3), "multi_socket").  Against
- * curl_easy_perform() that saves system calls, gives deadlines that are exactly
- * ours, and lets another thread end the wait at once.  The multi handle also
- * keeps the handle's live connection, so a handle is good for one origin.
+ * Each handle is an easy handle in a multi handle of its own (libcurl-multi(3)).  Against
+ * curl_easy_perform() that gives deadlines that are exactly ours, lets another thread end the
+ * wait at once, and has no wait end each second for nothing.  libcurl waits itself,
+ * curl_multi_wait(3): to be told of its sockets, as by curl_multi_socket_action(3), it needs a
+ * table of 29 KiB for each multi handle, to save one poll(2) of a slow answer.  The multi handle
+ * also keeps the handle's live connection, so a handle is good for one origin.
  *
  * A handle belongs to one thread at a time.
  */
@@ -24,12 +25,8 @@
 #include "job/url.h"
 
 #include <curl/curl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* libcurl watches one socket, two while it races IPv6 against IPv4, and a few at most. */
-enum { HANDLE_MAX_SOCKETS = 8 };
 
 struct handle {
 	CURL *easy;
@@ -44,12 +41,8 @@ struct handle {
 	struct curl_slist *headers; /* and of the current request, if it is not plain */
 	char error[CURL_ERROR_SIZE];
 
-	uint64_t timer_ns; /* when libcurl wants CURL_SOCKET_TIMEOUT; NEVER if it does not */
-	struct pollfd sockets[HANDLE_MAX_SOCKETS];
-	nfds_t n_sockets;
-	bool overflow; /* libcurl asked for more sockets than there is room for */
-
 	struct speed speed; /* of the current transfer */
+	uint64_t trim_ns;   /* when it is a slow one, and the stack is trimmed; NEVER after that */
 	const struct handle_limits *limits; /* the same, borrowed */
 
 	bool is_tls;

@@ -190,11 +190,12 @@ static CURLcode set_login(struct handle *h)
 int handle_configure(struct handle *h, const struct handle_options *options)
 {
 	CURLcode c = CURLE_OK;
-	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS);
+	/* libcurl may take a time that is a part of a millisecond less for this one. */
+	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS) + 1;
 
 	SET(CURLOPT_NOSIGNAL, 1L); /* required in a threaded program */
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 	SET(CURLOPT_MAXLIFETIME_CONN, (long) CONNECTION_LIFETIME_S);
 	/* There is one host, whose addresses are pinned, or an address: nothing grows old, and
 	 * 500 instructions a request go into looking for what does. */

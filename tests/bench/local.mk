@@ -30,6 +30,7 @@ EXTRA_DIST += \
 	tests/bench/fairness.svg \
 	tests/bench/fairness_plot.py \
 	tests/bench/fetching.py \
+	tests/bench/memory.py \
 	tests/bench/origins.json \
 	tests/bench/origins.py \
 	tests/bench/peers.py \

@@ -25,6 +25,7 @@ SYSTEM_TESTS = \
 	tests/system/test_jobs.py \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
+	tests/system/test_memory.py \
 	tests/system/test_names.py \
 	tests/system/test_openapi.py \
 	tests/system/test_package.py \
@@ -54,6 +55,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
+	tests/system/memory_harness.py \
 	tests/system/nginx_harness.py \
 	tests/system/package_harness.py \
 	tests/system/picture.py \

@@ -471,6 +471,11 @@ TESTS += tests/unit/test_target
 tests_unit_test_target_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_target_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_thread
+TESTS += tests/unit/test_thread
+tests_unit_test_thread_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_thread_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units
 tests_unit_test_units_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)

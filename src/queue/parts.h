@@ -43,8 +43,10 @@ struct queue {
 	struct wake consumers GUARDED_BY(lock); /* has_work() || no timer though lanes are timed */
 	struct wake timer GUARDED_BY(lock); /* at most one consumer; the same || an earlier time */
 	uint64_t timer_ns GUARDED_BY(lock); /* until when it sleeps */
-	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed || nudged */
-	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed || nudged */
+	/* room enough || room, and nothing ready || closed || nudged */
+	struct queue_producers pushing GUARDED_BY(lock);
+	/* (room enough || closed) && not paused || nudged */
+	struct queue_producers asking GUARDED_BY(lock);
 
 	struct lanes lanes GUARDED_BY(lock);
 	struct heap deadlines GUARDED_BY(lock); /* of the queued jobs that have one, by it */

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As many jobs as the feeder has at a time; a push of more takes the lock several times. */
+enum { PUSH_AT_ONCE = 64 };
+
 /* --- waking -------------------------------------------------------------------------------- */
 
 void queue_lock(struct queue *q)
@@ -37,20 +40,22 @@ static bool needs_timer(const struct queue *q) REQUIRES(q->lock)
 	return q->lanes.timed.len > 0 && !queue_is_paused(q);
 }
 
-static void wake_consumers(struct queue *q) REQUIRES(q->lock)
+/* The one to wake among those who wait for work, if any. */
+static struct wake *claim_consumer(struct queue *q) REQUIRES(q->lock)
 {
-	if (q->consumers.waiters + q->timer.waiters == 0)
-		return;
+	struct wake *wake = NULL;
+
 	bool is_late = needs_timer(q) && lanes_next_ns(&q->lanes) < q->timer_ns;
 
 	if (q->consumers.waiters > 0) {
 		if (has_work(q) || (needs_timer(q) && q->timer.waiters == 0))
-			wake_one(&q->consumers);
+			wake = &q->consumers;
 		else if (is_late)
-			wake_one(&q->timer);
+			wake = &q->timer;
 	} else if (is_late || has_work(q)) {
-		wake_one(&q->timer);
+		wake = &q->timer;
 	}
+	return wake && wake_claim(wake) ? wake : NULL;
 }
 
 static size_t room(const struct queue *q) REQUIRES(q->lock)
@@ -60,25 +65,47 @@ static size_t room(const struct queue *q) REQUIRES(q->lock)
 	return q->capacity_jobs - q->depth;
 }
 
-/* An empty queue always wakes: bytes may stand in the way of jobs that there is room for. */
-static void wake_producers(struct queue *q) REQUIRES(q->lock)
+/* The same of producers of one kind. */
+static struct wake *claim_producer(struct queue_producers *producers, bool may_go_on)
 {
-	if (q->pushing.wake.waiters + q->asking.wake.waiters == 0)
-		return;
-	if (room(q) >= q->pushing.enough || q->depth == 0 || q->closed)
-		wake_one(&q->pushing.wake);
-	if ((room(q) >= q->asking.enough || q->depth == 0 || q->closed) && !queue_is_paused(q))
-		wake_one(&q->asking.wake);
+	return may_go_on && wake_claim(&producers->wake) ? &producers->wake : NULL;
 }
 
+static bool has_enough_room(const struct queue *q, const struct queue_producers *producers)
+	REQUIRES(q->lock)
+{
+	return room(q) >= producers->enough || q->closed;
+}
+
+/* Workers without work wait for no more than any room. */
+static bool is_starving(const struct queue *q) REQUIRES(q->lock)
+{
+	return q->lanes.ready.len == 0 && room(q) > 0;
+}
+
+/* Whoever is woken wants the lock, which is free by then. */
 void queue_release(struct queue *q)
 {
-	wake_consumers(q);
-	wake_producers(q);
+	struct wake *consumer = NULL, *pushing = NULL, *asking = NULL;
+
+	if (q->consumers.waiters + q->timer.waiters > 0)
+		consumer = claim_consumer(q);
+	if (q->pushing.wake.waiters > 0)
+		pushing = claim_producer(&q->pushing,
+		                         has_enough_room(q, &q->pushing) || is_starving(q));
+	if (q->asking.wake.waiters > 0)
+		asking = claim_producer(&q->asking,
+		                        has_enough_room(q, &q->asking) && !queue_is_paused(q));
 	bool tells = q->lanes.opened_first && !q->told_opened;
 	q->told_opened = q->lanes.opened_first != NULL;
 	mutex_unlock(&q->lock);
 
+	if (consumer)
+		wake_send(consumer);
+	if (pushing)
+		wake_send(pushing);
+	if (asking)
+		wake_send(asking);
 	if (tells && q->opened)
 		q->opened(q->arg);
 }
@@ -166,24 +193,27 @@ struct queue *queue_free(struct queue *q)
 
 /* --- producers ----------------------------------------------------------------------------- */
 
-static bool has_room_for(const struct queue *q, const struct job *job) REQUIRES(q->lock)
+static size_t at_least_1(size_t n) { return n > 0 ? n : 1; }
+
+/* How much room is worth waking who asks for that of 'n' jobs: all that, or a quarter of the
+ * queue, so that it is not woken for each single place. */
+static size_t enough_to_ask(const struct queue *q, size_t n) REQUIRES(q->lock)
 {
-	return room(q) > 0 && job->bytes <= q->capacity_bytes - q->bytes;
+	size_t quarter = at_least_1(q->capacity_jobs / 4);
+
+	return n < quarter ? n : quarter;
 }
 
-/* How much room is worth waking a producer of 'n' jobs for: all it needs, or a
- * quarter of the queue, so that it is not woken for each single place. */
-static size_t enough(const struct queue *q, size_t n) REQUIRES(q->lock)
+/* The same of who pushes: it has run into a full queue, and will again.  Meanwhile the consumers
+ * have the other half. */
+static size_t enough_to_push(const struct queue *q) REQUIRES(q->lock)
 {
-	size_t quarter = q->capacity_jobs / 4;
-	return n < quarter ? n : quarter > 0 ? quarter : 1;
+	return at_least_1(q->capacity_jobs / 2);
 }
 
-static bool wait_for_room(struct queue *q, struct queue_producers *producers, size_t n,
+static bool wait_for_room(struct queue *q, struct queue_producers *producers, size_t least,
                           uint64_t deadline_ns) REQUIRES(q->lock)
 {
-	size_t least = enough(q, n);
-
 	if (producers->wake.waiters == 0 || least < producers->enough)
 		producers->enough = least;
 	bool in_time = wake_wait(&producers->wake, &q->lock, deadline_ns);
@@ -191,62 +221,152 @@ static bool wait_for_room(struct queue *q, struct queue_producers *producers, si
 	return in_time;
 }
 
-/* Appends the job to its lane, which often is that of the job before it; returns the lane. */
-static struct lane *append(struct queue *q, struct job *job, struct lane *lane) REQUIRES(q->lock)
+/* Jobs of one lane that come one after the other. */
+struct run {
+	struct job_list jobs;
+	size_t bytes;
+	size_t deadlines; /* of them; how many have one */
+};
+
+static void run_append(struct run *run, struct job *job)
 {
-	const char *origin = job_lane_origin(job)->text;
+	job_list_append(&run->jobs, job);
+	run->bytes += job->bytes;
+	run->deadlines += job_deadline(job) != 0;
+}
 
-	if (job_deadline(job) != 0 && heap_reserve(&q->deadlines, q->deadlines.len + 1) < 0)
-		return NULL;
-	if (!lane || strcmp(lane->name, origin) != 0)
-		lane = lanes_obtain(&q->lanes, origin);
+static bool is_same_lane(const struct job *a, const struct job *b)
+{
+	return strcmp(job_lane_origin(a)->text, job_lane_origin(b)->text) == 0;
+}
+
+/* Done before the lock is taken, so that with it there is little to do, however many they are.
+ * Returns the number of runs. */
+static size_t make_runs(struct job *const *jobs, size_t n, struct run runs[static PUSH_AT_ONCE])
+{
+	size_t n_runs = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || !is_same_lane(jobs[i - 1], jobs[i]))
+			runs[n_runs++] = (struct run){ 0 };
+		run_append(&runs[n_runs - 1], jobs[i]);
+	}
+	return n_runs;
+}
+
+static bool has_room_for(const struct queue *q, size_t jobs, size_t bytes) REQUIRES(q->lock)
+{
+	return room(q) >= jobs && bytes <= q->capacity_bytes - q->bytes;
+}
+
+/* Takes off the run what there is room for now: all, or its first job. */
+static struct run take_fitting(const struct queue *q, struct run *run) REQUIRES(q->lock)
+{
+	struct run taken = { 0 };
+
+	if (has_room_for(q, run->jobs.len, run->bytes)) {
+		taken = *run;
+		*run = (struct run){ 0 };
+	} else if (has_room_for(q, 1, run->jobs.first->bytes)) {
+		run_append(&taken, job_list_take(&run->jobs));
+		run->bytes -= taken.bytes;
+		run->deadlines -= taken.deadlines;
+	}
+	return taken;
+}
+
+/* Returns 0 or -ENOMEM. */
+static int append(struct queue *q, struct run *run) REQUIRES(q->lock)
+{
+	struct lane *lane = NULL;
+
+	if (run->deadlines > 0 &&
+	    heap_reserve(&q->deadlines, q->deadlines.len + run->deadlines) < 0)
+		return -ENOMEM;
+	lane = lanes_obtain(&q->lanes, job_lane_origin(run->jobs.first)->text);
 	if (!lane)
-		return NULL;
+		return -ENOMEM;
 
-	lanes_append(&q->lanes, lane, job);
-	if (job_deadline(job) != 0)
-		heap_add(&q->deadlines, &job->deadline_at, (uint64_t) job_deadline(job));
-	q->depth++;
-	q->bytes += job->bytes;
-	q->pushed++;
+	for (struct job *job = run->deadlines > 0 ? run->jobs.first : NULL; job; job = job->next)
+		if (job_deadline(job) != 0)
+			heap_add(&q->deadlines, &job->deadline_at, (uint64_t) job_deadline(job));
+	q->depth += run->jobs.len;
+	q->bytes += run->bytes;
+	q->pushed += run->jobs.len;
 	if (q->depth > q->high_water_jobs)
 		q->high_water_jobs = q->depth;
 	if (q->bytes > q->high_water_bytes)
 		q->high_water_bytes = q->bytes;
-	return lane;
+	lanes_append(&q->lanes, lane, &run->jobs);
+	return 0;
+}
+
+/* Pushes what there is room for.  Returns 0 if that is all, -EAGAIN if more has to wait, or as
+ * queue_push(). */
+static int push_run(struct queue *q, struct run *run, size_t *pushed) REQUIRES(q->lock)
+{
+	while (run->jobs.len > 0) {
+		if (q->closed)
+			return -EPIPE;
+		if (run->jobs.first->bytes > q->capacity_bytes)
+			return -EMSGSIZE;
+		struct run fitting = take_fitting(q, run);
+		size_t n = fitting.jobs.len;
+		if (n == 0)
+			return -EAGAIN;
+		int r = append(q, &fitting);
+		if (r < 0)
+			return r;
+		*pushed += n;
+	}
+	return 0;
+}
+
+/* Waits for room.  Returns 0 once there may be some, or as queue_push(). */
+static int await_room(struct queue *q, uint64_t deadline_ns, bool *in_time) REQUIRES(q->lock)
+{
+	if (q->nudged || !*in_time) {
+		int r = q->nudged ? -EINTR : -ETIMEDOUT;
+		q->nudged = false;
+		return r;
+	}
+	struct wake *consumer = claim_consumer(q);
+	if (consumer)
+		wake_send(consumer); /* what is in is theirs while this one waits */
+	*in_time = wait_for_room(q, &q->pushing, enough_to_push(q), deadline_ns);
+	return 0;
+}
+
+/* Pushes the run, waiting for room as often as needed.  Returns as queue_push(). */
+static int push_all(struct queue *q, struct run *run, uint64_t deadline_ns, bool *in_time,
+                    size_t *pushed) REQUIRES(q->lock)
+{
+	int r = 0;
+
+	while ((r = push_run(q, run, pushed)) == -EAGAIN)
+		if ((r = await_room(q, deadline_ns, in_time)) < 0)
+			break;
+	return r;
 }
 
 int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t deadline_ns,
                size_t *ret_pushed)
 {
-	struct lane *lane = NULL;
-	size_t pushed = 0;
+	struct run runs[PUSH_AT_ONCE];
 	bool in_time = deadline_ns > 0;
+	size_t pushed = 0;
 	int r = 0;
 
-	queue_lock(q);
 	while (pushed < n && r == 0) {
-		if (q->closed) {
-			r = -EPIPE;
-		} else if (jobs[pushed]->bytes > q->capacity_bytes) {
-			r = -EMSGSIZE;
-		} else if (has_room_for(q, jobs[pushed])) {
-			lane = append(q, jobs[pushed], lane);
-			if (lane)
-				pushed++;
-			else
-				r = -ENOMEM;
-		} else if (in_time && !q->nudged) {
-			wake_consumers(q); /* what is in is theirs while this one waits */
-			in_time = wait_for_room(q, &q->pushing, n - pushed, deadline_ns);
-			lane = NULL; /* it may be gone */
-		} else {
-			r = q->nudged ? -EINTR : -ETIMEDOUT;
-			q->nudged = false;
-		}
-	}
-	queue_release(q);
+		size_t left = n - pushed;
+		size_t n_runs = make_runs(jobs + pushed,
+		                          left < PUSH_AT_ONCE ? left : PUSH_AT_ONCE, runs);
 
+		queue_lock(q);
+		for (size_t i = 0; i < n_runs && r == 0; i++)
+			r = push_all(q, &runs[i], deadline_ns, &in_time, &pushed);
+		queue_release(q);
+	}
 	*ret_pushed = pushed;
 	return r;
 }
@@ -256,8 +376,8 @@ int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret
 	bool in_time = deadline_ns > 0;
 
 	queue_lock(q);
-	while (!q->closed && in_time && !q->nudged && (q->paused || room(q) < enough(q, n)))
-		in_time = wait_for_room(q, &q->asking, n, deadline_ns);
+	while (!q->closed && in_time && !q->nudged && (q->paused || room(q) < enough_to_ask(q, n)))
+		in_time = wait_for_room(q, &q->asking, enough_to_ask(q, n), deadline_ns);
 	size_t found = q->paused ? 0 : room(q);
 	int r = q->closed ? -EPIPE : found > 0 ? 0 : q->nudged ? -EINTR : -ETIMEDOUT;
 	q->nudged = false;
@@ -312,7 +432,8 @@ static int take(struct queue *q, struct job **ret_job, struct lane **ret_lane) R
 		return -EPIPE;
 	if (queue_is_paused(q))
 		return -ETIMEDOUT;
-	lanes_promote(&q->lanes);
+	if (q->lanes.timed.len > 0)
+		lanes_promote(&q->lanes);
 	if (q->lanes.ready.len == 0)
 		return -ETIMEDOUT;
 
@@ -342,10 +463,18 @@ static bool wait_for_work(struct queue *q, uint64_t deadline_ns) REQUIRES(q->loc
 
 int queue_pop(struct queue *q, uint64_t deadline_ns, struct job **ret_job, struct lane **ret_lane)
 {
+	return queue_leave_and_pop(q, NULL, deadline_ns, ret_job, ret_lane);
+}
+
+int queue_leave_and_pop(struct queue *q, struct lane *left, uint64_t deadline_ns,
+                        struct job **ret_job, struct lane **ret_lane)
+{
 	bool in_time = deadline_ns > 0;
 	int r = 0;
 
 	queue_lock(q);
+	if (left)
+		lanes_let_go(&q->lanes, left);
 	while ((r = take(q, ret_job, ret_lane)) == -ETIMEDOUT && in_time)
 		in_time = wait_for_work(q, deadline_ns);
 	queue_release(q);
@@ -377,7 +506,7 @@ void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to)
 {
 	for (const struct job *job = lane->queued.first; job; job = job->next)
 		queue_count_out(q, job);
-	lanes_evict(lane, to);
+	job_list_move(&lane->queued, to);
 	lanes_settle(&q->lanes, lane);
 }
 
@@ -389,12 +518,14 @@ bool queue_is_stopped(struct queue *q, const struct lane *lane)
 	       (obstacle.why == WAIT_BREAKER && obstacle.until_ns != NEVER); /* not for a probe */
 }
 
+bool queue_may_leave_later(const struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns)
+{
+	return outcome != LANE_FAILED && cool_ns == 0 && lane_is_plain(lane);
+}
+
 void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns,
                  struct job_list *ret_evicted)
 {
-	if (outcome != LANE_FAILED && cool_ns == 0 && lanes_leave_quickly(lane))
-		return;
-
 	queue_lock(q);
 	lanes_leave(&q->lanes, lane, outcome);
 	if (cool_ns > 0)

@@ -102,12 +102,14 @@ static void *consume(void *arg)
 {
 	struct consumer *c = arg;
 	struct job_list evicted = { 0 };
-	struct lane *lane = NULL;
+	struct lane *lane = NULL, *left = NULL;
 	struct job *job = NULL;
 
 	await(c->start);
-	while (queue_pop(c->queue, NEVER, &job, &lane) == 0) {
-		queue_leave(c->queue, lane, LANE_ANSWERED, 0, &evicted);
+	while (queue_leave_and_pop(c->queue, left, NEVER, &job, &lane) == 0) {
+		left = queue_may_leave_later(lane, LANE_ANSWERED, 0) ? lane : NULL;
+		if (!left)
+			queue_leave(c->queue, lane, LANE_ANSWERED, 0, &evicted);
 		c->items++;
 	}
 	return NULL;

@@ -41,8 +41,8 @@ void mutex_destroy(struct mutex *mu) { must(pthread_mutex_destroy(&mu->os)); }
  * Most locks here are held for less time than a context switch takes.  Whoever finds one taken
  * looks again only now and then: each look takes the memory away from the processor that works
  * under the lock, which meanwhile may come back to it several times, all in its own cache.
- * Together the looks take about as long as the switch that they are to spare.  Measured with
- * bench_queue, 2 producers and 2 consumers: 1.4 times the rate of looking all the time.
+ * Together the looks take about as long as the switch that they are to spare.  bench_queue with 2
+ * producers and 2 consumers takes a quarter less processor time a job than by looking all the time.
  */
 enum { LOOKS = 4, PAUSES = 64 };
 

@@ -44,7 +44,7 @@ struct lane {
 	const struct lane_limits *limits; /* of a rule, or none */
 	struct job_list queued;
 	size_t running; /* workers in it */
-	atomic_bool is_plain; /* without limits, pauses or failures: what happens in it changes nothing */
+	atomic_bool is_plain; /* without limits, pauses or failures: an answer changes nothing */
 
 	struct lane *before, *after; /* links of the list that 'place' is */
 	struct lane *opened_after;   /* link of the opened ones */
@@ -134,10 +134,9 @@ NODISCARD NONNULL(1, 2) struct job *lanes_take(struct lanes *l, struct lane **re
 /* Starts something in a lane that lanes_look() has nothing against; settled. */
 NONNULL(1, 2) void lanes_start(struct lanes *l, struct lane *lane);
 
-/* Whether leaving the lane like this changes nothing but how many workers are in it.  For one of
- * them, without the queue's lock: what changes at the same time may as well come later. */
-NODISCARD NONNULL(1)
-static inline bool lane_is_plain(const struct lane *lane)
+/* Whether it is plain.  A worker in it may ask without the queue's lock: what changes at that
+ * moment may as well come later. */
+NODISCARD NONNULL(1) static inline bool lane_is_plain(const struct lane *lane)
 {
 	return atomic_load_explicit(&lane->is_plain, memory_order_relaxed);
 }

@@ -22,7 +22,7 @@ import plot
 import report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARTS = ("fetching", "queue", "backlog", "startup", "memory", "counts")
+PARTS = ("fetching", "queues", "backlog", "startup", "memory", "counts")
 SKIPPED = 77
 INTERRUPTED = 130
 PATIENCE = 3  # seconds in which a part ends by itself

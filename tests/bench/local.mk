@@ -35,8 +35,11 @@ EXTRA_DIST += \
 	tests/bench/origins.py \
 	tests/bench/peers.py \
 	tests/bench/peers/aiohttp_fetch.py \
+	tests/bench/peers/channel.go \
 	tests/bench/peers/fetch.go \
+	tests/bench/peers/queues.py \
 	tests/bench/plot.py \
+	tests/bench/queues.py \
 	tests/bench/report.py \
 	tests/bench/results/RESULTS.md \
 	tests/bench/results/rate.svg \

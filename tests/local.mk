@@ -37,6 +37,7 @@ EXTRA_DIST += $(CHECKS)
 # sanitizer would see nothing new.
 PLAIN_TESTS = \
 	$(CHECKS) \
+	tests/bench/test_bench.py \
 	tests/check-docs.sh \
 	tests/origin/test_origin.py \
 	tests/system/test_counts.py \

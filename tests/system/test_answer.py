@@ -4,6 +4,7 @@
 hold, sizes, and that an answer may not come too slowly."""
 import contextlib
 import gzip
+import itertools
 import json
 import socket
 import threading
@@ -371,11 +372,13 @@ class Slow(AnswerCase):
         self.assertLess(record["time_total"], 5 * harness.SLOWNESS)
 
     def test_it_is_tried_again(self):
-        answers = iter((b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", answer(body=HELLO)))
+        slow = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"
+        answers = itertools.chain([slow], itertools.repeat(answer(body=HELLO)))
         url = self.teller.tell("/x", lambda _: (next(answers),))
         record = self.fetch("--set", "fetch.low_speed=100", "--set", "fetch.low_speed_time=300ms",
                             "--set", "retry.base=1ms", stdin=url).records[0]
-        self.assertEqual((record["outcome"], record["attempts"]), ("done", 2))
+        self.assertEqual(record["outcome"], "done")
+        self.assertGreaterEqual(record["attempts"], 2)  # more if the server was slow by itself
 
 
 if __name__ == "__main__":

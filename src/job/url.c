@@ -149,7 +149,7 @@ int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_orig
 {
 	const struct url_origin *known = url_known_find(&p->known, url);
 	struct parts parts = { 0 };
-	struct url_origin origin;
+	struct url_origin origin = { 0 };
 
 	if (known) {
 		*ret_origin = *known;

@@ -16,7 +16,8 @@
 struct url_known;
 
 /* At most so many origins, each with the scheme and authority, of at most so many bytes, of one
- * URL: some 200 KiB with common names, never more than 1.2 MiB.  Zero-initialised is empty.  Not thread-safe. */
+ * URL: some 200 KiB with common names, never more than 1.2 MiB.  Zero-initialised is empty.  Not
+ * thread-safe. */
 enum { URL_KNOWN_MAX = 1024, URL_KNOWN_MAX_BEGIN = 512 };
 struct url_known_table {
 	struct url_known **slots; /* NULL before the first */

@@ -147,11 +147,12 @@ static const struct {
 	[DB_BLAME] = { DB_WRITER, "UPDATE job SET attempts = attempts + 1, crashes = crashes + 1, "
 	                          "state = CASE WHEN crashes + 1 >= ?2 THEN 2 ELSE state END "
 	                          "WHERE number = ?1" },
-	[DB_SETTLE] = { DB_WRITER, "INSERT INTO settled SELECT ?2, number, ?3, ?4, accepted, ?5, NULL, "
-	                           "source, id, CASE WHEN ?3 = 1 OR id IS NOT NULL THEN spec END, ?6 "
-	                           "FROM job WHERE number = ?1" },
+	[DB_SETTLE] = { DB_WRITER, "INSERT INTO settled VALUES (?2, ?1, ?3, ?4, ?5, ?6, NULL, ?7, ?8, "
+	                           "?9, ?10)" },
 	[DB_DELETE_JOB] = { DB_WRITER, "DELETE FROM job WHERE number = ?1" },
-	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay FROM job WHERE number = ?1" },
+	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay, accepted, source, id, "
+	                        "CASE WHEN ?2 OR id IS NOT NULL THEN spec END FROM job "
+	                        "WHERE number = ?1" },
 	[DB_DELAY_JOB] = { DB_WRITER, "UPDATE job SET state = ?2, ready = ?3, attempts = ?4, delay = ?5 "
 	                              "WHERE number = ?1" },
 	[DB_MOVE_JOB] = { DB_WRITER, "UPDATE job SET lane = ?2, hop = ?3 WHERE number = ?1" },

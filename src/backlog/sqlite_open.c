@@ -115,10 +115,7 @@ static int take_off_lane(struct db *db, uint64_t lane)
 	db_bind_u64(db, DB_CHANGE_LANE, 1, lane);
 	db_bind_i64(db, DB_CHANGE_LANE, 2, 0);
 	db_bind_i64(db, DB_CHANGE_LANE, 3, -1);
-	int r = db_next(db, DB_CHANGE_LANE);
-	if (r == 1)
-		db_end(db, DB_CHANGE_LANE);
-	return r < 0 ? r : 0;
+	return db_run(db, DB_CHANGE_LANE);
 }
 
 /* A job that is set aside waits in its lane no more. */

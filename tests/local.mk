@@ -34,13 +34,16 @@ TESTS += $(CHECKS)
 EXTRA_DIST += $(CHECKS)
 
 # These are about what is around the programs, or go the same ways as others do at length: a
-# sanitizer would see nothing new.
+# sanitizer would see nothing new, or what it takes itself.
 PLAIN_TESTS = \
 	$(CHECKS) \
+	tests/bench/test_bench.py \
 	tests/check-docs.sh \
 	tests/origin/test_origin.py \
+	tests/system/test_counts.py \
 	tests/system/test_crash_steps.py \
 	tests/system/test_examples.py \
+	tests/system/test_memory.py \
 	tests/system/test_package.py \
 	tests/system/test_page.py \
 	tests/system/test_prometheus.py \

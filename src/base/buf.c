@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 
+#include "base/digits.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -59,10 +61,16 @@ void buf_add_u64(struct buf *b, uint64_t value)
 	char digits[20];
 	size_t at = sizeof(digits);
 
-	do {
-		digits[--at] = (char) ('0' + value % 10);
-		value /= 10;
-	} while (value > 0);
+	if (value < 10) { /* as most are */
+		buf_add_char(b, (char) ('0' + value));
+		return;
+	}
+	for (; value >= 100; value /= 100)
+		digits_put2(digits + (at -= 2), (unsigned) (value % 100));
+	if (value >= 10)
+		digits_put2(digits + (at -= 2), (unsigned) value);
+	else
+		digits[--at] = (char) ('0' + value);
 	buf_add(b, digits + at, sizeof(digits) - at);
 }
 
@@ -76,11 +84,9 @@ void buf_add_i64(struct buf *b, int64_t value)
 void buf_add_seconds(struct buf *b, uint64_t us)
 {
 	char text[7] = { '.' };
-	uint64_t fraction = us % 1000000;
 
-	for (int i = 6; i > 0; i--, fraction /= 10)
-		text[i] = (char) ('0' + fraction % 10);
 	buf_add_u64(b, us / 1000000);
+	digits_put6(text + 1, (unsigned) (us % 1000000));
 	buf_add(b, text, sizeof(text));
 }
 
@@ -130,6 +136,30 @@ bool buf_is_utf8(const char *text, size_t n)
 
 static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
 
+/* Whether that holds of these eight bytes.  Their high bits are clear then, and none is set by
+ * taking away 0x20, or 1 from what is 0 for one of the two characters. */
+static bool are_plain(const unsigned char *p)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	uint64_t quotes = (w ^ ones * '"') - ones, backslashes = (w ^ ones * '\\') - ones;
+	return ((w | (w - ones * 0x20) | quotes | backslashes) & ones * 0x80) == 0;
+}
+
+/* How many of the 'n' bytes come before one that is not plain. */
+static size_t plain_length(const unsigned char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (n - i >= 8 && are_plain(p + i))
+		i += 8;
+	while (i < n && is_plain(p[i]))
+		i++;
+	return i;
+}
+
 /* The letter that stands for 'c' behind a backslash; 0 if there is none. */
 static char escape_letter(unsigned char c)
 {
@@ -160,10 +190,9 @@ void buf_add_json(struct buf *b, const char *text, size_t n)
 
 	buf_add_char(b, '"');
 	while (i < n) {
-		size_t start = i;
-		while (i < n && is_plain(p[i]))
-			i++;
-		buf_add(b, text + start, i - start);
+		size_t plain = plain_length(p + i, n - i);
+		buf_add(b, text + i, plain);
+		i += plain;
 		if (i == n)
 			break;
 

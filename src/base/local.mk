@@ -8,6 +8,7 @@ libpenstock_a_SOURCES += \
 	src/base/clock.h \
 	src/base/crash.c \
 	src/base/crash.h \
+	src/base/digits.h \
 	src/base/endpoint.c \
 	src/base/endpoint.h \
 	src/base/event.c \

@@ -36,7 +36,36 @@ int mutex_init(struct mutex *mu)
 }
 
 void mutex_destroy(struct mutex *mu) { must(pthread_mutex_destroy(&mu->os)); }
-void mutex_lock(struct mutex *mu) UNCHECKED_LOCKING { must(pthread_mutex_lock(&mu->os)); }
+
+/*
+ * Most locks here are held for less time than a context switch takes.  Whoever finds one taken
+ * looks again only now and then: each look takes the memory away from the processor that works
+ * under the lock, which meanwhile may come back to it several times, all in its own cache.
+ * Together the looks take about as long as the switch that they are to spare.  bench_queue with 2
+ * producers and 2 consumers takes a quarter less processor time a job than by looking all the time.
+ */
+enum { LOOKS = 4, PAUSES = 64 };
+
+static void pause_processor(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb");
+#endif
+}
+
+void mutex_lock(struct mutex *mu) UNCHECKED_LOCKING
+{
+	for (int i = 0; i < LOOKS; i++) {
+		if (pthread_mutex_trylock(&mu->os) == 0)
+			return;
+		for (int k = 0; k < PAUSES; k++)
+			pause_processor();
+	}
+	must(pthread_mutex_lock(&mu->os));
+}
+
 void mutex_unlock(struct mutex *mu) UNCHECKED_LOCKING { must(pthread_mutex_unlock(&mu->os)); }
 
 int cond_init(struct cond *cv)

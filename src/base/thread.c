@@ -4,7 +4,10 @@
 #include "base/thread.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef SANITIZED
 enum { STACK_FACTOR = 16 }; /* instrumented frames are several times as large */
@@ -38,6 +41,30 @@ int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes,
 	(void) pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void) pthread_attr_destroy(&attr);
 	return -r;
+}
+
+/* Up to where the pages below the caller's frame are unused, but for a little that calls may
+ * need.  As it is not inlined, its own frame begins where the caller's ends. */
+__attribute__((noinline)) static uintptr_t end_of_unused(void)
+{
+	enum { NEEDED = 256 };
+
+	return ((uintptr_t) __builtin_frame_address(0) - NEEDED) &
+	       ~((uintptr_t) sysconf(_SC_PAGESIZE) - 1);
+}
+
+void thread_trim_stack(void)
+{
+	pthread_attr_t attr;
+	void *low = NULL;
+	size_t bytes = 0;
+
+	if (pthread_getattr_np(pthread_self(), &attr) != 0)
+		return;
+	uintptr_t end = end_of_unused();
+	if (pthread_attr_getstack(&attr, &low, &bytes) == 0 && (uintptr_t) low < end)
+		(void) madvise(low, end - (uintptr_t) low, MADV_DONTNEED);
+	(void) pthread_attr_destroy(&attr);
 }
 
 void thread_join(pthread_t thread)

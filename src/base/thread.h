@@ -24,6 +24,11 @@ NODISCARD NONNULL(1, 2, 4)
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes,
                  void *(*run)(void *), void *arg);
 
+/* Gives the system back the memory below the calling thread's stack pointer, before a wait that
+ * may be long: what the stack has once touched would stay resident.  It is there again, and zero,
+ * when it is touched. */
+void thread_trim_stack(void);
+
 /* Waits for the end of a thread. */
 void thread_join(pthread_t thread);
 

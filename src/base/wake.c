@@ -28,10 +28,8 @@ bool wake_wait(struct wake *w, struct mutex *mu, uint64_t deadline_ns)
 
 void wake_one(struct wake *w)
 {
-	if (w->waiters > 0 && !w->in_flight) {
-		w->in_flight = true;
-		cond_signal(&w->cond);
-	}
+	if (wake_claim(w))
+		wake_send(w);
 }
 
 void wake_all(struct wake *w)

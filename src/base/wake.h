@@ -36,6 +36,17 @@ bool wake_wait(struct wake *w, struct mutex *mu, uint64_t deadline_ns) REQUIRES(
 void wake_one(struct wake *w);
 void wake_all(struct wake *w);
 
+/* The two halves of wake_one(): whether somebody is to be woken, with the mutex held, and the
+ * waking, which the caller then owes, and can do without the mutex: it is a system call. */
+NODISCARD static inline bool wake_claim(struct wake *w)
+{
+	if (w->waiters == 0 || w->in_flight)
+		return false;
+	w->in_flight = true;
+	return true;
+}
+static inline void wake_send(struct wake *w) { cond_signal(&w->cond); }
+
 /* Nanoseconds that threads have waited, summed over threads.  Mutex held. */
 uint64_t wake_waited_ns(const struct wake *w);
 

@@ -348,9 +348,9 @@ static void begin_stop(struct daemon *d)
 {
 	d->stopping = true;
 	d->abort_at_ns = clock_after(clock_now_ns(), d->live.settings.stop_timeout_ns);
+	control_set_phase(d->control, CONTROL_STOPPING); /* who reads that it stops may rely on it */
 	log_event(LOG_LEVEL_INFO, LOG_EVENT_STOPPING, "stopping");
 	service_stopping(&d->service, d->live.settings.stop_timeout_ns);
-	control_set_phase(d->control, CONTROL_STOPPING);
 	engine_stop(d->engine);
 	orders_close(&d->orders);
 }

@@ -293,13 +293,14 @@ static void book_finals(struct recorder *r, const struct batch *b)
 		[OUTCOME_CANCELLED] = LEDGER_CANCELLED,
 	};
 
-	for (size_t i = 0; i < OUTCOMES; i++)
-		ledger_move(r->options.ledger, LEDGER_RUNNING, accounts[i], b->finals[i]);
-
+	/* First: who sees in the ledger that all is final may rely on these. */
 	mutex_lock(&r->lock);
 	r->recorded += count_finals(b);
 	r->recorded_bytes += r->error == 0 ? b->lines.len : 0;
 	mutex_unlock(&r->lock);
+
+	for (size_t i = 0; i < OUTCOMES; i++)
+		ledger_move(r->options.ledger, LEDGER_RUNNING, accounts[i], b->finals[i]);
 	r->options.settled(r->options.arg, r->error);
 }
 

@@ -22,9 +22,14 @@ static void leave_lane(struct worker *worker, enum lane_outcome outcome, uint64_
 {
 	const struct workers_options *options = &worker->crew->options;
 	struct job_list evicted = { 0 };
+	struct lane *lane = worker->lane;
 
-	queue_leave(options->queue, worker->lane, outcome, cool_ns, &evicted);
 	worker->lane = NULL;
+	if (!worker->left && queue_may_leave_later(lane, outcome, cool_ns)) {
+		worker->left = lane;
+		return;
+	}
+	queue_leave(options->queue, lane, outcome, cool_ns, &evicted);
 	give_back(options->backlog, options->ledger, &evicted);
 }
 

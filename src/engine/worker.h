@@ -27,6 +27,7 @@ struct worker {
 	uint64_t policy_version;      /* …as of this version */
 
 	struct lane *lane; /* of the origin that it asks; NULL: in none */
+	struct lane *left; /* it is done with this one, and leaves it with the next pop; or NULL */
 
 	/* Reused from job to job. */
 	struct response response;

@@ -47,7 +47,9 @@ static void work(struct worker *worker)
 
 	for (;;) {
 		pulse_set(&worker->pulse, "idle", NEVER);
-		int r = queue_pop(options->queue, NEVER, &job, &worker->lane);
+		int r = queue_leave_and_pop(options->queue, worker->left, NEVER, &job,
+		                            &worker->lane);
+		worker->left = NULL;
 		if (r < 0) {
 			if (leave(worker, r == -ECANCELED))
 				return;

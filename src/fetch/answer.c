@@ -2,7 +2,6 @@
 /* What comes back for a hop, its body apart. */
 #include "fetch/transfer.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void transfer_forget(struct transfer *t)
@@ -32,7 +31,9 @@ size_t transfer_on_header(char *line, size_t size, size_t count, void *arg)
 	struct transfer *t = arg;
 	size_t n = size * count;
 
-	return head_take(&t->head, line, n, t->hop.origin.tls) ? n : CURL_WRITEFUNC_ERROR;
+	bool is_good = head_take(&t->head, line, n, t->hop.origin.tls);
+	t->handle->in_head = !t->head.is_complete;
+	return is_good ? n : CURL_WRITEFUNC_ERROR;
 }
 
 /* Adds a field if there is room for it. */
@@ -142,7 +143,9 @@ void transfer_collect(struct transfer *t, struct handle *h)
 	(void) curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &response->status);
 	(void) curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	(void) curl_easy_getinfo(h->easy, CURLINFO_PRIMARY_IP, &ip);
-	(void) snprintf(response->remote_ip, sizeof(response->remote_ip), "%s", ip ? ip : "");
+	size_t n = ip ? strnlen(ip, sizeof(response->remote_ip) - 1) : 0;
+	memcpy(response->remote_ip, ip ? ip : "", n);
+	response->remote_ip[n] = '\0';
 	memcpy(h->remote_ip, response->remote_ip, sizeof(h->remote_ip));
 
 	/* libcurl 7.88 counts backwards to a date that has passed. */

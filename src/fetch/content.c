@@ -138,8 +138,10 @@ static int begin_body(struct transfer *t)
 	if (t->redirects)
 		return 0;
 
-	int r = each_coding_of(t, "Transfer-Encoding", add_transfer_coding);
-	if (r == 0 && t->handle->decodes)
+	int r = 0;
+	if (t->head.has_codings) /* to look for them takes 1200 instructions */
+		r = each_coding_of(t, "Transfer-Encoding", add_transfer_coding);
+	if (r == 0 && t->head.has_codings && t->handle->decodes)
 		r = each_coding_of(t, "Content-Encoding", add_content_coding);
 	if (r == 0 && !t->req->truncates && is_announced_too_long(t))
 		r = -EFBIG;
@@ -206,6 +208,8 @@ size_t transfer_on_body(char *data, size_t size, size_t count, void *arg)
 	struct transfer *t = arg;
 	size_t n = size * count; /* 'size' is always 1: CURLOPT_WRITEFUNCTION(3) */
 
+	if (t->handle->in_head && t->f->handle_options.previews_heads)
+		return head_preview(&t->head, data, n) ? n : CURL_WRITEFUNC_ERROR;
 	if (!t->has_body)
 		t->refusal = begin_body(t);
 	if (t->refusal == 0)

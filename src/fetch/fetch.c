@@ -310,7 +310,7 @@ int fetcher_create(const struct fetch_options *options, struct fetcher **ret_fet
 		.user_agent = options->user_agent,
 		.connect_timeout_ns = options->connect_timeout_ns,
 		.ca_path = library->capath,
-		.serves_once = library->version_num < 0x080200,
+		.previews_heads = library->version_num < 0x080200,
 		.on_header = transfer_on_header,
 		.on_body = transfer_on_body,
 	};

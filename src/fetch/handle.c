@@ -4,66 +4,20 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/sync.h"
+#include "base/thread.h"
 #include "fetch/tls.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- what libcurl asks for --------------------------------------------------------- */
-
-static short poll_events(int what)
-{
-	return (short) ((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0));
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-	struct handle *h = arg;
-	nfds_t i = 0;
-
-	(void) easy, (void) socket_arg;
-	while (i < h->n_sockets && h->sockets[i].fd != fd)
-		i++;
-
-	if (what == CURL_POLL_REMOVE) {
-		if (i < h->n_sockets)
-			h->sockets[i] = h->sockets[--h->n_sockets];
-	} else if (i < HANDLE_MAX_SOCKETS) {
-		h->sockets[i] = (struct pollfd) { .fd = fd, .events = poll_events(what) };
-		h->n_sockets += i == h->n_sockets;
-	} else {
-		h->overflow = true;
-	}
-	return 0;
-}
-
-static int on_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct handle *h = arg;
-
-	(void) multi;
-	h->timer_ns = timeout_ms < 0 ? NEVER
-	                             : clock_now_ns() + (uint64_t) timeout_ms * NS_PER_MS;
-	return 0;
-}
+/* After this a transfer is a slow one. */
+#define LONG_WAIT_NS NS_PER_S
 
 /* --- setting up -------------------------------------------------------------------- */
-
-static int configure_multi(struct handle *h)
-{
-	CURLMcode m = CURLM_OK;
-
-#define SET(option, value) (m = m ? m : curl_multi_setopt(h->multi, option, value))
-	SET(CURLMOPT_SOCKETFUNCTION, on_socket);
-	SET(CURLMOPT_SOCKETDATA, h);
-	SET(CURLMOPT_TIMERFUNCTION, on_timer);
-	SET(CURLMOPT_TIMERDATA, h);
-	SET(CURLMOPT_MAXCONNECTS, 1L);
-#undef SET
-	return m == CURLM_OK ? 0 : -ENOMEM;
-}
 
 /* Pins who is connected to to its addresses, so that libcurl never resolves a name itself. */
 static int pin(struct handle *h, const struct url_origin *origin, const struct addresses *addresses)
@@ -84,6 +38,28 @@ static int pin(struct handle *h, const struct url_origin *origin, const struct a
 	return h->pins ? 0 : -ENOMEM;
 }
 
+/* Lists what a request says of itself where its job does not. */
+static int list_usual(struct handle *h, const char *user_agent)
+{
+	const char *accept = fetch_rules_accept(h->rules);
+	struct curl_slist *last = NULL;
+	struct buf line = { 0 };
+
+	if (user_agent && *user_agent != '\0') {
+		buf_printf(&line, "User-Agent: %s", user_agent);
+		buf_add_char(&line, '\0');
+		last = line.failed ? NULL : curl_slist_append(NULL, line.data);
+		buf_done(&line);
+		if (!last)
+			return -ENOMEM;
+		h->usual = last;
+	}
+	if (accept && !(last = curl_slist_append(h->usual, accept)))
+		return -ENOMEM;
+	h->usual = last;
+	return 0;
+}
+
 int handle_create(const struct handle_options *options, struct fetch_rules *rules,
                   const struct url_origin *origin, const struct addresses *addresses,
                   struct handle **ret_handle)
@@ -92,7 +68,6 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 	if (!h)
 		return -ENOMEM;
 
-	h->timer_ns = NEVER;
 	h->quiet_socket = CURL_SOCKET_BAD;
 	h->rules = fetch_rules_ref(rules);
 	h->profile = fetch_rules_profile(rules, origin->text);
@@ -100,14 +75,14 @@ int handle_create(const struct handle_options *options, struct fetch_rules *rule
 	h->origin = strdup(origin->text);
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
-	if (!h->origin || !h->easy || !h->multi)
+	if (!h->origin || !h->easy || !h->multi || target_init(&h->target, origin->text) < 0)
 		goto fail;
 	if (addresses && pin(h, origin, addresses) < 0)
 		goto fail;
-	if (fetch_rules_accept(rules) &&
-	    !(h->codings = curl_slist_append(NULL, fetch_rules_accept(rules))))
+	if (list_usual(h, options->user_agent) < 0)
 		goto fail;
-	if (handle_configure(h, options) < 0 || configure_multi(h) < 0)
+	if (handle_configure(h, options) < 0 ||
+	    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK)
 		goto fail;
 
 	*ret_handle = h;
@@ -139,8 +114,9 @@ struct handle *handle_free(struct handle *h)
 
 	curl_easy_cleanup(h->easy);
 	curl_multi_cleanup(h->multi);
+	target_done(&h->target);
 	curl_slist_free_all(h->pins);
-	curl_slist_free_all(h->codings);
+	curl_slist_free_all(h->usual);
 	curl_slist_free_all(h->tunnel);
 	curl_slist_free_all(h->headers);
 	fetch_rules_unref(h->rules);
@@ -149,13 +125,15 @@ struct handle *handle_free(struct handle *h)
 	return NULL;
 }
 
-int handle_reset(struct handle *h, const struct handle_options *options)
+int handle_reset(struct handle *h, const struct handle_options *options, bool anew)
 {
-	if (options->serves_once) {
-		CURL *fresh = curl_easy_init();
-		if (!fresh)
-			return -ENOMEM;
+	CURL *fresh = anew ? curl_easy_init() : NULL;
+
+	if (anew && !fresh)
+		return -ENOMEM;
+	if (anew) {
 		curl_easy_cleanup(h->easy);
+		target_forget(&h->target);
 		h->easy = fresh;
 	} else {
 		curl_easy_reset(h->easy);
@@ -175,69 +153,45 @@ bool handle_is_cancelled(const struct handle *h)
 	return poll(&set, 1, 0) > 0;
 }
 
-/* Whether the transfer has ended; then stores its result. */
-static bool is_done(struct handle *h, CURLcode *ret_code)
+/* Lets libcurl do what it can without waiting.  Returns whether the transfer has ended; then
+ * stores its result. */
+static bool act(struct handle *h, CURLcode *ret_code)
 {
-	int left = 0;
-	const CURLMsg *message = curl_multi_info_read(h->multi, &left);
+	int running = 0, left = 0;
 
+	if (curl_multi_perform(h->multi, &running) != CURLM_OK) {
+		*ret_code = CURLE_OUT_OF_MEMORY;
+		return true;
+	}
+	const CURLMsg *message = curl_multi_info_read(h->multi, &left);
 	if (!message || message->msg != CURLMSG_DONE)
 		return false;
 	*ret_code = message->data.result;
 	return true;
 }
 
-static bool timer_is_due(const struct handle *h)
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* Waits for a socket, libcurl's timer, the deadline or the cancellation.  Thousands of workers
+ * may wait for slow servers: after the first second each does so with 8 KiB of stack less. */
+static int wait_ready(struct handle *h, const struct handle_limits *limits)
 {
-	return h->timer_ns != NEVER && h->timer_ns <= clock_now_ns();
-}
+	struct curl_waitfd cancel = { .fd = limits->cancel_fd, .events = CURL_WAIT_POLLIN };
+	uint64_t until_ns = earlier(earlier(h->speed.next_ns, h->trim_ns), limits->deadline_ns);
 
-/* Waits for a socket, libcurl's timer, the deadline or the cancellation, and
- * copies the sockets that are ready, because handling one can change the set. */
-static int wait_ready(struct handle *h, const struct handle_limits *limits, struct pollfd *ready,
-                      nfds_t *ret_n)
-{
-	struct pollfd set[HANDLE_MAX_SOCKETS + 1];
-	uint64_t until_ns = h->timer_ns < limits->deadline_ns ? h->timer_ns : limits->deadline_ns;
-
-	memcpy(set, h->sockets, h->n_sockets * sizeof(set[0]));
-	set[h->n_sockets] = (struct pollfd) { .fd = limits->cancel_fd, .events = POLLIN };
-
-	until_ns = h->speed.next_ns < until_ns ? h->speed.next_ns : until_ns;
-	int n = poll(set, h->n_sockets + 1, clock_poll_ms(until_ns));
-	*ret_n = 0;
-	if (n > 0 && set[h->n_sockets].revents != 0)
+	int ms = clock_poll_ms(until_ns);
+	/* Like poll(2), it fails only for lack of memory, which passes. */
+	(void) curl_multi_wait(h->multi, &cancel, 1, ms < 0 ? INT_MAX : ms, NULL);
+	if (cancel.revents != 0)
 		return -ECANCELED;
-	if (limits->deadline_ns <= clock_now_ns())
+	uint64_t now_ns = clock_now_ns();
+	if (limits->deadline_ns <= now_ns)
 		return -ETIMEDOUT; /* also if a peer keeps its socket ready all the time */
-	if (n <= 0)
-		return 0;
-
-	for (nfds_t i = 0; i < h->n_sockets; i++)
-		if (set[i].revents != 0)
-			ready[(*ret_n)++] = set[i];
-	return 0;
-}
-
-static int select_events(short revents)
-{
-	return (revents & POLLIN ? CURL_CSELECT_IN : 0) |
-	       (revents & POLLOUT ? CURL_CSELECT_OUT : 0) |
-	       (revents & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
-}
-
-/* Lets libcurl act on its timer and on the ready sockets. */
-static void act(struct handle *h, const struct pollfd *ready, nfds_t n)
-{
-	int running = 0;
-
-	for (nfds_t i = 0; i < n; i++)
-		(void) curl_multi_socket_action(h->multi, ready[i].fd,
-		                                select_events(ready[i].revents), &running);
-	if (timer_is_due(h)) {
-		h->timer_ns = NEVER; /* one-shot: libcurl sets it anew inside the call */
-		(void) curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	if (h->trim_ns <= now_ns) {
+		thread_trim_stack();
+		h->trim_ns = NEVER;
 	}
+	return 0;
 }
 
 /* libcurl knows the socket only as long as the handle is in the multi handle. */
@@ -297,17 +251,15 @@ static int why_aborted(struct handle *h)
 int handle_perform(struct handle *h, void *arg, const struct handle_limits *limits,
                    CURLcode *ret_code)
 {
-	struct pollfd ready[HANDLE_MAX_SOCKETS];
-	nfds_t n_ready = 0;
+	uint64_t now_ns = clock_now_ns();
 	int r = 0;
 
 	h->error[0] = '\0';
 	h->refusal.entry = NULL;
-	h->overflow = false;
 	h->has_asked = false;
 	h->limits = limits;
-	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns,
-	            limits->least_speed > 0 ? clock_now_ns() : 0);
+	h->trim_ns = clock_after(now_ns, LONG_WAIT_NS);
+	speed_start(&h->speed, limits->least_speed, limits->speed_span_ns, now_ns);
 	if (curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, arg) != CURLE_OK ||
 	    curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, arg) != CURLE_OK ||
 	    curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {
@@ -315,16 +267,8 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 		return 0;
 	}
 
-	act(h, NULL, 0);
-	while (r == 0 && !is_done(h, ret_code)) {
-		if (h->overflow) {
-			*ret_code = CURLE_BAD_FUNCTION_ARGUMENT;
-			break;
-		}
-		r = is_too_slow(h, limits) ? -ETIME : wait_ready(h, limits, ready, &n_ready);
-		if (r == 0)
-			act(h, ready, n_ready);
-	}
+	while (r == 0 && !act(h, ret_code))
+		r = is_too_slow(h, limits) ? -ETIME : wait_ready(h, limits);
 	if (r == 0 && *ret_code == CURLE_ABORTED_BY_CALLBACK)
 		r = why_aborted(h);
 	bool answered = r == 0 && *ret_code == CURLE_OK;
@@ -332,6 +276,5 @@ int handle_perform(struct handle *h, void *arg, const struct handle_limits *limi
 		h->error[0] = '\0'; /* of a kept connection that had ended, before another one */
 	keep_socket(h, answered);
 	(void) curl_multi_remove_handle(h->multi, h->easy);
-	h->timer_ns = NEVER;
 	return r;
 }

@@ -2,11 +2,12 @@
 /*
  * One libcurl transfer at a time, driven to its end by the calling thread.
  *
- * Each handle is an easy handle in a multi handle of its own, with our own
- * poll(2) on its sockets (libcurl-multi(3), "multi_socket").  Against
- * curl_easy_perform() that saves system calls, gives deadlines that are exactly
- * ours, and lets another thread end the wait at once.  The multi handle also
- * keeps the handle's live connection, so a handle is good for one origin.
+ * Each handle is an easy handle in a multi handle of its own (libcurl-multi(3)).  Against
+ * curl_easy_perform() that gives deadlines that are exactly ours, lets another thread end the
+ * wait at once, and has no wait end each second for nothing.  libcurl waits itself,
+ * curl_multi_wait(3): to be told of its sockets, as by curl_multi_socket_action(3), it needs a
+ * table of 29 KiB for each multi handle, to save one poll(2) of a slow answer.  The multi handle
+ * also keeps the handle's live connection, so a handle is good for one origin.
  *
  * A handle belongs to one thread at a time.
  */
@@ -19,39 +20,35 @@
 #include "fetch/resolver.h"
 #include "fetch/rules.h"
 #include "fetch/speed.h"
+#include "fetch/target.h"
 #include "job/result.h"
 #include "job/url.h"
 
 #include <curl/curl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* libcurl watches one socket, two while it races IPv6 against IPv4, and a few at most. */
-enum { HANDLE_MAX_SOCKETS = 8 };
 
 struct handle {
 	CURL *easy;
 	CURLM *multi;
+	struct target target;
 	struct curl_slist *pins;    /* CURLOPT_RESOLVE; must outlive the easy handle's use of it */
 
-	/* CURLOPT_HTTPHEADER of a plain request: the Accept-Encoding, or NULL.  To have it of
-	 * CURLOPT_ACCEPT_ENCODING, libcurl formats it twice, 8000 instructions a request. */
-	struct curl_slist *codings;
+	/* CURLOPT_HTTPHEADER of a plain request: User-Agent and Accept-Encoding, as far as there
+	 * are such.  What has options of its own, CURLOPT_USERAGENT and CURLOPT_ACCEPT_ENCODING,
+	 * libcurl formats twice: 2000 and 4600 instructions more a request. */
+	struct curl_slist *usual;
 	struct curl_slist *headers; /* and of the current request, if it is not plain */
 	char error[CURL_ERROR_SIZE];
 
-	uint64_t timer_ns; /* when libcurl wants CURL_SOCKET_TIMEOUT; NEVER if it does not */
-	struct pollfd sockets[HANDLE_MAX_SOCKETS];
-	nfds_t n_sockets;
-	bool overflow; /* libcurl asked for more sockets than there is room for */
-
 	struct speed speed; /* of the current transfer */
+	uint64_t trim_ns;   /* when it is a slow one, and the stack is trimmed; NEVER after that */
 	const struct handle_limits *limits; /* the same, borrowed */
 
 	bool is_tls;
 	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
 	bool has_asked; /* it has gone out */
+	bool in_head;   /* and the end of its answer's head has not come; set to false by on_header */
 	bool modified;  /* options of more than a plain GET are set */
 	bool decodes;   /* the current request says which encodings of the body it takes */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
@@ -82,11 +79,12 @@ struct handle_options {
 	 * A bundle is parsed for each handle: 34 ms and 1 MB were measured. */
 	const char *ca_path;
 
-	/* An easy handle must not see a second answer, so handle_reset() is due after each.
-	 * Until 8.2 libcurl forgets to forget where the last header of an answer was: if the
-	 * next answer begins with a continued line, it writes to freed memory, and not even
-	 * curl_easy_reset(3) helps (curl's issue 11101).  A new one costs 10 us. */
-	bool serves_once;
+	/* Each line of a head is given to 'on_body', too, and before libcurl takes it; at
+	 * handle->in_head.  Until 8.2 libcurl forgets to forget where the last header of an answer
+	 * was: if the next one's begin with a continued line, it writes to freed memory, and not
+	 * even curl_easy_reset(3) helps (curl's issue 11101).  So that line must not get there.  A
+	 * new easy handle for each request would do, too, but costs 15000 instructions. */
+	bool previews_heads;
 
 	/* Their last argument is handle_perform()'s 'arg'. */
 	curl_write_callback on_header, on_body;
@@ -114,9 +112,13 @@ int handle_configure(struct handle *h, const struct handle_options *options);
 /* Closes the connection.  Ignores NULL, returns NULL. */
 struct handle *handle_free(struct handle *h);
 
-/* Takes back every option of the last request; the connection stays. */
+/* What libcurl may keep of an exchange until the next one: its URL and headers. */
+enum { HANDLE_KEEPS_BYTES = 16 * 1024 };
+
+/* Takes back every option of the last request; the connection stays.  'anew': with a new easy
+ * handle, so that nothing else is kept. */
 NODISCARD NONNULL(1, 2)
-int handle_reset(struct handle *h, const struct handle_options *options);
+int handle_reset(struct handle *h, const struct handle_options *options, bool anew);
 
 struct handle_limits {
 	uint64_t deadline_ns;   /* CLOCK_MONOTONIC */

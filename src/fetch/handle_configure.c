@@ -53,7 +53,7 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
 	(void) remote, (void) local, (void) remote_port, (void) local_port;
 	if (h->has_asked && h->once)
 		return CURL_PREREQFUNC_ABORT;
-	h->has_asked = true;
+	h->has_asked = h->in_head = true;
 	if (h->is_tls && curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
 	    connects > 0)
 		h->ssl = tls_read(h->easy, !h->profile->insecure, &h->tls);
@@ -153,7 +153,7 @@ static CURLcode set_proxy_login(struct handle *h)
 
 /* Never one from the environment.  Whatever goes through a proxy goes through a tunnel; only one
  * that finds addresses itself may read and relay what is in the clear. */
-static CURLcode set_proxy(struct handle *h)
+static CURLcode set_proxy(struct handle *h, const struct handle_options *options)
 {
 	const struct fetch_profile *p = h->profile;
 	CURLcode c = CURLE_OK;
@@ -164,6 +164,7 @@ static CURLcode set_proxy(struct handle *h)
 		return c;
 	SET(CURLOPT_HTTPPROXYTUNNEL, p->proxy_resolves ? 0L : 1L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(CURLOPT_USERAGENT, options->user_agent); /* when a tunnel is asked for */
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_XFERINFODATA, h);
@@ -189,29 +190,33 @@ static CURLcode set_login(struct handle *h)
 int handle_configure(struct handle *h, const struct handle_options *options)
 {
 	CURLcode c = CURLE_OK;
-	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS);
+	/* libcurl may take a time that is a part of a millisecond less for this one. */
+	long connect_ms = (long) (options->connect_timeout_ns / NS_PER_MS) + 1;
 
 	SET(CURLOPT_NOSIGNAL, 1L); /* required in a threaded program */
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_USERAGENT, options->user_agent);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 	SET(CURLOPT_MAXLIFETIME_CONN, (long) CONNECTION_LIFETIME_S);
+	/* There is one host, whose addresses are pinned, or an address: nothing grows old, and
+	 * 500 instructions a request go into looking for what does. */
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, -1L);
 	/* We do the decoding (decode.h). */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	if (h->codings)
-		SET(CURLOPT_HTTPHEADER, h->codings);
+	if (h->usual)
+		SET(CURLOPT_HTTPHEADER, h->usual);
 	SET(CURLOPT_ERRORBUFFER, h->error);
 	SET(CURLOPT_PREREQFUNCTION, on_request);
 	SET(CURLOPT_PREREQDATA, h);
 	SET(CURLOPT_HEADERFUNCTION, options->on_header);
 	SET(CURLOPT_WRITEFUNCTION, options->on_body);
+	SET(CURLOPT_HEADER, options->previews_heads ? 1L : 0L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, h);
 	if (h->pins)
 		SET(CURLOPT_RESOLVE, h->pins);
 	c = c ? c : set_authorities(h, options);
 	c = c ? c : set_tls(h);
-	c = c ? c : set_proxy(h);
+	c = c ? c : set_proxy(h, options);
 	c = c ? c : set_login(h);
 	return c == CURLE_OK ? 0 : -ENOMEM; /* every option is known to libcurl >= 7.88 */
 }

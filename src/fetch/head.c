@@ -8,7 +8,7 @@ static bool begins_with(const char *line, size_t n, const char *start)
 {
 	size_t len = strlen(start);
 
-	return n >= len && strncasecmp(line, start, len) == 0;
+	return n >= len && (*line | 0x20) == (*start | 0x20) && strncasecmp(line, start, len) == 0;
 }
 
 static bool is_space(char c)
@@ -61,6 +61,7 @@ static const char *take_status(struct head *head, const char *line, const char *
 
 	head->is_interim = begins_with(code, n, " 1");
 	head->is_complete = false;
+	head->is_first = true;
 	head->has_length = false;
 	if (!tls && !begins_with(line, (size_t) (end - line), "HTTP/1."))
 		return "a version that was not asked for";
@@ -70,12 +71,23 @@ static const char *take_status(struct head *head, const char *line, const char *
 static const char *take_field(struct head *head, const char *line, const char *end)
 {
 	static const char length[] = "Content-Length:";
+	size_t n = (size_t) (end - line);
 
 	if (++head->fields > HEAD_MAX_FIELDS)
 		return "more than 512 lines of headers";
-	if (head->is_complete || !begins_with(line, (size_t) (end - line), length))
+	if (begins_with(line, n, "Content-Encoding:") || begins_with(line, n, "Transfer-Encoding:"))
+		head->has_codings = true;
+	if (head->is_complete || !begins_with(line, n, length))
 		return NULL; /* that of a trailer says nothing */
 	return take_length(head, line + strlen(length), end);
+}
+
+bool head_preview(struct head *head, const char *line, size_t n)
+{
+	if (head->is_first && n > 0 && is_space(*line))
+		head->fault = "the first header continues none";
+	head->is_first = false;
+	return !head->fault;
 }
 
 bool head_take(struct head *head, const char *line, size_t n, bool tls)

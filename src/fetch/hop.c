@@ -17,16 +17,30 @@ static bool is_one_of(const char *header, const char *const *names, size_t n)
 	return false;
 }
 
+/* Whether the job says one of these itself. */
+static bool says_one_of(const struct hop *hop, const char *const *names, size_t n)
+{
+	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
+		if (is_one_of(at, names, n))
+			return true;
+	return false;
+}
+
 /* A request that has one of these deals with encodings itself; a range of an encoded body can
  * not be decoded (as in the Fetch standard, section 4.6). */
 static bool has_coding_of_its_own(const struct hop *hop)
 {
 	static const char *const names[] = { "Accept-Encoding", "Range" };
 
-	for (const char *at = hop->headers; at && *at != '\0'; at += strlen(at) + 1)
-		if (is_one_of(at, names, ARRAY_LEN(names)))
-			return true;
-	return false;
+	return says_one_of(hop, names, ARRAY_LEN(names));
+}
+
+/* Whether the request has this one of the two usual headers. */
+static bool has_usual(const struct hop *hop, const struct handle *h, const char *usual)
+{
+	static const char *const names[] = { "User-Agent" };
+
+	return is_one_of(usual, names, 1) ? !says_one_of(hop, names, 1) : h->decodes;
 }
 
 static bool is_left_out(const struct hop *hop, const char *header)
@@ -51,8 +65,11 @@ static int add_header(struct handle *h, const char *line)
 
 static int add_headers(const struct hop *hop, struct handle *h)
 {
-	int r = h->decodes ? add_header(h, h->codings->data) : 0;
+	int r = 0;
 
+	for (const struct curl_slist *u = h->usual; r == 0 && u; u = u->next)
+		if (has_usual(hop, h, u->data))
+			r = add_header(h, u->data);
 	for (const char *at = hop->headers; r == 0 && at && *at != '\0'; at += strlen(at) + 1)
 		if (!is_left_out(hop, at))
 			r = add_header(h, at);
@@ -131,24 +148,6 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 	return c;
 }
 
-/* Without its fragment, behind which libcurl 7.88 puts a redirect to "?query". */
-static CURLcode set_url(const char *url, struct handle *h)
-{
-	char *text = NULL;
-
-	if (!strchr(url, '#'))
-		return curl_easy_setopt(h->easy, CURLOPT_URL, url);
-	CURLU *parts = curl_url();
-	CURLcode c = CURLE_OUT_OF_MEMORY;
-	if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-	    curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-	    curl_url_get(parts, CURLUPART_URL, &text, 0) == CURLUE_OK)
-		c = curl_easy_setopt(h->easy, CURLOPT_URL, text);
-	curl_free(text);
-	curl_url_cleanup(parts);
-	return c;
-}
-
 /* Takes back what the origin is logged in with; the handle is reset before its next loan. */
 static CURLcode withhold_login(struct handle *h)
 {
@@ -164,9 +163,9 @@ static CURLcode withhold_login(struct handle *h)
 
 int hop_prepare(const struct hop *hop, struct handle *h)
 {
-	if (set_url(hop->url, h) != CURLE_OK)
+	if (target_set(&h->target, h->easy, hop->url) != CURLE_OK)
 		return -ENOMEM;
-	h->decodes = h->codings && !has_coding_of_its_own(hop);
+	h->decodes = fetch_rules_accept(h->rules) && !has_coding_of_its_own(hop);
 	if (hop->without_secrets && (h->profile->login || h->profile->bearer) &&
 	    withhold_login(h) != CURLE_OK)
 		return -ENOMEM;

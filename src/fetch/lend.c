@@ -146,10 +146,10 @@ int transfer_lend(struct transfer *t, struct handle **ret_handle)
 void transfer_give_back(struct transfer *t, struct handle *h, bool healthy)
 {
 	struct fetcher *f = t->f;
+	bool is_large = t->head.bytes + t->response->request_bytes > HANDLE_KEEPS_BYTES;
 
 	if (!healthy || *h->remote_ip == '\0' ||
-	    ((h->modified || f->handle_options.serves_once) &&
-	     handle_reset(h, &f->handle_options) < 0)) {
+	    ((h->modified || is_large) && handle_reset(h, &f->handle_options, is_large) < 0)) {
 		handle_free(h);
 		return;
 	}

@@ -20,6 +20,7 @@ libpenstock_a_SOURCES += \
 	src/fetch/resolver.c src/fetch/resolver.h \
 	src/fetch/rules.c src/fetch/rules.h \
 	src/fetch/speed.c src/fetch/speed.h \
+	src/fetch/target.c src/fetch/target.h \
 	src/fetch/tls.c src/fetch/tls.h \
 	src/fetch/transfer.h \
 	src/fetch/upload.c src/fetch/upload.h

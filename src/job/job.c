@@ -66,18 +66,6 @@ bool job_may_retry(const struct job *job)
 
 /* --- lists -------------------------------------------------------------------------- */
 
-void job_list_append(struct job_list *list, struct job *job)
-{
-	job->next = NULL;
-	job->before = list->last;
-	if (list->last)
-		list->last->next = job;
-	else
-		list->first = job;
-	list->last = job;
-	list->len++;
-}
-
 void job_list_prepend(struct job_list *list, struct job *job)
 {
 	job->next = list->first;
@@ -89,18 +77,16 @@ void job_list_prepend(struct job_list *list, struct job *job)
 	list->len++;
 }
 
-struct job *job_list_take(struct job_list *list)
+void job_list_move(struct job_list *from, struct job_list *to)
 {
-	struct job *job = list->first;
-	if (!job)
-		return NULL;
+	if (from->len == 0)
+		return;
 
-	list->first = job->next; /* whose 'before' nobody reads: it need not be fetched for that */
-	if (!list->first)
-		list->last = NULL;
-	list->len--;
-	job->next = NULL;
-	return job;
+	from->first->before = to->last;
+	*(to->last ? &to->last->next : &to->first) = from->first;
+	to->last = from->last;
+	to->len += from->len;
+	*from = (struct job_list) { 0 };
 }
 
 void job_list_unlink(struct job_list *list, struct job *job)

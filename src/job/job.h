@@ -139,7 +139,10 @@ NONNULL(1, 2) void job_write(const struct job *job, struct buf *b);
 struct job *job_free(struct job *job);
 
 /* The origin that the job's next request goes to, which is its lane: of its hop, or its own. */
-NONNULL(1) const struct url_origin *job_lane_origin(const struct job *job);
+NONNULL(1) static inline const struct url_origin *job_lane_origin(const struct job *job)
+{
+	return job->hop ? &job->hop->origin : &job->origin;
+}
 
 /*
  * Sends the job on to a copy of 'hop', in place of an earlier one, which 'hop' may be; NULL:
@@ -189,11 +192,37 @@ struct job_list {
 	size_t len;
 };
 
-NONNULL(1, 2) void job_list_append(struct job_list *list, struct job *job);
+NONNULL(1, 2) static inline void job_list_append(struct job_list *list, struct job *job)
+{
+	job->next = NULL;
+	job->before = list->last;
+	if (list->last)
+		list->last->next = job;
+	else
+		list->first = job;
+	list->last = job;
+	list->len++;
+}
+
 NONNULL(1, 2) void job_list_prepend(struct job_list *list, struct job *job);
 
 /* Removes the first job; NULL if there is none. */
-NONNULL(1) struct job *job_list_take(struct job_list *list);
+NONNULL(1) static inline struct job *job_list_take(struct job_list *list)
+{
+	struct job *job = list->first;
+	if (!job)
+		return NULL;
+
+	list->first = job->next; /* whose 'before' nobody reads: it need not be fetched for that */
+	if (!list->first)
+		list->last = NULL;
+	list->len--;
+	job->next = NULL;
+	return job;
+}
+
+/* Moves all jobs of 'from' to the end of 'to'. */
+NONNULL(1, 2) void job_list_move(struct job_list *from, struct job_list *to);
 
 /* Removes a job that is in the list. */
 NONNULL(1, 2) void job_list_unlink(struct job_list *list, struct job *job);

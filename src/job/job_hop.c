@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct url_origin *job_lane_origin(const struct job *job)
-{
-	return job->hop ? &job->hop->origin : &job->origin;
-}
-
 /* --- with the job ------------------------------------------------------------------- */
 
 static size_t hop_size(const struct job_hop *hop)

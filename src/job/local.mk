@@ -8,6 +8,8 @@ libpenstock_a_SOURCES += \
 	src/job/job_write.c \
 	src/job/url.c \
 	src/job/url.h \
+	src/job/url_known.c \
+	src/job/url_known.h \
 	src/job/url_show.c \
 	src/job/url_match.c \
 	src/job/result.c \

@@ -2,6 +2,7 @@
 #include "job/url.h"
 
 #include "base/buf.h"
+#include "job/url_known.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -13,6 +14,7 @@ enum { MAX_HOST_BYTES = 255 };
 
 struct url_parser {
 	struct buf text; /* the origin's strings: "https://host:port\0host\0" */
+	struct url_known_table known;
 };
 
 int url_parser_create(struct url_parser **ret_parser)
@@ -29,6 +31,7 @@ struct url_parser *url_parser_free(struct url_parser *p)
 {
 	if (p) {
 		buf_done(&p->text);
+		url_known_done(&p->known);
 		free(p);
 	}
 	return NULL;
@@ -144,11 +147,21 @@ static int make_origin(struct url_parser *p, const struct parts *parts,
 int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_origin,
               const char **ret_why)
 {
+	const struct url_origin *known = url_known_find(&p->known, url);
 	struct parts parts = { 0 };
+	struct url_origin origin;
 
+	if (known) {
+		*ret_origin = *known;
+		return 0;
+	}
 	int r = read_parts(url, &parts, ret_why);
 	if (r == 0)
-		r = make_origin(p, &parts, ret_origin, ret_why);
+		r = make_origin(p, &parts, &origin, ret_why);
+	if (r == 0 && url_known_add(&p->known, url, &origin) < 0)
+		r = fail(CURLUE_OUT_OF_MEMORY, ret_why);
+	if (r == 0)
+		*ret_origin = origin;
 	parts_done(&parts);
 	return r;
 }

@@ -207,7 +207,7 @@ int lanes_init(struct lanes *l, uint64_t (*clock_ns)(void))
 void lanes_done(struct lanes *l)
 {
 	for (struct lane *lane = NULL; (lane = lanes_next(l, NULL));) {
-		assert(lane->queued.len == 0 && lane_running(lane) == 0);
+		assert(lane->queued.len == 0 && lane->running == 0);
 		drop(l, lane);
 	}
 	heap_done(&l->timed);
@@ -225,9 +225,9 @@ struct lane_obstacle lanes_look(struct lanes *l, const struct lane *lane)
 	if (lane->state.paused && l->ignores_pauses) {
 		struct lane_state unpaused = lane->state;
 		unpaused.paused = false;
-		return lane_look(lane->limits, &unpaused, lane_running(lane), now_ns);
+		return lane_look(lane->limits, &unpaused, lane->running, now_ns);
 	}
-	return lane_look(lane->limits, &lane->state, lane_running(lane), now_ns);
+	return lane_look(lane->limits, &lane->state, lane->running, now_ns);
 }
 
 static void place(struct lanes *l, struct lane *lane)
@@ -254,7 +254,7 @@ static bool has_news(struct lanes *l, const struct lane *lane)
 {
 	struct lane_obstacle obstacle;
 
-	if (lane_room(lane->limits, &lane->state, lane_running(lane), lane->queued.len,
+	if (lane_room(lane->limits, &lane->state, lane->running, lane->queued.len,
 	              now_for(l, lane), &obstacle) == 0)
 		return obstacle.until_ns != NEVER;
 	return lane_is_low(lane->limits, lane->queued.len);
@@ -288,29 +288,20 @@ static void retire(struct lanes *l, struct lane *lane)
 	}
 }
 
-/* Brings the bits up to date, and returns the uses. */
-static size_t update_uses(struct lane *lane)
+static void update_plain(struct lane *lane)
 {
 	bool is_plain = lane->limits->concurrency == 0 && !lane->state.paused &&
 	                lane->state.failures == 0 && !lane_is_timed(lane->limits, &lane->state);
-	size_t bits = (is_plain ? LANE_IS_PLAIN : 0) | (lane->queued.len > 0 ? LANE_HAS_JOBS : 0);
-	size_t uses = atomic_load_explicit(&lane->uses, memory_order_relaxed);
-	size_t changed = (uses ^ bits) & (LANE_IS_PLAIN | LANE_HAS_JOBS);
 
-	if (changed)
-		uses = atomic_fetch_xor(&lane->uses, changed) ^ changed;
-	return uses;
+	if (is_plain != lane_is_plain(lane)) /* it is read by workers of other processors */
+		atomic_store_explicit(&lane->is_plain, is_plain, memory_order_relaxed);
 }
 
 void lanes_settle(struct lanes *l, struct lane *lane)
 {
-	size_t uses = update_uses(lane);
-	if ((uses & LANE_IS_PLAIN) && (uses & LANE_HAS_JOBS) && lane->place == LANE_READY &&
-	    !lane->is_wanted)
-		return; /* the usual case, in which nothing can have changed */
+	bool is_busy = lane->queued.len > 0 || lane->running > 0;
 
-	bool is_busy = uses >= LANE_HAS_JOBS;
-
+	update_plain(lane);
 	if (is_busy != lane->is_busy) {
 		lane->is_busy = is_busy;
 		l->busy += is_busy ? 1 : SIZE_MAX; /* less one */
@@ -327,10 +318,12 @@ void lanes_settle(struct lanes *l, struct lane *lane)
 
 /* --- jobs -------------------------------------------------------------------------------- */
 
-void lanes_append(struct lanes *l, struct lane *lane, struct job *job)
+void lanes_append(struct lanes *l, struct lane *lane, struct job_list *jobs)
 {
-	job_list_append(&lane->queued, job);
-	if (lane->queued.len == 1) /* otherwise it stands where it belongs */
+	bool had_none = lane->queued.len == 0;
+
+	job_list_move(jobs, &lane->queued);
+	if (had_none) /* otherwise it stands where it belongs */
 		lanes_settle(l, lane);
 }
 
@@ -351,8 +344,12 @@ void lanes_promote(struct lanes *l)
 
 void lanes_start(struct lanes *l, struct lane *lane)
 {
+	lane->has_overlapped = lane->running++ > 0;
+	if (lane_goes_on(lane)) {
+		lane->state.started_ns = 0; /* which is all that lane_start() does to a plain one */
+		return;
+	}
 	lane_start(lane->limits, &lane->state, now_for(l, lane));
-	lane->has_overlapped = atomic_fetch_add(&lane->uses, LANE_WORKER) >= LANE_WORKER;
 	lanes_settle(l, lane);
 }
 
@@ -369,7 +366,7 @@ void lanes_leave(struct lanes *l, struct lane *lane, enum lane_outcome outcome)
 		lane_unstart(lane->limits, &lane->state, !lane->has_overlapped);
 		break;
 	}
-	(void) atomic_fetch_sub(&lane->uses, LANE_WORKER);
+	lane->running--;
 }
 
 struct job *lanes_take(struct lanes *l, struct lane **ret_lane)
@@ -384,18 +381,6 @@ struct job *lanes_take(struct lanes *l, struct lane **ret_lane)
 	}
 	*ret_lane = lane;
 	return job;
-}
-
-void lanes_evict(struct lane *lane, struct job_list *to)
-{
-	if (lane->queued.len == 0)
-		return;
-
-	lane->queued.first->before = to->last;
-	*(to->last ? &to->last->next : &to->first) = lane->queued.first;
-	to->last = lane->queued.last;
-	to->len += lane->queued.len;
-	lane->queued = (struct job_list){ 0 };
 }
 
 struct lane *lanes_any_with_jobs(const struct lanes *l)
@@ -415,7 +400,7 @@ size_t lanes_room(struct lanes *l, const char *origin, struct lane_obstacle *ret
 	if (!lane)
 		return lane_room(lanes_limits(l, origin), &unknown, 0, 0, lanes_now_ns(l), ret);
 
-	size_t room = lane_room(lane->limits, &lane->state, lane_running(lane), lane->queued.len,
+	size_t room = lane_room(lane->limits, &lane->state, lane->running, lane->queued.len,
 	                        now_for(l, lane), ret);
 	lane->is_wanted = room == 0 && ret->until_ns == NEVER;
 	return room;

@@ -38,18 +38,13 @@ enum lane_place {
 	LANE_IDLE,   /* only remembered */
 };
 
-enum {
-	LANE_IS_PLAIN = 1, /* without limits, pauses or failures: whoever leaves it changes nothing */
-	LANE_HAS_JOBS = 2,
-	LANE_WORKER = 4,
-};
-
 struct lane {
 	struct lane *same_bucket; /* link of the hash table */
 	uint64_t hash;
 	const struct lane_limits *limits; /* of a rule, or none */
 	struct job_list queued;
-	atomic_size_t uses; /* LANE_WORKER for each worker, and the bits below; see lanes_leave_quickly() */
+	size_t running; /* workers in it */
+	atomic_bool is_plain; /* without limits, pauses or failures: an answer changes nothing */
 
 	struct lane *before, *after; /* links of the list that 'place' is */
 	struct lane *opened_after;   /* link of the opened ones */
@@ -63,12 +58,6 @@ struct lane {
 	struct lane_state state;
 	char name[]; /* the origin */
 };
-
-/* How many workers are in it. */
-NONNULL(1) static inline size_t lane_running(const struct lane *lane)
-{
-	return atomic_load_explicit(&lane->uses, memory_order_relaxed) / LANE_WORKER;
-}
 
 struct lane_list {
 	struct lane *first, *last;
@@ -127,8 +116,8 @@ NODISCARD NONNULL(1, 2) struct lane_obstacle lanes_look(struct lanes *l, const s
 /* Puts the lane where it belongs.  It may be gone afterwards. */
 NONNULL(1, 2) void lanes_settle(struct lanes *l, struct lane *lane);
 
-/* Appends a job.  The lane is settled. */
-NONNULL(1, 2, 3) void lanes_append(struct lanes *l, struct lane *lane, struct job *job);
+/* Appends all of the jobs.  The lane is settled. */
+NONNULL(1, 2, 3) void lanes_append(struct lanes *l, struct lane *lane, struct job_list *jobs);
 
 /* Moves timed lanes whose time has come to the ready ones: a few, until there is a ready one. */
 NONNULL(1) void lanes_promote(struct lanes *l);
@@ -145,29 +134,29 @@ NODISCARD NONNULL(1, 2) struct job *lanes_take(struct lanes *l, struct lane **re
 /* Starts something in a lane that lanes_look() has nothing against; settled. */
 NONNULL(1, 2) void lanes_start(struct lanes *l, struct lane *lane);
 
-/*
- * Leaves a lane that this changes nothing about, which needs no lock: a plain one that jobs or
- * other workers keep in being.  Returns false if it is not such a lane.
- *
- * All else is done under the queue's lock.  There, bits and workers are changed in one atomic
- * step, so a lane is never left like this that has just become another kind, or empty; and what
- * that step found decides whether the lane may go.
- */
-NODISCARD NONNULL(1) static inline bool lanes_leave_quickly(struct lane *lane)
+/* Whether it is plain.  A worker in it may ask without the queue's lock: what changes at that
+ * moment may as well come later. */
+NODISCARD NONNULL(1) static inline bool lane_is_plain(const struct lane *lane)
 {
-	size_t uses = atomic_load_explicit(&lane->uses, memory_order_relaxed);
+	return atomic_load_explicit(&lane->is_plain, memory_order_relaxed);
+}
 
-	while ((uses & LANE_IS_PLAIN) && ((uses & LANE_HAS_JOBS) || uses >= 2 * LANE_WORKER))
-		if (atomic_compare_exchange_weak(&lane->uses, &uses, uses - LANE_WORKER))
-			return true;
-	return false;
+/* Whether one worker more or less changes nothing else, which is the usual case. */
+NODISCARD NONNULL(1) static inline bool lane_goes_on(const struct lane *lane)
+{
+	return lane->queued.len > 0 && lane_is_plain(lane);
 }
 
 /* Notes how something that was started has ended.  To be settled. */
 NONNULL(1, 2) void lanes_leave(struct lanes *l, struct lane *lane, enum lane_outcome outcome);
 
-/* Moves the jobs of a lane to the end of 'to'.  To be settled. */
-NONNULL(1, 2) void lanes_evict(struct lane *lane, struct job_list *to);
+/* Takes a worker out whose leaving was nothing to be noted.  Settled. */
+NONNULL(1, 2) static inline void lanes_let_go(struct lanes *l, struct lane *lane)
+{
+	lane->running--;
+	if (!lane_goes_on(lane))
+		lanes_settle(l, lane);
+}
 
 /* A lane that has jobs; NULL if none has. */
 NODISCARD NONNULL(1) struct lane *lanes_any_with_jobs(const struct lanes *l);

@@ -241,7 +241,7 @@ static struct queue_lane figures_of(struct queue *q, const struct lane *lane) RE
 {
 	return (struct queue_lane){
 		.queued = lane->queued.len,
-		.running = lane_running(lane),
+		.running = lane->running,
 		.obstacle = obstacle_of(q, lane),
 		.limits = *lane->limits,
 		.failures = lane->state.failures,
@@ -265,7 +265,7 @@ void queue_lane(struct queue *q, const char *origin, struct queue_lane *ret_lane
 /* Whether 'a' is listed before 'b': more jobs and workers, then stopped ones, then by name. */
 static bool is_before(const struct lane *a, const struct lane *b)
 {
-	size_t in_a = a->queued.len + lane_running(a), in_b = b->queued.len + lane_running(b);
+	size_t in_a = a->queued.len + a->running, in_b = b->queued.len + b->running;
 	if (in_a != in_b)
 		return in_a > in_b;
 	if (a->place != b->place && (a->place == LANE_IDLE || b->place == LANE_IDLE))

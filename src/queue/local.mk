@@ -5,5 +5,6 @@ libpenstock_a_SOURCES += \
 	src/queue/lanes.h \
 	src/queue/levers.c \
 	src/queue/parts.h \
+	src/queue/push.c \
 	src/queue/queue.c \
 	src/queue/queue.h

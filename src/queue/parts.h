@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A queue, for the two files that it is made of: queue.c, what goes through it, and levers.c,
- * what people do to it and ask about it.
+ * A queue, for the files that it is made of: queue.c, what all of it shares and what consumers
+ * do, push.c, what producers do, and levers.c, what people do to it and ask about it.
  *
  * Whatever changes anything ends in queue_release(), which looks at all that somebody may be
  * waiting for and sends the wakeups that are due.  Invariants, true whenever 'lock' is free:
@@ -43,8 +43,10 @@ struct queue {
 	struct wake consumers GUARDED_BY(lock); /* has_work() || no timer though lanes are timed */
 	struct wake timer GUARDED_BY(lock); /* at most one consumer; the same || an earlier time */
 	uint64_t timer_ns GUARDED_BY(lock); /* until when it sleeps */
-	struct queue_producers pushing GUARDED_BY(lock); /* room enough || empty || closed || nudged */
-	struct queue_producers asking GUARDED_BY(lock);  /* the same && not paused || closed || nudged */
+	/* room enough || room, and nothing ready || closed || nudged */
+	struct queue_producers pushing GUARDED_BY(lock);
+	/* (room enough || closed) && not paused || nudged */
+	struct queue_producers asking GUARDED_BY(lock);
 
 	struct lanes lanes GUARDED_BY(lock);
 	struct heap deadlines GUARDED_BY(lock); /* of the queued jobs that have one, by it */
@@ -70,6 +72,17 @@ void queue_lock(struct queue *q) ACQUIRES(q->lock);
 
 /* Wakes whom there is something for, unlocks the queue, and tells of opened lanes. */
 void queue_release(struct queue *q) RELEASES(q->lock);
+
+/* Wakes one whom there is something for, before the lock is given up in a wait. */
+void queue_wake_consumer(struct queue *q) REQUIRES(q->lock);
+
+/* How many more jobs it may hold; bytes are looked at only if there is no room for any. */
+static inline size_t queue_room(const struct queue *q) REQUIRES(q->lock)
+{
+	if (q->bytes >= q->capacity_bytes || q->depth >= q->capacity_jobs)
+		return 0;
+	return q->capacity_jobs - q->depth;
+}
 
 /* Whether nothing may start. */
 static inline bool queue_is_paused(const struct queue *q) REQUIRES(q->lock)

@@ -10,7 +10,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* --- waking -------------------------------------------------------------------------------- */
 
@@ -37,48 +36,73 @@ static bool needs_timer(const struct queue *q) REQUIRES(q->lock)
 	return q->lanes.timed.len > 0 && !queue_is_paused(q);
 }
 
-static void wake_consumers(struct queue *q) REQUIRES(q->lock)
+/* The one to wake among those who wait for work, if any. */
+static struct wake *claim_consumer(struct queue *q) REQUIRES(q->lock)
 {
-	if (q->consumers.waiters + q->timer.waiters == 0)
-		return;
+	struct wake *wake = NULL;
+
 	bool is_late = needs_timer(q) && lanes_next_ns(&q->lanes) < q->timer_ns;
 
 	if (q->consumers.waiters > 0) {
 		if (has_work(q) || (needs_timer(q) && q->timer.waiters == 0))
-			wake_one(&q->consumers);
+			wake = &q->consumers;
 		else if (is_late)
-			wake_one(&q->timer);
+			wake = &q->timer;
 	} else if (is_late || has_work(q)) {
-		wake_one(&q->timer);
+		wake = &q->timer;
 	}
+	return wake && wake_claim(wake) ? wake : NULL;
 }
 
-static size_t room(const struct queue *q) REQUIRES(q->lock)
+/* The same of producers of one kind. */
+static struct wake *claim_producer(struct queue_producers *producers, bool may_go_on)
 {
-	if (q->bytes >= q->capacity_bytes || q->depth >= q->capacity_jobs)
-		return 0;
-	return q->capacity_jobs - q->depth;
+	return may_go_on && wake_claim(&producers->wake) ? &producers->wake : NULL;
 }
 
-/* An empty queue always wakes: bytes may stand in the way of jobs that there is room for. */
-static void wake_producers(struct queue *q) REQUIRES(q->lock)
+static bool has_enough_room(const struct queue *q, const struct queue_producers *producers)
+	REQUIRES(q->lock)
 {
-	if (q->pushing.wake.waiters + q->asking.wake.waiters == 0)
-		return;
-	if (room(q) >= q->pushing.enough || q->depth == 0 || q->closed)
-		wake_one(&q->pushing.wake);
-	if ((room(q) >= q->asking.enough || q->depth == 0 || q->closed) && !queue_is_paused(q))
-		wake_one(&q->asking.wake);
+	return queue_room(q) >= producers->enough || q->closed;
 }
 
+/* Workers without work wait for no more than any room. */
+static bool is_starving(const struct queue *q) REQUIRES(q->lock)
+{
+	return q->lanes.ready.len == 0 && queue_room(q) > 0;
+}
+
+void queue_wake_consumer(struct queue *q)
+{
+	struct wake *consumer = claim_consumer(q);
+
+	if (consumer)
+		wake_send(consumer);
+}
+
+/* Whoever is woken wants the lock, which is free by then. */
 void queue_release(struct queue *q)
 {
-	wake_consumers(q);
-	wake_producers(q);
+	struct wake *consumer = NULL, *pushing = NULL, *asking = NULL;
+
+	if (q->consumers.waiters + q->timer.waiters > 0)
+		consumer = claim_consumer(q);
+	if (q->pushing.wake.waiters > 0)
+		pushing = claim_producer(&q->pushing,
+		                         has_enough_room(q, &q->pushing) || is_starving(q));
+	if (q->asking.wake.waiters > 0)
+		asking = claim_producer(&q->asking,
+		                        has_enough_room(q, &q->asking) && !queue_is_paused(q));
 	bool tells = q->lanes.opened_first && !q->told_opened;
 	q->told_opened = q->lanes.opened_first != NULL;
 	mutex_unlock(&q->lock);
 
+	if (consumer)
+		wake_send(consumer);
+	if (pushing)
+		wake_send(pushing);
+	if (asking)
+		wake_send(asking);
 	if (tells && q->opened)
 		q->opened(q->arg);
 }
@@ -164,142 +188,6 @@ struct queue *queue_free(struct queue *q)
 	return NULL;
 }
 
-/* --- producers ----------------------------------------------------------------------------- */
-
-static bool has_room_for(const struct queue *q, const struct job *job) REQUIRES(q->lock)
-{
-	return room(q) > 0 && job->bytes <= q->capacity_bytes - q->bytes;
-}
-
-/* How much room is worth waking a producer of 'n' jobs for: all it needs, or a
- * quarter of the queue, so that it is not woken for each single place. */
-static size_t enough(const struct queue *q, size_t n) REQUIRES(q->lock)
-{
-	size_t quarter = q->capacity_jobs / 4;
-	return n < quarter ? n : quarter > 0 ? quarter : 1;
-}
-
-static bool wait_for_room(struct queue *q, struct queue_producers *producers, size_t n,
-                          uint64_t deadline_ns) REQUIRES(q->lock)
-{
-	size_t least = enough(q, n);
-
-	if (producers->wake.waiters == 0 || least < producers->enough)
-		producers->enough = least;
-	bool in_time = wake_wait(&producers->wake, &q->lock, deadline_ns);
-	lanes_begin(&q->lanes);
-	return in_time;
-}
-
-/* Appends the job to its lane, which often is that of the job before it; returns the lane. */
-static struct lane *append(struct queue *q, struct job *job, struct lane *lane) REQUIRES(q->lock)
-{
-	const char *origin = job_lane_origin(job)->text;
-
-	if (job_deadline(job) != 0 && heap_reserve(&q->deadlines, q->deadlines.len + 1) < 0)
-		return NULL;
-	if (!lane || strcmp(lane->name, origin) != 0)
-		lane = lanes_obtain(&q->lanes, origin);
-	if (!lane)
-		return NULL;
-
-	lanes_append(&q->lanes, lane, job);
-	if (job_deadline(job) != 0)
-		heap_add(&q->deadlines, &job->deadline_at, (uint64_t) job_deadline(job));
-	q->depth++;
-	q->bytes += job->bytes;
-	q->pushed++;
-	if (q->depth > q->high_water_jobs)
-		q->high_water_jobs = q->depth;
-	if (q->bytes > q->high_water_bytes)
-		q->high_water_bytes = q->bytes;
-	return lane;
-}
-
-int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t deadline_ns,
-               size_t *ret_pushed)
-{
-	struct lane *lane = NULL;
-	size_t pushed = 0;
-	bool in_time = deadline_ns > 0;
-	int r = 0;
-
-	queue_lock(q);
-	while (pushed < n && r == 0) {
-		if (q->closed) {
-			r = -EPIPE;
-		} else if (jobs[pushed]->bytes > q->capacity_bytes) {
-			r = -EMSGSIZE;
-		} else if (has_room_for(q, jobs[pushed])) {
-			lane = append(q, jobs[pushed], lane);
-			if (lane)
-				pushed++;
-			else
-				r = -ENOMEM;
-		} else if (in_time && !q->nudged) {
-			wake_consumers(q); /* what is in is theirs while this one waits */
-			in_time = wait_for_room(q, &q->pushing, n - pushed, deadline_ns);
-			lane = NULL; /* it may be gone */
-		} else {
-			r = q->nudged ? -EINTR : -ETIMEDOUT;
-			q->nudged = false;
-		}
-	}
-	queue_release(q);
-
-	*ret_pushed = pushed;
-	return r;
-}
-
-int queue_wait_room(struct queue *q, size_t n, uint64_t deadline_ns, size_t *ret_room)
-{
-	bool in_time = deadline_ns > 0;
-
-	queue_lock(q);
-	while (!q->closed && in_time && !q->nudged && (q->paused || room(q) < enough(q, n)))
-		in_time = wait_for_room(q, &q->asking, n, deadline_ns);
-	size_t found = q->paused ? 0 : room(q);
-	int r = q->closed ? -EPIPE : found > 0 ? 0 : q->nudged ? -EINTR : -ETIMEDOUT;
-	q->nudged = false;
-	queue_release(q); /* the room is still there for another */
-
-	if (r == 0)
-		*ret_room = found;
-	return r;
-}
-
-void queue_nudge(struct queue *q)
-{
-	queue_lock(q);
-	q->nudged = true;
-	wake_all(&q->asking.wake);
-	wake_all(&q->pushing.wake);
-	queue_release(q);
-}
-
-size_t queue_lane_room(struct queue *q, const char *origin, struct lane_obstacle *ret)
-{
-	queue_lock(q);
-	size_t n = lanes_room(&q->lanes, origin, ret);
-	queue_release(q);
-	return n;
-}
-
-size_t queue_take_opened(struct queue *q, struct buf *origins)
-{
-	size_t n = 0;
-
-	queue_lock(q);
-	for (const struct lane *lane = NULL; (lane = q->lanes.opened_first); n++) {
-		buf_add(origins, lane->name, strlen(lane->name) + 1);
-		if (origins->failed)
-			break; /* told_opened stays: the caller knows that it has to come again */
-		lanes_take_opened(&q->lanes);
-	}
-	queue_release(q);
-	return n;
-}
-
 /* --- consumers ----------------------------------------------------------------------------- */
 
 static int take(struct queue *q, struct job **ret_job, struct lane **ret_lane) REQUIRES(q->lock)
@@ -312,7 +200,8 @@ static int take(struct queue *q, struct job **ret_job, struct lane **ret_lane) R
 		return -EPIPE;
 	if (queue_is_paused(q))
 		return -ETIMEDOUT;
-	lanes_promote(&q->lanes);
+	if (q->lanes.timed.len > 0)
+		lanes_promote(&q->lanes);
 	if (q->lanes.ready.len == 0)
 		return -ETIMEDOUT;
 
@@ -342,10 +231,18 @@ static bool wait_for_work(struct queue *q, uint64_t deadline_ns) REQUIRES(q->loc
 
 int queue_pop(struct queue *q, uint64_t deadline_ns, struct job **ret_job, struct lane **ret_lane)
 {
+	return queue_leave_and_pop(q, NULL, deadline_ns, ret_job, ret_lane);
+}
+
+int queue_leave_and_pop(struct queue *q, struct lane *left, uint64_t deadline_ns,
+                        struct job **ret_job, struct lane **ret_lane)
+{
 	bool in_time = deadline_ns > 0;
 	int r = 0;
 
 	queue_lock(q);
+	if (left)
+		lanes_let_go(&q->lanes, left);
 	while ((r = take(q, ret_job, ret_lane)) == -ETIMEDOUT && in_time)
 		in_time = wait_for_work(q, deadline_ns);
 	queue_release(q);
@@ -377,7 +274,7 @@ void queue_evict_lane(struct queue *q, struct lane *lane, struct job_list *to)
 {
 	for (const struct job *job = lane->queued.first; job; job = job->next)
 		queue_count_out(q, job);
-	lanes_evict(lane, to);
+	job_list_move(&lane->queued, to);
 	lanes_settle(&q->lanes, lane);
 }
 
@@ -389,12 +286,14 @@ bool queue_is_stopped(struct queue *q, const struct lane *lane)
 	       (obstacle.why == WAIT_BREAKER && obstacle.until_ns != NEVER); /* not for a probe */
 }
 
+bool queue_may_leave_later(const struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns)
+{
+	return outcome != LANE_FAILED && cool_ns == 0 && lane_is_plain(lane);
+}
+
 void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns,
                  struct job_list *ret_evicted)
 {
-	if (outcome != LANE_FAILED && cool_ns == 0 && lanes_leave_quickly(lane))
-		return;
-
 	queue_lock(q);
 	lanes_leave(&q->lanes, lane, outcome);
 	if (cool_ns > 0)

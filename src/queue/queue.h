@@ -78,8 +78,8 @@ struct queue *queue_free(struct queue *q);
  * Stores in '*ret_pushed' how many the queue took over; the caller still owns
  * the others.  Returns 0 once all are in, otherwise -ETIMEDOUT, -EINTR (nudged), -EPIPE
  * (closed), -EMSGSIZE (the next job alone is larger than capacity_bytes) or -ENOMEM.  A producer
- * with many jobs is woken when there is room for a good part of them, not for
- * each single place.
+ * that waits is woken once half of the queue is free, or nothing in it may run now, not for each
+ * single place.
  */
 NODISCARD NONNULL(1, 2, 5)
 int queue_push(struct queue *q, struct job *const *jobs, size_t n, uint64_t deadline_ns,
@@ -141,6 +141,17 @@ enum lane_outcome {
 NONNULL(1, 2, 5)
 void queue_leave(struct queue *q, struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns,
                  struct job_list *ret_evicted);
+
+/* Whether leaving the lane like this changes nothing but the number of workers in it: it has no
+ * limits, nor anything to remember.  Then queue_leave_and_pop() may do it, and spares a lock. */
+NODISCARD NONNULL(1)
+bool queue_may_leave_later(const struct lane *lane, enum lane_outcome outcome, uint64_t cool_ns);
+
+/* queue_pop() by a worker that is still in the lane 'left', which it leaves first, also if it
+ * gets no job; NULL: in none. */
+NODISCARD NONNULL(1, 4, 5)
+int queue_leave_and_pop(struct queue *q, struct lane *left, uint64_t deadline_ns,
+                        struct job **ret_job, struct lane **ret_lane);
 
 /* Asks 'n' consumers to leave: as many calls of queue_pop() return -ECANCELED
  * before they look for a job.  Replaces what an earlier call asked for. */

@@ -20,7 +20,7 @@ from report import in_turn, median
 import daemons
 import daemon_harness
 import harness
-import small_nginx
+import servers
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(harness.PENSTOCK)),
                        "tests/bench/bench_durable")
@@ -188,9 +188,9 @@ class Pipeline:
 def pipeline(table, quick, runs):
     jobs = 20000 if quick else 200000
     rows = []
-    with small_nginx.running() as origin:
+    with servers.running(servers.Nginx) as nginx:
         for workers in (64,) if quick else (16, 64):
-            p = Pipeline(origin, jobs, workers)
+            p = Pipeline(nginx.origins[0], jobs, workers)
             found = in_turn({"fetch": p.fetch, "daemon": p.daemon}, runs)
             fetch, daemon = found["fetch"], found["daemon"]
             rows.append([str(workers), median([f[0] for f in fetch]), median([d[0] for d in daemon]),
@@ -207,7 +207,7 @@ def pipeline(table, quick, runs):
 
 def measure(rep, quick, runs):
     missing = [name for name in ("h2load", "curl") if not shutil.which(name)]
-    if not small_nginx.find():
+    if not servers.find("nginx"):
         missing.append("nginx")
     if missing:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)

@@ -2,11 +2,13 @@
 /*
  * bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH [ITEMS]]]]
  * bench_queue lanes [LANES...]
+ * bench_queue steps KIND LANES JOBS
  *
  * How many jobs of one origin a second go through queue.h, and how many voluntary context
  * switches that takes; then what a push, a pop and a leave cost one thread together while so
  * many lanes have jobs.  Without arguments: the usual tables.  Each figure is the median of
- * five runs.  The jobs are made beforehand: only the queue is measured.
+ * five runs.  The jobs are made beforehand: only the queue is measured.  'steps' does the last
+ * once with lanes of a kind and JOBS pops, for callgrind to count.
  */
 #include "queue/queue.h"
 
@@ -102,12 +104,14 @@ static void *consume(void *arg)
 {
 	struct consumer *c = arg;
 	struct job_list evicted = { 0 };
-	struct lane *lane = NULL;
+	struct lane *lane = NULL, *left = NULL;
 	struct job *job = NULL;
 
 	await(c->start);
-	while (queue_pop(c->queue, NEVER, &job, &lane) == 0) {
-		queue_leave(c->queue, lane, LANE_ANSWERED, 0, &evicted);
+	while (queue_leave_and_pop(c->queue, left, NEVER, &job, &lane) == 0) {
+		left = queue_may_leave_later(lane, LANE_ANSWERED, 0) ? lane : NULL;
+		if (!left)
+			queue_leave(c->queue, lane, LANE_ANSWERED, 0, &evicted);
 		c->items++;
 	}
 	return NULL;
@@ -286,8 +290,8 @@ static struct job *pop_one(struct queue *queue)
 	return job;
 }
 
-/* Nanoseconds a job. */
-static double time_lanes(const struct lane_kind *kind, size_t lanes)
+/* Nanoseconds a job, of 'n' jobs that go through lanes which have some. */
+static double time_lanes(const struct lane_kind *kind, size_t lanes, size_t n)
 {
 	const struct queue_options options = { .capacity_jobs = lanes * kind->jobs,
 		                               .capacity_bytes = SIZE_MAX };
@@ -301,16 +305,16 @@ static double time_lanes(const struct lane_kind *kind, size_t lanes)
 	for (size_t i = 0; i < lanes * kind->jobs; i++)
 		push_one(queue, &jobs[i]);
 	uint64_t before_ns = clock_now_ns();
-	for (size_t i = 0; i < LANE_ITEMS; i++)
+	for (size_t i = 0; i < n; i++)
 		push_one(queue, pop_one(queue));
 	uint64_t spent_ns = clock_now_ns() - before_ns;
 
-	for (size_t i = 0; i < lanes * kind->jobs; i++)
-		(void) pop_one(queue);
+	struct job_list evicted = { 0 };
+	queue_evict(queue, &evicted);
 	queue_free(queue);
 	free(jobs);
 	free(origins);
-	return (double) spent_ns / LANE_ITEMS;
+	return (double) spent_ns / (double) n;
 }
 
 static int by_size(const void *a, const void *b)
@@ -326,7 +330,7 @@ static void bench_lanes(size_t lanes)
 		double runs[RUNS];
 
 		for (size_t i = 0; i < RUNS; i++)
-			runs[i] = time_lanes(&lane_kinds[k], lanes);
+			runs[i] = time_lanes(&lane_kinds[k], lanes, LANE_ITEMS);
 		qsort(runs, RUNS, sizeof(runs[0]), by_size);
 		(void) printf(" %12.0f", runs[RUNS / 2]);
 	}
@@ -390,6 +394,22 @@ static int bench_given_lanes(int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
+static int take_steps(int argc, char **argv)
+{
+	size_t lanes = 0, n = 0;
+
+	if (argc != 5 || !read_count(argv[3], 9999999, &lanes) ||
+	    !read_count(argv[4], 1000000000, &n))
+		return 64;
+	for (size_t k = 0; k < ARRAY_LEN(lane_kinds); k++) {
+		if (strcmp(argv[2], lane_kinds[k].name) == 0) {
+			(void) time_lanes(&lane_kinds[k], lanes, n);
+			return EXIT_SUCCESS;
+		}
+	}
+	return 64;
+}
+
 static void print_threads_head(void)
 {
 	(void) printf("%9s %9s %9s %6s %12s %12s %12s %14s\n", "producers", "consumers", "capacity",
@@ -399,7 +419,7 @@ static void print_threads_head(void)
 static void bench_usual(void)
 {
 	static const size_t threads[][2] = { { 1, 1 }, { 2, 2 }, { 4, 64 } };
-	static const size_t batches[] = { 1, 8, 32 };
+	static const size_t batches[] = { 1, 8, 64 };
 	static const size_t lanes[] = { 1, 100, 100000, 1000000 };
 
 	print_threads_head();
@@ -429,10 +449,13 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "lanes") == 0)
 		return bench_given_lanes(argc, argv);
+	if (strcmp(argv[1], "steps") == 0)
+		return take_steps(argc, argv);
 	if (!read_setup(argc, argv, &setup)) {
 		(void) fprintf(stderr, "Usage: bench_queue [PRODUCERS CONSUMERS [CAPACITY [BATCH "
 		                       "[ITEMS]]]]\n"
-		                       "       bench_queue lanes [LANES...]\n");
+		                       "       bench_queue lanes [LANES...]\n"
+		               "       bench_queue steps KIND LANES JOBS\n");
 		return 64;
 	}
 	print_threads_head();

@@ -8,14 +8,12 @@ import json
 import math
 import sys
 
+from svg import line, polyline, text, write
+
 WIDTH, HEIGHT = 880, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 44, 58
 
 STYLE = """
-  text { font: 13px sans-serif; fill: #737a84; }
-  .title { font-weight: bold; font-size: 14px; }
-  .axis { stroke: #737a84; fill: none; }
-  .grid { stroke: #737a84; stroke-opacity: 0.25; }
   .on { stroke: #2f7fe0; stroke-width: 2.5; fill: none; }
   .off { stroke: #cf5c36; stroke-width: 2.5; fill: none; }
   .on-name { fill: #2f7fe0; }
@@ -23,16 +21,6 @@ STYLE = """
 """
 CURVES = (("lanes_on", "on", "a lane for each origin", "start"),
           ("lanes_off", "off", "one lane for all", "end"))
-
-
-def text(x, y, content, **attributes):
-    more = "".join(f' {key.rstrip("_").replace("_", "-")}="{value}"'
-                   for key, value in attributes.items())
-    return f'<text x="{x:.1f}" y="{y:.1f}"{more}>{content}</text>'
-
-
-def line(kind, x1, y1, x2, y2):
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
 def decade_text(seconds):
@@ -72,8 +60,7 @@ class Plot:
     def curves(self):
         for name, kind, label, anchor in CURVES:
             waits = self.record[name]["wait_percentiles"]
-            points = " ".join(f"{self.x(w):.1f},{self.y(i):.1f}" for i, w in enumerate(waits))
-            yield f'<polyline class="{kind}" points="{points}"/>'
+            yield polyline([(self.x(w), self.y(i)) for i, w in enumerate(waits)], class_=kind)
             side = 12 if anchor == "start" else -12
             x = self.x(waits[50 if anchor == "end" else 90])
             yield text(x + side, self.y(50 if anchor == "end" else 90) + 4,
@@ -94,11 +81,8 @@ def main():
         sys.exit("usage: fairness_plot.py RECORD SVG")
     with open(sys.argv[1], encoding="ascii") as file:
         plot = Plot(json.load(file))
-    with open(sys.argv[2], "w", encoding="utf-8") as file:
-        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-                   f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img">\n'
-                   "<title>Waits of fast origins' jobs, with and without lanes</title>\n"
-                   f"<style>{STYLE}</style>\n" + "\n".join(plot.draw()) + "\n</svg>\n")
+    write(sys.argv[2], WIDTH, HEIGHT, "Waits of fast origins' jobs, with and without lanes", STYLE,
+          plot.draw())
 
 
 if __name__ == "__main__":

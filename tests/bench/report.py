@@ -5,6 +5,7 @@ A part is a program `PART.py [--quick] [--runs N] [--json FILE]`: it prints its 
 them to FILE for bench.py, which puts the parts together."""
 import argparse
 import json
+import signal
 import statistics
 import sys
 
@@ -71,7 +72,11 @@ def main(name, title, run, runs=5, quick_runs=3):
     parser.add_argument("--json", metavar="FILE", help="write the tables there, too")
     args = parser.parse_args()
     report = Report(name, title)
-    run(report, args.quick, args.runs or (quick_runs if args.quick else runs))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up, too
+    try:
+        run(report, args.quick, args.runs or (quick_runs if args.quick else runs))
+    except KeyboardInterrupt:
+        return 130
     for table in report.tables:
         print(markdown(table), flush=True)
     if args.json:

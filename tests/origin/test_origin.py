@@ -326,7 +326,7 @@ class FaultyRoutes(OriginCase):
         client = self.client()
         client.ask("/stall")
         self.assert_silent(client)
-        self.assertEqual(self.json("/_counters")["in_flight"], 1)
+        self.wait_for_counter("in_flight", 1)
         client.close()
         self.wait_for_counter("in_flight", 0)
 

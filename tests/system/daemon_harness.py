@@ -145,6 +145,13 @@ class Daemon(harness.Child):
                            self.process.poll() is not None, f"{n} records in {name}")
         return self.records(name)
 
+    def tcp_ports(self, n=1):
+        """Where it listens, as it says itself."""
+        def ports():
+            found = re.findall(r"control\.listen: .*:(\d+)/", self.err.text)
+            return len(found) == n and list(map(int, found))
+        return harness.eventually(ports, f"{n} ports are told")
+
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()

@@ -17,6 +17,7 @@ import os
 import pty
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -72,6 +73,17 @@ def eventually(predicate, what, seconds=PATIENCE, pause=0.005):
         if time.monotonic() > end:
             raise AssertionError(f"it did not happen in {seconds} s: {what}")
         time.sleep(pause)
+
+
+def in_time(attempt, holds, seconds):
+    """For what must happen within a time that the test gives, and on a busy machine may come too
+    late: calls attempt(seconds) with more and more time until holds(its value), which is
+    returned; or the last one."""
+    for factor in 1, 4, 16:
+        value = attempt(factor * seconds)
+        if holds(value):
+            break
+    return value
 
 
 # --- what a child is started with -------------------------------------------------------
@@ -163,6 +175,11 @@ class Child:
 
     def signal(self, number=signal.SIGINT):
         self.process.send_signal(number)
+
+    def freeze(self):
+        """Stops it; returns once no thread of it runs any more."""
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def status_kib(self, key):
         """A line of /proc/PID/status such as VmRSS."""
@@ -309,6 +326,64 @@ class Notebook:
         self.server.server_close()
 
 
+class Gate:
+    """A server that keeps requests waiting until it is opened, and then answers all."""
+
+    def __init__(self):
+        self.requests = self.waiting = self.most_waiting = 0
+        self.opened = threading.Event()
+        self.lock = threading.Lock()
+        gate = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                with gate.lock:
+                    gate.requests += 1
+                    gate.waiting += 1
+                    gate.most_waiting = max(gate.most_waiting, gate.waiting)
+                # What can be read before there is an answer is the end.
+                while not gate.opened.wait(0.01) and not self.close_connection:
+                    self.close_connection = bool(select.select([self.connection], [], [], 0)[0])
+                with gate.lock:
+                    gate.waiting -= 1
+                if not self.close_connection:
+                    self.send_response(200)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+            request_queue_size = 64
+
+            def handle_error(self, request, client_address):
+                pass  # the client has gone
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server.server_address[1]}{path}"
+
+    def await_waiting(self, n):
+        eventually(lambda: self.waiting == n, f"{n} requests wait")
+
+    def open(self):
+        self.opened.set()
+
+    def stop(self):
+        self.opened.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
 class NameServer:
     """A name server on UDP.  A name has a label that says what becomes of its question:
     `up` is 127.0.0.1, `nx` does not exist, `broken` fails, and all others get no answer."""
@@ -385,8 +460,10 @@ class Silent:
 
 
 def closed_port():
-    """A port of 127.0.0.1 that nobody listens on: bound, so that nobody takes it."""
+    """A port of 127.0.0.1 that nobody listens on: bound, so that nobody takes it, but who asks for
+    this one with SO_REUSEADDR, as servers do."""
     holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind(("127.0.0.1", 0))
     return holder
 

@@ -6,6 +6,7 @@ SYSTEM_TESTS = \
 	tests/system/test_bounds.py \
 	tests/system/test_cli.py \
 	tests/system/test_control_socket.py \
+	tests/system/test_counts.py \
 	tests/system/test_crash.py \
 	tests/system/test_crash_steps.py \
 	tests/system/test_credentials.py \
@@ -24,6 +25,7 @@ SYSTEM_TESTS = \
 	tests/system/test_jobs.py \
 	tests/system/test_lanes.py \
 	tests/system/test_levers.py \
+	tests/system/test_memory.py \
 	tests/system/test_names.py \
 	tests/system/test_openapi.py \
 	tests/system/test_package.py \
@@ -53,6 +55,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/durable_harness.py \
 	tests/system/harness.py \
 	tests/system/httpbin_harness.py \
+	tests/system/memory_harness.py \
 	tests/system/nginx_harness.py \
 	tests/system/package_harness.py \
 	tests/system/picture.py \

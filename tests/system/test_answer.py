@@ -4,6 +4,7 @@
 hold, sizes, and that an answer may not come too slowly."""
 import contextlib
 import gzip
+import itertools
 import json
 import socket
 import threading
@@ -305,6 +306,11 @@ class Headers(AnswerCase):
         self.assertEqual([" ".join(v.split()) for v in headers["x-a"]], ["one, two, three"])
         self.assertEqual(headers["x-b"], ["b"])
 
+    def test_one_with_many_blanks_is_one(self):
+        """libcurl gives it in pieces of 16 KiB, and one that begins with a blank is no folded line."""
+        headers = self.headers_of(answer("X-A: " + " " * 20000 + "a", "X-B: b"))["headers"]
+        self.assertEqual(headers, {"x-a": ["a"], "x-b": ["b"], "content-length": ["0"]})
+
     def test_neither_trailers_nor_early_ones(self):
         data = (b"HTTP/1.1 103 Early\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-A: 1\r\n"
                 b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Late: 1\r\n\r\n")
@@ -371,11 +377,13 @@ class Slow(AnswerCase):
         self.assertLess(record["time_total"], 5 * harness.SLOWNESS)
 
     def test_it_is_tried_again(self):
-        answers = iter((b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", answer(body=HELLO)))
+        slow = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"
+        answers = itertools.chain([slow], itertools.repeat(answer(body=HELLO)))
         url = self.teller.tell("/x", lambda _: (next(answers),))
         record = self.fetch("--set", "fetch.low_speed=100", "--set", "fetch.low_speed_time=300ms",
                             "--set", "retry.base=1ms", stdin=url).records[0]
-        self.assertEqual((record["outcome"], record["attempts"]), ("done", 2))
+        self.assertEqual(record["outcome"], "done")
+        self.assertGreaterEqual(record["attempts"], 2)  # more if the server was slow by itself
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Figures(daemon_harness.Case):
             # blocked until then, has woken up.
             status = daemon.await_status(lambda s: s["ledger"]["accepted"] == accepted and
                                          s["queue"]["producers_blocked"] == 1 and
-                                         s["queue"]["jobs"] == 5 and
+                                         s["queue"]["jobs"] == s["ledger"]["queued"] == 5 and
                                          s["backlog"]["submitters_blocked"] == blocked,
                                          "all is full")
             queue, ledger, backlog = (status[k] for k in ("queue", "ledger", "backlog"))
@@ -115,7 +115,10 @@ class Figures(daemon_harness.Case):
         daemon.await_records(3020)
         records = daemon.records()
         self.check_records(records, ids + [f"closed-{i}" for i in range(20)])
-        status, metrics = daemon.status(), daemon.metrics()
+        status = daemon.await_status(lambda s: s["results"]["recorded"] == 3020 and
+                                     s["sources"][0]["jobs"] == 3020 and
+                                     s["sources"][0]["bad_lines"] == 7, "all is booked")
+        metrics = daemon.metrics()
         routes = {k: v - before.get(k, 0)
                   for k, v in self.origin.counters()["by_route"].items()}
         self.assertEqual([routes[r] for r in ("ok", "bytes", "status", "delay")], [750] * 4)
@@ -133,7 +136,6 @@ class Figures(daemon_harness.Case):
         self.assertEqual(metrics['penstock_fetch_phase_seconds_count{phase="transfer"}'], 3000)
         self.assertEqual(metrics["penstock_fetch_received_bytes_total"],
                          sum(r["size_download"] for r in records))
-        self.assertEqual(status["results"]["recorded"], 3020)
         self.assertEqual(status["results"]["recorded_bytes"],
                          os.path.getsize(self.path("results.jsonl")))
         source = 'source="urls"}'
@@ -355,7 +357,8 @@ class Status(daemon_harness.Case):
                        sources=(self.follow(),), workers=1)
         daemon = self.daemon()
         daemon.await_status(lambda s: s["ledger"]["accepted"] == 100 and
-                            s["queue"]["jobs"] == 5 and s["ledger"]["running"] == 1, "it is full")
+                            s["queue"]["jobs"] == s["ledger"]["queued"] == 5 and
+                            s["ledger"]["running"] == 1, "it is full")
         return daemon
 
     def test_it_says_where_every_job_is(self):
@@ -448,7 +451,7 @@ class Status(daemon_harness.Case):
     def test_one_that_does_not_answer_is_69(self):
         self.configure()
         daemon = self.daemon()
-        daemon.signal(signal.SIGSTOP)
+        daemon.freeze()
         self.addCleanup(daemon.signal, signal.SIGCONT)
         self.assertIn("does not answer within", self.ask(daemon, code=UNAVAILABLE).err)
 

@@ -208,8 +208,7 @@ class Reload(Case):
             self.assertEqual(daemon.status()["workers"]["wanted"], 5)
             again()
             daemon.await_status(lambda s: s["workers"]["wanted"] == 3, "the file's workers")
-        self.assertEqual(daemon.err.text.count('retry.base: "2s", was "4s"'), 2)
-        daemon.stop()
+        self.assertEqual(daemon.stop().err.count('retry.base: "2s", was "4s"'), 2)
 
     def test_errors_come_back_and_change_nothing(self):
         daemon = self.start(workers=2)

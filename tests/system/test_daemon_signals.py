@@ -44,14 +44,16 @@ class Reload(daemon_harness.Case):
 
     def test_fewer_workers_run_fewer_fetches(self):
         daemon = self.start_with("queue: { capacity = 50; };", workers=8)
-        self.append("urls", self.urls(*["/delay/0.2"] * 16))
-        self.await_in_flight(8)
+        gate = self.server(harness.Gate)
+        self.append("urls", "".join(gate.url(f"/{i}\n") for i in range(16)))
+        gate.await_waiting(8)
         self.reload(daemon, "queue: { capacity = 50; };", workers=2)
-        daemon.await_status(lambda s: s["workers"] == {"wanted": 2, "alive": 2}, "6 have left")
+        gate.open()
+        daemon.await_status(lambda s: s["workers"] == {"wanted": 2, "alive": 2} and
+                            s["ledger"]["done"] == 16, "6 have left, the others go on")
         self.append("urls", self.jobs("/stall", [f"s{i}" for i in range(9)]))
-        daemon.await_status(lambda s: s["ledger"]["done"] == 16 and
-                            s["ledger"]["running"] == 2, "two workers run what is left")
-        self.assertEqual(self.in_flight(), 2)
+        daemon.await_status(lambda s: s["ledger"]["running"] == 2, "two workers run")
+        self.await_in_flight(2)
 
     def test_the_queue_can_grow_and_shrink(self):
         sizes = ["queue: { capacity = %d; };" % n for n in (5, 30, 4)]
@@ -94,7 +96,7 @@ class Reload(daemon_harness.Case):
         self.assertEqual((records["bad"]["outcome"], records["bad"]["attempts"]), ("dead", 1))
         self.assertIn("timeout", records["late"]["reason"])
         self.assertGreaterEqual(records["late"]["time_total"], 0.25)
-        self.assertEqual(self.in_flight(), 1)  # what ran before is not touched
+        self.await_in_flight(1)  # what ran before is not touched, and "late" has hung up
         self.assertEqual(daemon.status()["ledger"]["delayed"], 1)
 
     def test_what_is_a_success_changes(self):
@@ -122,8 +124,7 @@ class Reload(daemon_harness.Case):
         self.assertFalse(os.path.exists(self.path("other.sock")))
         # They are named each time, for they differ as long as there is no restart.
         self.reload(daemon, 'results: { path = "other.jsonl"; };')
-        self.assertEqual(daemon.err.text.count('"other.jsonl" needs a restart'), 2)
-        daemon.stop()
+        self.assertEqual(daemon.stop().err.count('"other.jsonl" needs a restart'), 2)
 
     def test_other_sources_need_a_restart(self):
         self.write("more", self.jobs("/ok", ["more"]))
@@ -314,14 +315,15 @@ class State(daemon_harness.Case):
         self.configure("queue: { capacity = 5; };", sources=(self.follow(),), workers=2)
         daemon = self.daemon()
         daemon.await_status(lambda s: s["ledger"]["accepted"] == 30 and
-                            s["queue"]["jobs"] == 5 and s["ledger"]["running"] == 2,
+                            s["queue"]["jobs"] == s["ledger"]["queued"] == 5 and
+                            s["ledger"]["running"] == 2,
                             "all is read, the workers are busy, the queue is full")
         daemon.signal(signal.SIGUSR2)
         daemon.await_message("accepted 30 = ")
         self.assertEqual(daemon_harness.last_ledger(daemon.err.text),
                          {"depth": 5, "capacity": 5, "accepted": 30, "waiting": 23, "queued": 5,
                           "running": 2, "done": 0, "dead": 0, "cancelled": 0})
-        self.assertEqual(self.in_flight(), 2)  # and stops nothing
+        self.await_in_flight(2)  # and stops nothing
 
 
 if __name__ == "__main__":

@@ -51,12 +51,21 @@ class Case(daemon_harness.Case):
 
     def await_ledger(self, daemon, **expected):
         """Waits until the accounts are so; and whenever they are looked at, they balance."""
+        return self.await_that(daemon, lambda ledger: all(
+            ledger[name] == n for name, n in expected.items()), f"the ledger has {expected}")
+
+    def await_that(self, daemon, holds, what):
         def agrees(status):
             ledger = status["ledger"]
             self.assertEqual(ledger["accepted"],
                              sum(n for name, n in ledger.items() if name != "accepted"), ledger)
-            return all(ledger[name] == n for name, n in expected.items())
-        return daemon.await_status(agrees, f"the ledger has {expected}")
+            return holds(ledger)
+        return daemon.await_status(agrees, what)
+
+    def await_queued(self, daemon, n):
+        """So many are in the queue, or on a busy machine it is too late for some already."""
+        self.await_that(daemon, lambda ledger: ledger["queued"] + ledger["dead"] == n,
+                        f"{n} are queued or dead")
 
     def check_dead(self, daemon, *jobs, reason=DEAD, n=None):
         """These jobs have died of their deadline, and not before it."""
@@ -67,6 +76,19 @@ class Case(daemon_harness.Case):
             self.assertGreaterEqual(parsed(record["finished_at"]), parsed(job["deadline"]))
         self.check_numbering(daemon.records())
         return records
+
+    def await_reason(self, daemon, target, reason):
+        """Has the deadline of a job pass when it has come so far; returns its record."""
+        def attempt(seconds):
+            n = len(daemon.records())
+            job = self.post(daemon, f"soon{n}", target, seconds=seconds)
+            self.await_ledger(daemon, dead=n + 1)
+            record = daemon.await_records(n + 1)[n]
+            self.check_dead(daemon, job, reason=record["reason"], n=n + 1)
+            return record
+        record = harness.in_time(attempt, lambda record: record["reason"] == reason, SOON)
+        self.assertEqual(record["reason"], reason)
+        return record
 
 
 class Waits(Case):
@@ -94,7 +116,7 @@ class Waits(Case):
         self.await_ledger(daemon, running=1)
         jobs = [self.post(daemon, f"soon{i}", seconds=SOON) for i in range(4)]
         self.post(daemon, "never")
-        self.await_ledger(daemon, queued=5)
+        self.await_queued(daemon, 5)
         self.pause(daemon)
         self.await_ledger(daemon, accepted=6, dead=4, running=1, waiting=0, queued=1)
         self.check_dead(daemon, *jobs)
@@ -110,7 +132,7 @@ class Waits(Case):
             self.post(daemon, f"never{i}", **large)
         self.await_ledger(daemon, queued=4)
         jobs = [self.post(daemon, "large", seconds=4 * SOON, **large)]
-        self.await_ledger(daemon, queued=5)  # it is being pushed, and has no room
+        self.await_queued(daemon, 5)  # it is being pushed, and has no room
         jobs.append(self.post(daemon, "small", seconds=SOON))
         self.await_ledger(daemon, accepted=7, dead=2, running=1, queued=4)
         self.check_dead(daemon, *jobs)
@@ -241,9 +263,7 @@ class Durable(Waits):
         daemon = self.begin()
         self.pause(daemon, origin=other.url("/"))
         target = "/redirect-to?url=" + urllib.parse.quote(other.url("/ok"), safe="")
-        job = self.post(daemon, "soon", target, seconds=SOON)
-        self.await_ledger(daemon, accepted=1, dead=1)
-        self.check_dead(daemon, job, reason="deadline: waiting to follow a redirect")
+        self.await_reason(daemon, target, "deadline: waiting to follow a redirect")
         self.assertEqual(other.requests("ok"), 0)
         daemon.stop()
 
@@ -251,12 +271,10 @@ class Durable(Waits):
 class Attempts(Case):
     def test_an_origin_that_stalls(self):
         daemon = self.begin(daemon_harness.UNLIMITED)
-        jobs = [self.post(daemon, "stall", "/stall", seconds=2 * SOON),
-                self.post(daemon, "body", "/stall-body", seconds=2 * SOON)]
-        self.await_ledger(daemon, accepted=2, dead=2)
-        self.check_dead(daemon, jobs[0], reason="deadline: waiting for the response", n=2)
-        records = self.check_dead(daemon, jobs[1], reason="deadline: reading the body", n=2)
-        self.assertEqual([r["attempts"] for r in records.values()], [1, 1])
+        for target, reason in (("/stall", "deadline: waiting for the response"),
+                               ("/stall-body", "deadline: reading the body")):
+            record = self.await_reason(daemon, target, reason)
+            self.assertEqual(record["attempts"], 1)
         daemon.stop()
 
     def test_a_retry_that_would_come_too_late_is_not_waited_for(self):
@@ -268,7 +286,7 @@ class Attempts(Case):
         daemon.stop()
 
     def test_retries_end_with_it(self):
-        daemon = self.begin('retry: { base = "100ms"; max = "100ms"; max_attempts = 1000; };',
+        daemon = self.begin('retry: { base = "50ms"; max = "50ms"; max_attempts = 1000; };',
                             "origins: ( { match = \"*\"; breaker = 0; } );")
         self.post(daemon, "one", "/status/503", seconds=2 * SOON)
         self.await_ledger(daemon, accepted=1, dead=1)
@@ -282,21 +300,24 @@ class Fetch(harness.Case):
     """`penstock fetch`."""
 
     def test_jobs_with_deadlines(self):
-        lines = [{"url": self.origin.url("/ok"), "id": "ok", "deadline": moment(DAY)},
-                 {"url": self.origin.url("/ok"), "id": "past", "deadline": "2020-01-01T00:00:00Z"},
-                 {"url": self.origin.url("/stall"), "id": "stall", "deadline": moment(2 * SOON)},
-                 {"url": self.origin.url("/ok"), "id": "late", "deadline": moment(DAY),
-                  "not_before": moment(SOON)}]
-        ended = self.fetch("--rate", "100/s", stdin="".join(json.dumps(x) + "\n" for x in lines),
-                           code=SOME_FAILED)
-        reasons = {r["id"]: r["reason"] for r in ended.records}
-        self.assertEqual(reasons, {"ok": None, "past": DEAD, "late": None,
-                                   "stall": "deadline: waiting for the response"})
+        stalled = "deadline: waiting for the response"
+
+        def attempt(seconds):
+            ok, stall = self.origin.url("/ok"), self.origin.url("/stall")
+            lines = [{"url": ok, "id": "ok", "deadline": moment(DAY)},
+                     {"url": ok, "id": "past", "deadline": "2020-01-01T00:00:00Z"},
+                     {"url": stall, "id": "stall", "deadline": moment(seconds)},
+                     {"url": ok, "id": "late", "deadline": moment(DAY), "not_before": moment(SOON)}]
+            ended = self.fetch("--rate", "100/s", code=SOME_FAILED,
+                               stdin="".join(json.dumps(line) + "\n" for line in lines))
+            return {r["id"]: r["reason"] for r in ended.records}
+        reasons = harness.in_time(attempt, lambda reasons: reasons["stall"] == stalled, SOON)
+        self.assertEqual(reasons, {"ok": None, "past": DEAD, "late": None, "stall": stalled})
 
     def test_a_lane_without_a_place_before_the_deadline(self):
-        at = moment(SOON)
-        lines = "".join(json.dumps({"url": self.origin.url("/ok"), "id": str(i), "deadline": at})
-                        + "\n" for i in range(200))
+        at = moment(SOON)  # of all but the first, for whom there is a place
+        lines = self.urls("/ok") + "".join(
+            json.dumps({"url": self.origin.url("/ok"), "deadline": at}) + "\n" for _ in range(199))
         ended = self.fetch("--rate", "1/h", stdin=lines, code=SOME_FAILED)
         outcomes = [r["outcome"] for r in ended.records]
         self.assertEqual((outcomes.count("done"), outcomes.count("dead")), (1, 199))

@@ -36,8 +36,8 @@ class Case(daemon_harness.Case):
 
     settings = ()
 
-    def job(self, key, target="/ok", outcome="done", **more):
-        return self.book.add(Job(key, self.origin.url(target), key, outcome, **more))
+    def job(self, key, target="/ok", outcome="done", origin=None, **more):
+        return self.book.add(Job(key, (origin or self.origin).url(target), key, outcome, **more))
 
     def submit(self, daemon, *args, code=202, **more):
         """Sends a job, which must have this answer; returns it."""
@@ -84,11 +84,12 @@ class Database(Case):
         self.assertIn("full" if error == "ENOSPC" else TEXTS[error], answer.json["detail"])
 
     def go_through(self, error, calls):
+        gate = self.server(harness.Gate)
         daemon = self.start_faulty(["backlog.db"], DO=error, CALLS=calls)
         self.submit(daemon, "before")
-        self.submit(daemon, "running", "/delay/0.3")
-        daemon.await_status(lambda s: s["ledger"]["done"] == 1 and s["ledger"]["running"] == 1,
-                            "one is done, one runs")
+        self.submit(daemon, "running", origin=gate)
+        daemon.await_status(lambda s: s["ledger"]["done"] == 1, "one is done")
+        gate.await_waiting(1)
         self.begin_trouble()
         self.check_refusal(daemon, "refused", error)
         status = daemon.await_status(lambda s: s["backlog"]["error"], "status tells")
@@ -97,6 +98,7 @@ class Database(Case):
         self.check_refusal(daemon, "refused too", error)
         daemon.await_message("the backlog cannot be written")
         self.assertEqual(daemon.get("/healthz").status, 200)  # no reason to restart it
+        gate.open()
         self.await_fetched(daemon, 2)  # what ran has ended, and cannot be settled yet
         self.assertEqual(request(daemon.socket, "GET", "/v1/jobs/before").status, 200)
         self.assertEqual(len(daemon.records()), 1)
@@ -107,11 +109,19 @@ class Database(Case):
         daemon.await_message("the backlog can be written again")
         self.submit(daemon, "after")
         self.check_all(daemon)
-        self.assertEqual(len(self.origin.arrivals("/delay/0.3")), self.delays + 1)
+        self.assertEqual(gate.requests, 1)
 
-    def setUp(self):
-        super().setUp()
-        self.delays = len(self.origin.arrivals("/delay/0.3"))
+    def begin_amid_a_fetch(self):
+        """A daemon whose disk fails from the middle of the only fetch on, which then ends."""
+        gate = self.server(harness.Gate)
+        daemon = self.start_faulty(["backlog.db"], DO="EIO")
+        self.submit(daemon, "before", origin=gate)
+        gate.await_waiting(1)
+        self.begin_trouble()
+        self.submit(daemon, "refused", code=503)
+        gate.open()
+        self.await_fetched(daemon, 1)
+        return daemon
 
     def test_a_full_disk(self):
         self.go_through("ENOSPC", "write,truncate")
@@ -155,23 +165,19 @@ class Database(Case):
         self.check_all(daemon)
 
     def stop_in_trouble(self, twice=False):
-        daemon = self.start_faulty(["backlog.db"], DO="EIO")
-        self.submit(daemon, "before", "/delay/0.2")
-        self.begin_trouble()
-        self.submit(daemon, "refused", code=503)
-        self.await_fetched(daemon, 1)
+        daemon = self.begin_amid_a_fetch()
         began = time.monotonic()
         daemon.signal(signal.SIGTERM)
         if twice:
             daemon.await_message("stopping")
             daemon.signal(signal.SIGTERM)
         ended = daemon.wait()
+        took = time.monotonic() - began
         self.assertEqual(ended.code, IO_ERROR, ended.err)
         durable_harness.check_sound(daemon)
         self.end_trouble()
-        daemon = self.daemon()
-        self.check_all(daemon)
-        return time.monotonic() - began
+        self.check_all(self.daemon())
+        return took
 
     def test_a_stop_in_trouble_ends_in_time_and_loses_nothing(self):
         durable_harness.write_config(self.dir, 'stop_timeout = "300ms";')
@@ -182,12 +188,7 @@ class Database(Case):
         self.stop_in_trouble(twice=True)
 
     def test_a_kill_in_trouble_loses_nothing(self):
-        daemon = self.start_faulty(["backlog.db"], DO="EIO")
-        self.submit(daemon, "before", "/delay/0.1")
-        self.begin_trouble()
-        self.submit(daemon, "refused", code=503)
-        self.await_fetched(daemon, 1)
-        durable_harness.kill(daemon)
+        durable_harness.kill(self.begin_amid_a_fetch())
         self.end_trouble()
         self.check_all(self.daemon())
 

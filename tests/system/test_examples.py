@@ -96,12 +96,12 @@ class Intake(Case):
 
 
 class Prober(Case):
-    def deploy_for(self, *urls):
+    def deploy_for(self, *urls, timeout="10s"):
         lines = ", ".join(f'"{url}"' for url in urls)
         self.deploy("prober/prober.conf", "sources = ( );\n",
                     'sources = ( { type = "schedule"; every = "100ms";\n'
                     f'  urls = ( {lines} ); }} );\n'
-                    'fetch: { timeout = "300ms"; };\n')
+                    f'fetch: {{ timeout = "{timeout}"; }};\n')
 
     @needs_jq
     def test_it_says_what_is_down(self):
@@ -111,22 +111,26 @@ class Prober(Case):
                 self.origin.url("/redirect/1"): "302",
                 f"http://127.0.0.1:{closed.getsockname()[1]}/": "connect failed"}
         up, flaky = self.origin.url("/ok"), self.origin.url("/flaky/2/prober")
-        self.deploy_for(up, flaky, *down)
+        self.deploy_for(up, flaky, *down, timeout="300ms")
         daemon = self.daemon()
 
-        def recovered():
-            outcomes = [r["outcome"] for r in daemon.records() if r["url"] == flaky]
-            return "done" in outcomes and outcomes
-        # Each round is an attempt of its own.
-        self.assertEqual(harness.eventually(recovered, "it recovers")[:3], ["dead", "dead", "done"])
+        # Each round is an attempt of its own, and says anew what is down: on a busy machine even
+        # what is well may be late once.
+        def told():
+            lines = self.script("prober/down.sh", "results.jsonl", code=1).splitlines()
+            return {url: reason for _, url, reason in (line.split("\t") for line in lines)}
+
+        def is_told():
+            seen = told()
+            return set(seen) == set(down) and all(down[url] in seen[url] for url in down)
         harness.eventually(lambda: set(down) <= {r["url"] for r in daemon.records()}, "all asked")
+        harness.eventually(is_told, f"{down} are down, and nothing else")
         daemon.stop()
-        lines = [line.split("\t") for line in
-                 self.script("prober/down.sh", "results.jsonl", code=1).splitlines()]
-        self.assertEqual({url for _, url, _ in lines}, set(down))
-        for _, url, reason in lines:
-            self.assertIn(down[url], reason, url)
-        self.assertEqual({r["attempts"] for r in daemon.records() if r["outcome"] == "dead"}, {1})
+        records = daemon.records()
+        of_flaky = [r["outcome"] for r in records if r["url"] == flaky]
+        self.assertGreaterEqual(of_flaky.count("dead"), 2)
+        self.assertIn("done", of_flaky)
+        self.assertEqual({r["attempts"] for r in records if r["outcome"] == "dead"}, {1})
 
     @needs_jq
     def test_it_says_nothing_if_all_is_well(self):
@@ -229,8 +233,7 @@ class OnSystemd(unittest.TestCase):
         log = [name for name in logs if self.records(name)][0]
         self.assertEqual(sorted((r["response_code"], r["outcome"]) for r in self.records(log)),
                          [(200, "done"), (200, "done"), (404, "dead")])
-        self.assertIn("3 jobs: 2 done, 1 dead",
-                      m.run("journalctl", "--no-pager", "-o", "cat", "-u", unit))
+        self.await_logged("3 jobs: 2 done, 1 dead")
 
         # Old results go; a list without a failure is 0; the timer starts it, too.
         m.write("/etc/penstock/nightly.urls", self.url("/seen/timer") + "\n")
@@ -253,8 +256,12 @@ class OnSystemd(unittest.TestCase):
         m.write("/etc/penstock/nightly.conf.d/wrong.conf", "workrs = 1;\n")
         m.systemctl("start", unit, check=False)
         self.assertEqual(self.shown(unit, "Result", "ExecMainStatus"), ("exit-code", str(CONFIG)))
-        self.assertIn("/etc/penstock/nightly.conf.d/wrong.conf:1: workrs: unknown key",
-                      m.run("journalctl", "--no-pager", "-o", "cat", "-u", unit))
+        self.await_logged("/etc/penstock/nightly.conf.d/wrong.conf:1: workrs: unknown key")
+
+    def await_logged(self, text):
+        """What a unit has written may reach the journal after its end."""
+        systemd_harness.eventually(lambda: text in self.machine.run(
+            "journalctl", "--no-pager", "-o", "cat", "-u", "penstock-nightly.service"), text)
 
     def test_nightly_as_it_is_has_a_next_time(self):
         self.machine.systemctl("start", "penstock-nightly.timer")

@@ -151,7 +151,7 @@ class Single(Case):
             self.assertEqual(seen["result"]["reason"], "cancelled by request")
             self.check_problem(ask(daemon, "DELETE", path_of(job_id)), 409,
                                f"job {job_id} is cancelled already")
-        self.assertEqual(daemon.status()["ledger"]["cancelled"], 3)
+        daemon.await_status(lambda s: s["ledger"]["cancelled"] == 3, "all three are booked")
         daemon.stop()
 
     def test_dead_jobs_are_requeued_once(self):
@@ -391,10 +391,11 @@ class Lines(Case):
         accepted = daemon.status()["ledger"]["accepted"] - 1
         answer, receipts = upload(daemon, jobs)
         self.assertEqual(answer.status, 202)
+        # What was sent of the first one may still be on its way in, between those of the second.
         states = [r["status"] for r in receipts]
-        known = states.count("known")
-        self.assertEqual(states, ["known"] * known + ["accepted"] * (3000 - known))
-        self.assertGreaterEqual(known, accepted)
+        self.assertEqual(set(states), {"known", "accepted"})
+        self.assertGreaterEqual(states.count("known"), accepted)
+        self.assertEqual(len(states), 3000)
         self.assertEqual(daemon.status()["ledger"]["accepted"], 3001)
         daemon.kill()
 

@@ -457,9 +457,11 @@ class Pause(Case):
     def test_a_fetch_under_way_goes_on(self):
         self.configure_limits("concurrency = 4;")
         daemon = self.daemon()
-        self.post(daemon, "a", "/delay/1")
+        gate = self.server(harness.Gate)
+        self.post(daemon, "a", "/", origin=gate)
         self.await_why(daemon, "a", "running")
-        self.move(daemon, PAUSE, self.origin)
+        self.move(daemon, PAUSE, gate)
+        gate.open()
         self.await_why(daemon, "a", "done")
         daemon.stop()
 
@@ -530,7 +532,7 @@ class DrainDaemon(Case):
         self.write("urls", self.urls("/ok"))
         self.configure('stop_timeout = "0s";', sources=[self.follow()])
         daemon = self.daemon()
-        daemon.await_records(1)
+        daemon.await_status(lambda s: s["ledger"]["done"] == 1, "it is booked")
         self.assertEqual(self.call("drain").out, "drained: 0 done, 0 dead, 0 cancelled\n")
         self.append("urls", self.urls("/ok"))
         self.assertEqual(self.call("drain").out, "drained: 0 done, 0 dead, 0 cancelled\n")

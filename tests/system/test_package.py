@@ -185,10 +185,11 @@ class Use(Installed):
     def test_the_results_log_is_rotated_while_jobs_run(self):
         self.post(*[f"/delay/0-0.02?{i}" for i in range(300)])
         rotate = ("logrotate", "--force", "/etc/logrotate.d/penstock")
-        for n in 30, 100:
+        for times, n in (1, 30), (2, 100):
             eventually(lambda n=n: self.ledger()["done"] > n, f"{n} are done")
             self.machine.run(*rotate)
-            self.await_journal("opened anew")
+            eventually(lambda times=times: times == sum("opened anew" in entry.get("MESSAGE", "")
+                                                        for entry in self.journal()), "a new log")
         eventually(lambda: self.ledger()["done"] == 300, "all are done")
         logs = self.machine.run("sh", "-c", f"ls {STATE}/results.jsonl*").split()
         self.assertEqual(logs, [f"{STATE}/results.jsonl{end}" for end in ("", ".1", ".2.gz")])

@@ -20,12 +20,17 @@ class Poison(daemon_harness.Case):
         self.book = Book()
         self.silent = self.server(harness.Silent)  # connecting there is deadly…
         self.deadly = durable_harness.faulty([], CRASH_PORT=self.silent.port)  # …with this
+        self.gate = self.server(harness.Gate)
         durable_harness.write_config(self.dir, workers=8)
 
     def submit(self, daemon, key, url, outcome="done"):
         job = self.book.add(Job(key, url, key, outcome))
         self.assertEqual(durable_harness.submit(daemon, job).status, 202)
         return job
+
+    def submit_beside(self, daemon):
+        """Four that are under way until the gate is opened."""
+        return [self.submit(daemon, f"beside{i}", self.gate.url("/")) for i in range(4)]
 
     def submit_poison(self, daemon, key):
         """The crash may be quicker than the receipt, but not than the acceptance."""
@@ -57,13 +62,13 @@ class Poison(daemon_harness.Case):
 
     def test_it_is_set_aside_after_two_crashes_and_bystanders_are_not_blamed(self):
         daemon = self.daemon(env=self.deadly)
-        beside = [self.submit(daemon, f"beside{i}", self.origin.url("/delay/0.5"))
-                  for i in range(4)]
-        self.await_in_flight(4)
+        beside = self.submit_beside(daemon)
+        self.gate.await_waiting(4)
         self.submit_poison(daemon, "poison")
         self.await_crash(daemon)
         self.await_crash(self.launch(env=self.deadly))
 
+        self.gate.open()
         daemon = self.daemon(env=self.deadly)
         late = self.submit(daemon, "late", self.origin.url("/ok"))
         records = self.finish(daemon)
@@ -114,25 +119,25 @@ class Poison(daemon_harness.Case):
 
     def test_a_kill_blames_nobody(self):
         daemon = self.daemon()
-        beside = [self.submit(daemon, f"beside{i}", self.origin.url("/delay/0.5"))
-                  for i in range(4)]
+        beside = self.submit_beside(daemon)
         for _ in range(4):
-            self.await_in_flight(4)
+            self.gate.await_waiting(4)
             durable_harness.kill(daemon)
-            self.await_in_flight(0)
+            self.gate.await_waiting(0)
             daemon = self.daemon()
+        self.gate.open()
         self.check_not_blamed(self.finish(daemon), beside)
 
     def test_a_crash_of_nobodys_making_blames_nobody(self):
         daemon = self.daemon()
-        beside = [self.submit(daemon, f"beside{i}", self.origin.url("/delay/0.5"))
-                  for i in range(4)]
+        beside = self.submit_beside(daemon)
         for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
-            self.await_in_flight(4)
+            self.gate.await_waiting(4)
             daemon.signal(number)
             self.assertNotIn(daemon.wait().code, (harness.OK, None))
-            self.await_in_flight(0)
+            self.gate.await_waiting(0)
             daemon = self.daemon()
+        self.gate.open()
         self.check_not_blamed(self.finish(daemon), beside)
 
 

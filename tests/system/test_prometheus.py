@@ -101,7 +101,7 @@ class All(daemon_harness.Case):
             self.follow(), '{ type = "directory"; path = "in"; }',
             f'{{ type = "schedule"; every = "1h"; urls = ( "{self.origin.url("/ok")}" ); }}'))
         daemon = self.daemon()
-        daemon.port = int(re.search(r"control\.listen: .*:(\d+)/", daemon.err.text)[1])
+        daemon.port, = daemon.tcp_ports()
         return daemon
 
 
@@ -207,7 +207,8 @@ class Prometheus(harness.Child):
         case.addCleanup(self.kill)
         listening = r'msg="Listening on" address=127\.0\.0\.1:(\d+)'
         self.await_message("Server is ready to receive web requests")
-        self.port = int(re.search(listening, self.err.text)[1])
+        self.port = int(harness.eventually(lambda: re.search(listening, self.err.text),
+                                           "where it listens")[1])
 
     def ask(self, path, **query):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=harness.PATIENCE)
@@ -249,8 +250,9 @@ class Scrapes(All):
             "penstock_fetch_duration_seconds_sum / penstock_fetch_duration_seconds_count")
         self.assertGreater(median, 0)
         self.assertGreater(mean, 0.0005)
-        # What is not understood fails each time; on a busy machine one may also come too late.
-        self.assertGreater(prometheus.query("avg_over_time(up[1h])"), 0.5)
+        # What is not understood fails each time; on a busy machine some may also come too late.
+        harness.eventually(lambda: (prometheus.query("avg_over_time(up[1h])") or 0) > 0.5,
+                           "most scrapes succeed")
         # It asks for OpenMetrics, and only that tells units.
         unit = prometheus.ask("metadata", metric="penstock_queue_bytes")
         self.assertEqual(unit["penstock_queue_bytes"][0]["unit"], "bytes")

@@ -328,6 +328,18 @@ class Login(Case):
 
 
 class Failures(Case):
+    def time_out(self, reason, url, *settings):
+        """The fetch comes as far as that, and no further; returns its record."""
+        def attempt(seconds):
+            record = self.get(url, *settings, f"--timeout={round(seconds * 1000)}ms",
+                              "--max-attempts=1", code=SOME_FAILED)
+            # The thread may be late on a busy machine, but there is nothing else to wait for.
+            self.assertLess(record["time_total"], seconds + 5 * harness.SLOWNESS)
+            return record
+        record = harness.in_time(attempt, lambda record: record["reason"] == reason, 0.3)
+        self.assertEqual(record["reason"], reason)
+        return record
+
     def test_a_proxy_that_is_not_there(self):
         holder = harness.closed_port()
         self.addCleanup(holder.close)
@@ -365,27 +377,21 @@ class Failures(Case):
                                     (stalled.port, "http", "waiting for a tunnel"),
                                     (silent.port, "https", "tls handshake")):
             with self.subTest(phase):
-                record = self.get("http://a.up/", *self.through(port, scheme=scheme),
-                                  "--timeout=300ms", "--max-attempts=1", code=SOME_FAILED)
-                self.assertEqual(record["reason"], "timeout: proxy: " + phase)
-                self.assertLess(record["time_total"], 0.3 + 0.25 * harness.SLOWNESS)
+                self.time_out("timeout: proxy: " + phase, "http://a.up/",
+                              *self.through(port, scheme=scheme))
 
     def test_the_timeout_holds_although_the_proxy_never_stops(self):
         proxy = self.server(EndlessProxy)
-        record = self.get("http://a.up/", *self.through(proxy.port), "--timeout=300ms",
-                          "--max-attempts=1", code=SOME_FAILED)
-        self.assertEqual((record["reason"], record["errormsg"]),
-                         ("timeout: proxy: waiting for a tunnel", None))
-        self.assertLess(record["time_total"], 0.3 + 0.25 * harness.SLOWNESS)
+        record = self.time_out("timeout: proxy: waiting for a tunnel", "http://a.up/",
+                               *self.through(proxy.port))
+        self.assertIsNone(record["errormsg"])
 
     def test_behind_the_tunnel_the_origin_is_slow(self):
         silent = self.server(harness.Silent)
         proxy = self.server(Proxy, silent.port)
         for url, phase in (("http://a.up/", "waiting for the response"),
                            ("https://a.up/", "tls handshake")):
-            record = self.get(url, *self.through(proxy.port), "--timeout=300ms",
-                              "--max-attempts=1", code=SOME_FAILED)
-            self.assertEqual(record["reason"], "timeout: " + phase)
+            self.time_out("timeout: " + phase, url, *self.through(proxy.port))
 
     def test_settings_that_do_not_go_together(self):
         for settings, message in (

@@ -121,13 +121,16 @@ class Notifications(daemon_harness.Case):
         self.assertEqual(len(self.notify.named("STOPPING")), 1)
 
     def test_a_stop_that_makes_progress_has_more_time(self):
-        self.write("urls", self.urls("/delay/0.5", "/stall"))
+        gate = self.server(harness.Gate)
+        self.write("urls", gate.url("/\n") + self.urls("/stall"))
         self.configure('stop_timeout = "1h";', sources=(self.follow(),), workers=2)
         daemon = self.notified(("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh"),
                                WATCHDOG_USEC="300000")  # a third of it is between two looks
-        self.await_in_flight(2)
+        gate.await_waiting(1)
+        self.await_in_flight(1)
         daemon.signal(signal.SIGTERM)
         self.notify.await_named("STOPPING")
+        gate.open()
         # The first fetch ends: one more.  Nothing moves after that: no more of them.
         self.notify.await_named("EXTEND_TIMEOUT_USEC", 2)
         self.assertEqual(len(daemon.await_records(1)), 1)
@@ -138,22 +141,23 @@ class Notifications(daemon_harness.Case):
         daemon.stop()
 
     def test_the_watchdog_is_answered_in_time(self):
-        interval = 0.3 * harness.SLOWNESS
+        interval = 2  # of which a busy machine may take a part
         self.write("urls", self.urls(*["/delay/0-0.01"] * 2000))
         self.configure(sources=(self.follow(),), workers=16)
         daemon = self.notified(("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh"),
                                WATCHDOG_USEC=str(int(interval * 1e6)))
-        answers = [m["at"] for m in self.notify.await_named("WATCHDOG", 10)]
+        answers = [m["at"] for m in self.notify.await_named("WATCHDOG", 4)]
         gaps = [b - a for a, b in zip(answers, answers[1:])]
         self.assertLess(max(gaps), interval)  # else a service manager would have killed it
-        self.assertGreaterEqual(min(gaps), interval / 10)  # and it is no flood
+        # And it is no flood.  We may be late to see one, but then not all of the others.
+        self.assertGreaterEqual(sum(gaps), interval / 10 * len(gaps))
         # It goes on while the daemon stops.
         self.append("urls", self.urls("/stall"))
         daemon.await_status(lambda s: s["ledger"]["running"] == 1 and
                             s["ledger"]["done"] == 2000, "one stays")
         daemon.signal(signal.SIGTERM)
         self.notify.await_named("STOPPING")
-        self.notify.await_named("WATCHDOG", len(self.notify.named("WATCHDOG")) + 3)
+        self.notify.await_named("WATCHDOG", len(self.notify.named("WATCHDOG")) + 2)
         daemon.stop()
 
     def test_a_watchdog_for_another_process_is_not_answered(self):
@@ -181,6 +185,13 @@ class Activation(daemon_harness.Case):
         listener.bind(self.path("control.sock"))
         listener.listen(64)
         return listener
+
+    @staticmethod
+    def is_listened_on(path):
+        """Whether somebody accepts connections there (__SO_ACCEPTCON, of proc(5))."""
+        with open("/proc/net/unix", encoding="utf-8") as sockets:
+            return any(line.split()[3] == "00010000" for line in sockets
+                       if line.endswith(f" {path}\n"))
 
     def activated(self, listener):
         """A daemon that is handed the socket as descriptor 3."""
@@ -275,8 +286,7 @@ class Activation(daemon_harness.Case):
     def test_systemd_socket_activate_starts_it_for_the_first_client(self):
         self.configure(sources=(self.follow(),))
         daemon = self.launch(before=("systemd-socket-activate", "-l", self.path("control.sock")))
-        harness.eventually(lambda: os.path.exists(daemon.socket), "the socket")
-        time.sleep(0.1)  # between bind and listen
+        harness.eventually(lambda: self.is_listened_on(daemon.socket), "somebody listens")
         self.assertNotIn("ready", daemon.err.text)
         clients = self.queue_clients(10)
         self.check_answered(clients)

@@ -241,10 +241,11 @@ class Trouble(Stub):
         stub = self.stub(Fault(), Fault(take=2))
         faults = [Fault(take=0)] * 1000
         stub.faults += faults
-        ended = self.submit("--timeout", "300ms", "--id-prefix", "x", stdin=urls(self.N),
-                            code=UNAVAILABLE)
+        # From a file: what comes through a pipe may come, and go on, in smaller parts.
+        ended = self.submit("--timeout", "300ms", "--id-prefix", "x",
+                            self.write("input", urls(self.N)), code=UNAVAILABLE)
         self.assertIn("stopped: 500 lines have a receipt; the first that has none is "
-                      "standard input:501", ended.err)
+                      f"{self.path('input')}:501", ended.err)
         self.assertIn("with --id-prefix x\n", ended.err)
         self.assertEqual(len(stub.store.accepted), 502)
         stub.faults.clear()
@@ -472,7 +473,7 @@ class Daemon(daemon_harness.Case):
         for counts in "601 accepted, 0 known", "0 accepted, 601 known":
             ended = self.call("submit", "--wait", "--id-prefix", "mine", stdin=text)
             self.assertIn(counts, ended.err)
-        self.assertEqual(len(daemon.records()), 601)
+        self.assertEqual(len(daemon.await_records(601)), 601)
         ended = self.call("submit", "--id-prefix", "mine", stdin=self.urls("/ok", "/other"),
                           code=SOME_FAILED)
         self.assertIn("1 known, 1 refused", ended.err)

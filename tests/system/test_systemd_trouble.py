@@ -61,7 +61,7 @@ class Disk(unittest.TestCase):
 
     def test_a_full_disk_is_waited_out_and_does_not_become_a_restart_loop(self):
         d = self.daemon
-        d.configure_unit("WatchdogSec=1", "RestartSec=50ms")
+        d.configure_unit("WatchdogSec=2", "RestartSec=50ms")
         d.start()
         pid = d.show("MainPID")
         d.post(*[f"/delay/0.1?{i}" for i in range(100)])
@@ -73,7 +73,7 @@ class Disk(unittest.TestCase):
         def is_answered():
             self.fill()  # what the database gives back
             seen.add(d.show("WatchdogTimestampMonotonic"))
-            return len(seen) >= 6  # nearly twice the limit
+            return len(seen) >= 5  # more than the limit
         eventually(is_answered, "the watchdog is answered")
         self.assertEqual(d.get("/healthz"), "ok\n")
         self.assertLess(d.ledger()["done"], 100)
@@ -166,8 +166,8 @@ class Watchdog(unittest.TestCase):
     def check_restarted(self, daemon, why):
         daemon.await_show("NRestarts", "1")
         daemon.await_show("ActiveState", "active")
-        said = daemon.machine.run("journalctl", "-u", daemon.unit, "-o", "cat", "--no-pager")
-        self.assertIn(f"the watchdog is not answered: {why}", said)
+        eventually(lambda: f"the watchdog is not answered: {why}" in daemon.machine.run(
+            "journalctl", "-u", daemon.unit, "-o", "cat", "--no-pager"), why)
 
     def test_a_recorder_that_hangs_is_noticed_and_no_job_is_lost(self):
         self.check_restarted(self.recorder, "the recorder is stuck, taking records")

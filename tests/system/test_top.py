@@ -20,6 +20,7 @@ from stub_daemon import StubDaemon
 
 SHELL = "sh"  # with job control, as it has a terminal
 GONE = "THE DAEMON HAS GONE"
+LAST = "^q quit"  # the last line: all others have been drawn
 
 
 class Tmux:
@@ -161,7 +162,8 @@ class Top(Case):
         self.paused_daemon()
         tmux = self.tmux()
         screen = self.begin(tmux)
-        screen = tmux.await_text("^accepted  6 = 6 waiting", "^waiting   6 paused", "[▁-█] 0 of 40$")
+        screen = tmux.await_text("^accepted  6 = 6 waiting", "^waiting   6 paused", "[▁-█] 0 of 40$",
+                                 LAST)
         self.assertEqual(len(screen), 24)
         self.assertRegex(screen[0], r"^penstockd \S+: running, all paused, up \S+, process \d+$")
         self.assertTrue(any(re.fullmatch(r"workers   0 busy, 3 idle; 0 results pending", line)
@@ -183,7 +185,7 @@ class Top(Case):
         daemon = self.paused_daemon()
         tmux = self.tmux()
         self.begin(tmux)
-        screen = tmux.await_text(f"^{self.THIRD} ")
+        screen = tmux.await_text(f"^{self.THIRD} ", LAST)
         self.assertEqual(self.origins(screen), [self.DEEP, self.OLD, self.THIRD])
         tmux.press("s")
         screen = tmux.await_text("s sort: wait")
@@ -225,10 +227,10 @@ class Top(Case):
         self.begin(tmux)
         tmux.resize(120, 40)
         screen = tmux.await_text("JOBS +WAITING +QUEUED +RUNNING +OLDEST +RATE +STATE$",
-                                 "^backlog   6 of 500 jobs", "^dead ", "s sort: depth")
+                                 "^backlog   6 of 500 jobs", "^dead ", LAST)
         self.assertTrue(screen[39].startswith("q quit"), screen)
         tmux.resize(60, 15)
-        screen = tmux.await_text("JOBS RUNNING STATE$", absent="^received|^backlog")
+        screen = tmux.await_text("JOBS RUNNING STATE$", LAST, absent="^received|^backlog")
         self.assertEqual(len(screen), 15)
         self.assertTrue(screen[14].startswith("q quit"), screen)
         self.assertIn(self.DEEP, self.origins(screen))
@@ -267,7 +269,7 @@ class Top(Case):
         self.assertFalse(tmux.is_full())
         tmux.resize(100, 30)
         tmux.type("fg")
-        screen = tmux.await_text("^LANES", "^backlog")
+        screen = tmux.await_text("^LANES", "^backlog", LAST)
         self.assertTrue(screen[29].startswith("q quit"), screen)
         tmux.press("q")
         harness.eventually(lambda: not tmux.is_full(), "the full screen is left")
@@ -293,7 +295,7 @@ class Top(Case):
         daemon = self.paused_daemon()
         tmux = self.tmux()
         self.begin(tmux)
-        daemon.signal(signal.SIGSTOP)
+        daemon.freeze()
         self.addCleanup(daemon.signal, signal.SIGCONT)
         tmux.press("h")
         tmux.await_text("^Keys of penstock top$")

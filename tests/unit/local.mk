@@ -187,6 +187,11 @@ TESTS += tests/unit/test_fetch_hops
 tests_unit_test_fetch_hops_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_fetch_hops_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_fetch_reuse
+TESTS += tests/unit/test_fetch_reuse
+tests_unit_test_fetch_reuse_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_fetch_reuse_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_fetch_timeouts
 TESTS += tests/unit/test_fetch_timeouts
 tests_unit_test_fetch_timeouts_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
@@ -460,6 +465,16 @@ check_PROGRAMS += tests/unit/test_tail
 TESTS += tests/unit/test_tail
 tests_unit_test_tail_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
 tests_unit_test_tail_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_target
+TESTS += tests/unit/test_target
+tests_unit_test_target_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_target_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_thread
+TESTS += tests/unit/test_thread
+tests_unit_test_thread_CPPFLAGS = $(AM_CPPFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_thread_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_units
 TESTS += tests/unit/test_units

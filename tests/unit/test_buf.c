@@ -352,6 +352,20 @@ static void expect_round_trip(const struct buf *raw)
 	buf_done(&repaired);
 }
 
+static void test_every_byte_is_seen_wherever_it_stands(void)
+{
+	char bytes[25];
+	struct buf raw = { .data = bytes, .len = sizeof(bytes) };
+
+	for (unsigned c = 0; c < 256; c++) {
+		for (size_t at = 0; at < sizeof(bytes); at++) {
+			memset(bytes, 'x', sizeof(bytes));
+			bytes[at] = (char) c;
+			expect_round_trip(&raw);
+		}
+	}
+}
+
 static void test_jansson_reads_every_code_point_back(void)
 {
 	struct buf raw = { 0 };
@@ -445,6 +459,7 @@ int main(void)
 		  test_every_ascii_character_is_escaped_as_rfc_8259_says },
 		{ "bytes that are no UTF-8 are replaced one by one",
 		  test_bytes_that_are_no_utf8_are_replaced_one_by_one },
+		{ "every byte is seen wherever it stands", test_every_byte_is_seen_wherever_it_stands },
 		{ "jansson reads every code point back", test_jansson_reads_every_code_point_back },
 		{ "jansson reads random bytes back", test_jansson_reads_random_bytes_back },
 		{ "what is measured is what is appended", test_what_is_measured_is_what_is_appended },

@@ -606,7 +606,7 @@ static void test_libcurl_is_stopped_at_the_socket(void)
 		CU_ASSERT_EQUAL_FATAL(handle_create(&options, s.fetch.options.rules, &t.hop.origin,
 		                                    unchecked, &h), 0);
 		if (i % 2 > 0) /* as after a request of more than a plain GET */
-			CU_ASSERT_EQUAL(handle_reset(h, &options), 0);
+			CU_ASSERT_EQUAL(handle_reset(h, &options, false), 0);
 		CU_ASSERT_EQUAL(curl_easy_setopt(h->easy, CURLOPT_URL, url), CURLE_OK);
 		CU_ASSERT_EQUAL(handle_perform(h, &t, &limits, &code), 0);
 		CU_ASSERT_EQUAL(code, CURLE_COULDNT_CONNECT);

@@ -10,7 +10,7 @@
 
 #define HEAD_WITH(method, target, credentials)                                                     \
 	method " " target " HTTP/1.1\r\nHost: @\r\n" credentials                                   \
-	"User-Agent: test/1\r\nAccept: */*\r\n"
+	"Accept: */*\r\nUser-Agent: test/1\r\n"
 
 static void redirect_to(struct wire_server *from, int status, const char *location)
 {
@@ -177,7 +177,7 @@ static void test_methods_and_bodies_change_as_they_should(void)
 		wire_redirect(&s.a, cases[i].status, &s.b, "/y");
 		CU_ASSERT_EQUAL(stage_fetch(&s.fetch, &req), 0);
 		(void) snprintf(expected, sizeof(expected),
-		                "%s /y HTTP/1.1\r\nHost: @\r\nUser-Agent: test/1\r\nAccept: */*\r\n%s%s\r\n%s",
+		                "%s /y HTTP/1.1\r\nHost: @\r\nAccept: */*\r\nUser-Agent: test/1\r\n%s%s\r\n%s",
 		                cases[i].next,
 		                cases[i].keeps_body ? "Content-Type: a/b\r\nContent-Encoding: c\r\n" : "",
 		                cases[i].body && cases[i].keeps_body ? "Content-Length: 1\r\n" : "",

@@ -95,7 +95,7 @@ static void test_a_file_is_sent_as_the_body(void)
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
 		CU_ASSERT_EQUAL(send_file(&s, methods[i], "small"), 0);
 		(void) snprintf(expected, sizeof(expected), "%s /x HTTP/1.1\r\nHost: @\r\n"
-		                "User-Agent: test/1\r\nAccept: */*\r\nContent-Length: 25\r\n\r\n"
+		                "Accept: */*\r\nUser-Agent: test/1\r\nContent-Length: 25\r\n\r\n"
 		                "0123456789012345678901234", methods[i]);
 		CU_ASSERT_TRUE(wire_came(&s.w, &s.w.a, expected));
 	}

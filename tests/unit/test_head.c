@@ -136,6 +136,70 @@ static void test_fields_have_a_bound(void)
 	CU_ASSERT_STRING_EQUAL(head.fault, "more than 512 lines of headers");
 }
 
+/* --- before a line is taken --------------------------------------------------------- */
+
+static bool preview(struct head *head, const char *piece)
+{
+	bool is_good = head_preview(head, piece, strlen(piece));
+
+	CU_ASSERT_EQUAL(is_good, head->fault == NULL);
+	return is_good;
+}
+
+static void test_a_first_line_continues_none(void)
+{
+	static const char *const before[] = {
+		OK,
+		"HTTP/1.1 100 Continue\r\n" END OK,
+		"HTTP/1.1 103 Hints\r\nA: b\r\n" END OK,
+	};
+	static const char *const continued[] = { " a: b\r\n", "\ta: b\r\n", " ", " \r\n" };
+
+	for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(continued); k++) {
+			struct head head = { 0 };
+			CU_ASSERT_TRUE(take(&head, before[i], false));
+			CU_ASSERT_FALSE(preview(&head, continued[k]));
+			CU_ASSERT_STRING_EQUAL(head.fault, "the first header continues none");
+		}
+	}
+}
+
+static void test_others_may_be_continued_and_come_in_pieces(void)
+{
+	struct head head = { 0 };
+
+	CU_ASSERT_TRUE(preview(&head, "HTTP/1.1 200"));
+	CU_ASSERT_TRUE(preview(&head, " OK\r\n"));
+	CU_ASSERT_TRUE(take(&head, OK, false));
+	CU_ASSERT_TRUE(preview(&head, "A:"));
+	CU_ASSERT_TRUE(preview(&head, " b\r\n"));
+	CU_ASSERT_TRUE(take(&head, "A: b\r\n", false));
+	CU_ASSERT_TRUE(preview(&head, " c\r\n"));
+	CU_ASSERT_TRUE(take(&head, " c\r\n", false));
+}
+
+static void test_codings_are_not_overlooked(void)
+{
+	static const struct {
+		const char *text;
+		bool has;
+	} cases[] = {
+		{ OK "Content-Length: 1\r\nContent-Encodings: gzip\r\nTE: gzip\r\n" END, false },
+		{ OK "A: Content-Encoding: gzip\r\n" END, false },
+		{ OK "Content-Encoding: gzip\r\n" END, true },
+		{ OK "content-encoding:\r\n gzip\r\n" END, true },
+		{ OK "TRANSFER-ENCODING:gzip\r\n" END, true },
+		{ OK "A: b\r\ntransfer-encoding: chunked\r\n" END, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct head head = { 0 };
+		CU_ASSERT_TRUE(take(&head, cases[i].text, false));
+		CU_ASSERT_EQUAL(head.has_codings, cases[i].has);
+	}
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -145,6 +209,10 @@ int main(void)
 		{ "nothing that was not asked for", test_nothing_that_was_not_asked_for },
 		{ "heads have a bound", test_heads_have_a_bound },
 		{ "fields have a bound", test_fields_have_a_bound },
+		{ "a first line continues none", test_a_first_line_continues_none },
+		{ "others may be continued, and come in pieces",
+		  test_others_may_be_continued_and_come_in_pieces },
+		{ "codings are not overlooked", test_codings_are_not_overlooked },
 		CU_TEST_INFO_NULL,
 	};
 	return unit_run("head", tests);

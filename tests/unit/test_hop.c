@@ -77,6 +77,7 @@ static void expect_headers(const struct hop *hop, bool content, bool secrets)
 {
 	struct handle *h = handle_of(hop);
 
+	CU_ASSERT_TRUE(sends(h, "User-Agent: test/1"));
 	CU_ASSERT_TRUE(sends(h, "Accept: text/html"));
 	CU_ASSERT_TRUE(sends(h, "Cookies: not a cookie"));
 	CU_ASSERT_TRUE(sends(h, "Content-Types: nor this"));
@@ -89,7 +90,7 @@ static void expect_headers(const struct hop *hop, bool content, bool secrets)
 	CU_ASSERT_EQUAL(sends(h, "Content-Language: de"), content);
 	CU_ASSERT_EQUAL(sends(h, "Content-Location: /c"), content);
 	CU_ASSERT_EQUAL(sends(h, "Expect:"), hop->body != NULL);
-	CU_ASSERT_EQUAL(headers_sent(h), 4u + (secrets ? 3u : 0) + (content ? 4u : 0) +
+	CU_ASSERT_EQUAL(headers_sent(h), 5u + (secrets ? 3u : 0) + (content ? 4u : 0) +
 	                                         (hop->body ? 1u : 0));
 	h = handle_free(h);
 }
@@ -221,7 +222,7 @@ static void test_anything_else_marks_the_handle_for_a_reset(void)
 		struct handle *h = handle_of(&hops[i]);
 
 		CU_ASSERT_TRUE(h->modified);
-		CU_ASSERT_EQUAL_FATAL(handle_reset(h, &handle_options), 0);
+		CU_ASSERT_EQUAL_FATAL(handle_reset(h, &handle_options, false), 0);
 		CU_ASSERT_FALSE(h->modified);
 		CU_ASSERT_PTR_NULL(h->headers);
 		h = handle_free(h);

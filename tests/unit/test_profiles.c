@@ -347,7 +347,7 @@ static int make_handle(struct fetch_rules *rules, struct handle **ret_handle)
 	if (r == 0)
 		r = handle_tunnel_to(h, "2001:db8::1");
 	if (r == 0)
-		r = handle_reset(h, &options);
+		r = handle_reset(h, &options, false);
 	addresses_unref(addresses);
 	if (r < 0)
 		handle_free(h);

@@ -37,6 +37,7 @@ struct model {
 	struct {
 		struct model_lane *lane;
 		struct lane *place;
+		bool left; /* with the next pop */
 	} workers[WORKERS];
 	size_t n_workers, depth, n_opened;
 	uint64_t number;
@@ -91,6 +92,7 @@ static void begin(struct model *m, struct model_lane *lane, struct lane *place)
 	           lane_is_timed(lane->limits, &lane->state) ? now_ns : 0);
 	lane->alone = lane->running++ == 0;
 	m->workers[m->n_workers].lane = lane;
+	m->workers[m->n_workers].left = false;
 	m->workers[m->n_workers++].place = place;
 }
 
@@ -104,13 +106,12 @@ static void take_first(struct model *m, struct model_lane *lane, size_t at)
 /* Expects that 'list' goes on with all jobs of the lane, and frees those. */
 static void expect_evicted(struct model *m, struct model_lane *lane, struct job_list *list)
 {
-	while (lane->queued > 0) {
-		struct job *job = job_list_take(list);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(job);
+	for (struct job *job; lane->queued > 0 && (job = job_list_take(list));) {
 		CU_ASSERT_EQUAL(job->number, lane->jobs[0]);
 		take_first(m, lane, 0);
 		job_free(job);
 	}
+	CU_ASSERT_EQUAL_FATAL(lane->queued, 0);
 }
 
 static struct model_lane *any_lane(struct model *m) { return &m->lanes[below(m->random, LANES)]; }
@@ -180,9 +181,26 @@ static void pop_of(struct model *m, struct job *job, struct lane *place)
 	}
 }
 
+/* Takes out one of the workers that leave with a pop, if there is any; returns its place. */
+static struct lane *leave_later(struct model *m)
+{
+	size_t at = 0;
+
+	while (at < m->n_workers && !m->workers[at].left)
+		at++;
+	if (at == m->n_workers)
+		return NULL;
+	struct model_lane *lane = m->workers[at].lane;
+	struct lane *place = m->workers[at].place;
+	m->workers[at] = m->workers[--m->n_workers];
+	lane->running--;
+	settle(m, lane);
+	return place;
+}
+
 static void step_pop(struct model *m)
 {
-	struct lane *place = NULL;
+	struct lane *place = NULL, *left = below(m->random, 2) ? leave_later(m) : NULL;
 	struct job *job = NULL;
 	bool could = false;
 
@@ -191,7 +209,7 @@ static void step_pop(struct model *m)
 	for (size_t i = 0; i < LANES; i++)
 		could = could ||
 		        (m->lanes[i].queued > 0 && why_not(m, &m->lanes[i]) == WAIT_WORKER);
-	int r = queue_pop(m->queue, 0, &job, &place);
+	int r = queue_leave_and_pop(m->queue, left, 0, &job, &place);
 	CU_ASSERT_EQUAL_FATAL(r, could ? 0 : -ETIMEDOUT);
 	if (r == 0)
 		pop_of(m, job, place);
@@ -212,6 +230,13 @@ static void step_enter(struct model *m)
 	}
 }
 
+/* Nothing that happens in it has consequences. */
+static bool is_plain(const struct model_lane *lane)
+{
+	return lane->limits->concurrency == 0 && lane->state.failures == 0 &&
+	       !lane->state.paused && !lane_is_timed(lane->limits, &lane->state);
+}
+
 static void step_leave(struct model *m)
 {
 	struct job_list evicted = { 0 };
@@ -226,6 +251,14 @@ static void step_leave(struct model *m)
 	                            : below(m->random, 4) ? LANE_FAILED
 	                                                  : LANE_UNUSED;
 
+	if (m->workers[at].left)
+		return;
+	if (queue_may_leave_later(place, outcome, cool_ns)) {
+		CU_ASSERT_TRUE(outcome != LANE_FAILED && cool_ns == 0 && is_plain(lane));
+		m->workers[at].left = below(m->random, 2);
+		if (m->workers[at].left)
+			return;
+	}
 	m->workers[at] = m->workers[--m->n_workers];
 	queue_leave(m->queue, place, outcome, cool_ns, &evicted);
 	lane->running--;

@@ -100,20 +100,24 @@ static void take_all_out(struct stress *s, struct job_list *list)
 		take_out(s, job);
 }
 
-/* Sometimes goes on to another lane, as after a redirect; sometimes the lane has to cool. */
-static void leave(struct role *role, struct lane *lane)
+/* Sometimes goes on to another lane, as after a redirect; sometimes the lane has to cool.  Returns
+ * the lane if it is still to be left. */
+static struct lane *leave(struct role *role, struct lane *lane)
 {
 	struct stress *s = role->stress;
 	bool breaks = s->plan->lanes > 0 && below(&role->random, 8) == 0;
 	struct job_list evicted = { 0 };
 
+	if (!breaks && queue_may_leave_later(lane, LANE_ANSWERED, 0) && below(&role->random, 2))
+		return lane;
 	queue_leave(s->queue, lane, breaks ? LANE_FAILED : LANE_ANSWERED,
 	            breaks ? random_up_to(&role->random, 20000) : 0, &evicted);
 	take_all_out(s, &evicted);
 	if (!breaks || queue_enter(s->queue, origins[below(&role->random, s->plan->lanes)], &lane))
-		return;
+		return NULL;
 	queue_leave(s->queue, lane, LANE_UNUSED, 0, &evicted);
 	take_all_out(s, &evicted);
+	return NULL;
 }
 
 static void *consume(void *arg)
@@ -121,11 +125,13 @@ static void *consume(void *arg)
 	struct role *role = arg;
 	struct stress *s = role->stress;
 	size_t next[MAX_THREADS][MAX_LANES] = { 0 };
+	struct lane *left = NULL;
 
 	for (;;) {
 		struct job *job = NULL;
 		struct lane *lane = NULL;
-		int r = queue_pop(s->queue, some_deadline(role), &job, &lane);
+		int r = queue_leave_and_pop(s->queue, left, some_deadline(role), &job, &lane);
+		left = NULL;
 		if (r == -EPIPE)
 			return NULL;
 		if (r == -ECANCELED || (r == -ETIMEDOUT && role->is_short))
@@ -141,7 +147,7 @@ static void *consume(void *arg)
 			atomic_store(&s->disordered, true);
 		*next_at = at + 1;
 		take_out(s, job);
-		leave(role, lane);
+		left = leave(role, lane);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "base/thread.h"
+#include "queue/parts.h"
 #include "queue_calls.h"
 #include "stub_jobs.h"
 
@@ -512,6 +513,40 @@ static void test_whoever_leaves_a_lane_wakes_who_waits_for_it(void)
 	queue_free(q);
 }
 
+/* Whether the only producer is on its way, or there already. */
+static bool is_woken(struct queue *q)
+{
+	mutex_lock(&q->lock);
+	bool woken = q->pushing.wake.in_flight || q->pushing.wake.waiters == 0;
+	mutex_unlock(&q->lock);
+	return woken;
+}
+
+/* Otherwise it would wait for half of the queue while workers have nothing to do. */
+static void test_any_room_wakes_a_producer_while_nothing_may_run(void)
+{
+	struct queue *q = new_queue(4, SIZE_MAX);
+	struct job_list list = { 0 };
+	struct job *jobs[6], *job = NULL;
+	struct call push = { .queue = q, .jobs = jobs + 5, .n = 1, .deadline_ns = NEVER };
+	struct lane *lane = NULL;
+
+	limit(q, "*", &(struct lane_limits){ .concurrency = 1, .burst = 1 });
+	stub_jobs(jobs, 6, 1);
+	fill(q, jobs, 1);
+	CU_ASSERT_EQUAL(queue_pop(q, 0, &job, &lane), 0);
+	fill(q, jobs + 1, 4);
+	start_blocked(&push);
+	CU_ASSERT_PTR_EQUAL(queue_remove(q, 2), jobs[1]);
+	CU_ASSERT_TRUE(is_woken(q));
+	expect_end(&push, 0);
+	leave_lane(q, lane);
+	queue_evict(q, &list);
+	CU_ASSERT_EQUAL(list.len, 4);
+	free_jobs(jobs, 6);
+	queue_free(q);
+}
+
 static void test_what_is_resumed_or_freed_of_limits_wakes_consumers(void)
 {
 	struct queue *q = new_queue(10, SIZE_MAX);
@@ -620,6 +655,8 @@ int main(void)
 		{ "an earlier time wakes the timer", test_an_earlier_time_wakes_the_timer },
 		{ "whoever leaves a lane wakes who waits for it",
 		  test_whoever_leaves_a_lane_wakes_who_waits_for_it },
+		{ "any room wakes a producer while nothing may run",
+		  test_any_room_wakes_a_producer_while_nothing_may_run },
 		{ "what is resumed, or freed of limits, wakes consumers",
 		  test_what_is_resumed_or_freed_of_limits_wakes_consumers },
 		{ "no hand-over depends on a later one", test_no_hand_over_depends_on_a_later_one },

@@ -444,9 +444,10 @@ static void test_names_are_not_asked_for_ahead_all_at_once(void)
 		(void) snprintf(host, sizeof(host), "%u.silent.test", i);
 		CU_ASSERT_EQUAL(lookup(host, NEVER), -EBUSY);
 	}
+	uint64_t queries = stats().queries;
 	uint64_t took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
-	CU_ASSERT_TRUE(stats().queries >= 100);
-	CU_ASSERT_TRUE(stats().queries <= 1 + 100 + took_ms + 1);
+	CU_ASSERT_TRUE(queries >= 100);
+	CU_ASSERT_TRUE(queries <= 1 + 100 + took_ms + 1);
 	server_release(&server);
 	expect_all(&asker, 1, 0);
 	end();

@@ -186,6 +186,66 @@ static void test_no_url_is_completed_from_the_one_before(void)
 	url_parser_free(p);
 }
 
+/* What a parser that has read no other URL says of this one. */
+static void expect_as_alone(struct url_parser *p, const char *url)
+{
+	struct url_origin o = { 0 }, alone = { 0 };
+	const char *why = NULL, *why_alone = NULL;
+	struct url_parser *other = new_parser();
+
+	int r = url_parse(p, url, &o, &why), r_alone = url_parse(other, url, &alone, &why_alone);
+	CU_ASSERT_EQUAL(r, r_alone);
+	if (r < 0 && r_alone < 0)
+		CU_ASSERT_STRING_EQUAL(why, why_alone);
+	if (r == 0 && r_alone == 0) {
+		CU_ASSERT_STRING_EQUAL(o.text, alone.text);
+		CU_ASSERT_STRING_EQUAL(o.host, alone.host);
+		CU_ASSERT_TRUE(o.port == alone.port && o.tls == alone.tls);
+	}
+	url_parser_free(other);
+}
+
+static void test_a_url_means_the_same_whatever_was_read_before(void)
+{
+	static const char *const begins[] = {
+		"http://a",      "HTTPS://A.Example:8443", "http://a:8", "http://u:p@a", "http://[::1]",
+		"http://a:",     "http:/a",                "http:///a",  "http:/a://b",  "http://u%40b@a",
+		"http://a.b%63", "http://1",               "ftp://a",    "http://",      "http:",
+	};
+	static const char *const tails[] = {
+		"",    "/",     "/b?c#d", "?b",  "#b",    "/a b", "/\x7f", "/\t",  "/\xc3\xbc", "/\xff", "1",
+		":81", "0/",    ".b/",    "b",   "@c/",   ":x/",  "\\c/",  "%2fc/", " ",         "//b",   "/@c",
+		"?@c", ":81@c", "://c/",  "/:/", "]/",    "\x80/",
+	};
+	struct url_parser *p = new_parser();
+	char before[64], url[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+		for (size_t j = 0; j < ARRAY_LEN(tails) * ARRAY_LEN(tails); j++) {
+			(void) snprintf(before, sizeof(before), "%s%s", begins[i], tails[j / ARRAY_LEN(tails)]);
+			(void) snprintf(url, sizeof(url), "%s%s", begins[i], tails[j % ARRAY_LEN(tails)]);
+			expect_as_alone(p, before);
+			expect_as_alone(p, url);
+		}
+	}
+	url_parser_free(p);
+}
+
+/* More than a parser remembers, three times. */
+static void test_of_many_origins_each_is_its_own(void)
+{
+	enum { MANY = 3000 };
+	struct url_parser *p = new_parser();
+	char url[64], origin[64];
+
+	for (int i = 0; i < 3 * MANY; i++) {
+		(void) snprintf(url, sizeof(url), "http://Host%d.example/%d", i % MANY, i);
+		(void) snprintf(origin, sizeof(origin), "http://host%d.example:80", i % MANY);
+		expect_origin(p, &(struct good) { url, origin });
+	}
+	url_parser_free(p);
+}
+
 static void test_other_schemes_are_called_so(void)
 {
 	static const char *const cases[] = {
@@ -371,6 +431,9 @@ int main(void)
 		{ "what is not absolute is refused", test_what_is_not_absolute_is_refused },
 		{ "no URL is completed from the one before",
 		  test_no_url_is_completed_from_the_one_before },
+		{ "a URL means the same whatever was read before",
+		  test_a_url_means_the_same_whatever_was_read_before },
+		{ "of many origins each is its own", test_of_many_origins_each_is_its_own },
 		{ "other schemes are called so", test_other_schemes_are_called_so },
 		{ "malformed URLs are refused", test_malformed_urls_are_refused },
 		{ "names that IDN refuses are no lack of memory",

@@ -52,7 +52,7 @@ static inline bool wire_came(struct wire_stage *s, struct wire_server *server, c
 }
 
 #define HEAD_OF(method, target)                                                                    \
-	method " " target " HTTP/1.1\r\nHost: @\r\nUser-Agent: test/1\r\nAccept: */*\r\n"
+	method " " target " HTTP/1.1\r\nHost: @\r\nAccept: */*\r\nUser-Agent: test/1\r\n"
 
 /* Puts a redirect to 'path' at 'target' in line at 'from'. */
 static inline void wire_redirect(struct wire_server *from, int status,

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is fetched: from which server, how many URLs, with how many connections."""
+import collections
+import os
+
+from servers import Nginx, Origin
+
+LOADS = (1, 16, 64, 256)
+MANY = tuple(f"127.0.1.{i}" for i in range(1, 201))
+BIG_MIB = 50
+
+# key: for the targets and the plot; server: with its options; urls: how many, by connections;
+# path: of the i-th URL; wrk_seconds: how long wrk runs, which has no list; runs: None: the usual.
+Scenario = collections.namedtuple(
+    "Scenario", "key title server options path urls wrk_seconds runs", defaults=(2, None))
+
+SMALL = "/{}"
+SLOW = "/delay/0.5-1?{}"
+
+HTTP = "Small responses, keep-alive, http"
+TLS = "Small responses, keep-alive, https"
+ORIGINS = "200 origins"
+DELAYED = "Slow origin: each answer after 0.5 to 1 s"
+BIG = "Big bodies"
+
+
+def full():
+    return [
+        Scenario("http", HTTP, Nginx, {}, SMALL, {c: 40000 if c > 1 else 15000 for c in LOADS}),
+        Scenario("tls", TLS, Nginx, {"tls": True}, SMALL,
+                 {c: 30000 if c > 1 else 12000 for c in LOADS}),
+        Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 40000}),
+        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 4000, 6000: 12000}, 4),
+        Scenario("big", f"{BIG}: {BIG_MIB} MiB", Nginx, {"big_bytes": BIG_MIB << 20},
+                 "/big/{}", {8: 40}),
+    ]
+
+
+def quick():
+    """The shape: fewer loads, shorter lists, so that what a start costs counts for more."""
+    size = BIG_MIB // 2
+    return [
+        Scenario("http", HTTP, Nginx, {}, SMALL, {16: 4000, 64: 4000}, 1),
+        Scenario("tls", TLS, Nginx, {"tls": True}, SMALL, {64: 3000}, 1),
+        Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 4000}, 1),
+        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 1000}, 2, 1),
+        Scenario("big", f"{BIG}: {size} MiB", Nginx, {"big_bytes": size << 20},
+                 "/big/{}", {8: 8}, 1),
+    ]
+
+
+def urls(scenario, origins, n):
+    """The list: the origins in turn, each URL but once, as wget2 would leave out a second."""
+    return [origins[i % len(origins)] + scenario.path.format(i) for i in range(n)]
+
+
+def scratch():
+    """Where lists and outcomes are, TMPDIR apart: in memory, so that nobody waits for a disk."""
+    return os.environ.get("TMPDIR") or ("/dev/shm" if os.access("/dev/shm", os.W_OK) else None)

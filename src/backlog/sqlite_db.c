@@ -115,8 +115,8 @@ static const struct {
 	[DB_FIND_LANE] = { DB_WRITER, "SELECT id FROM lane WHERE origin = ?1" },
 	[DB_ADD_LANE] = { DB_WRITER, "INSERT INTO lane VALUES (?1, ?2, 0, 0, 0, 0)" },
 	[DB_CHANGE_LANE] = { DB_WRITER, "UPDATE lane SET jobs = jobs + ?2, waiting = waiting + ?3 "
-	                                "WHERE id = ?1 RETURNING jobs, waiting, opens, why" },
-	[DB_DELETE_LANE] = { DB_WRITER, "DELETE FROM lane WHERE id = ?1 AND jobs = 0 AND opens = 0" },
+	                                "WHERE id = ?1" },
+	[DB_DELETE_LANE] = { DB_WRITER, "DELETE FROM lane WHERE id = ?1" },
 	[DB_DELETE_LANES] = { DB_WRITER, "DELETE FROM lane WHERE jobs = 0 AND opens = 0" },
 	[DB_REST_LANE] = { DB_WRITER, "UPDATE lane SET opens = ?2, why = ?3 "
 	                              "WHERE id = ?1 AND opens = 0 RETURNING waiting" },
@@ -147,11 +147,12 @@ static const struct {
 	[DB_BLAME] = { DB_WRITER, "UPDATE job SET attempts = attempts + 1, crashes = crashes + 1, "
 	                          "state = CASE WHEN crashes + 1 >= ?2 THEN 2 ELSE state END "
 	                          "WHERE number = ?1" },
-	[DB_SETTLE] = { DB_WRITER, "INSERT INTO settled SELECT ?2, number, ?3, ?4, accepted, ?5, NULL, "
-	                           "source, id, CASE WHEN ?3 = 1 OR id IS NOT NULL THEN spec END, ?6 "
-	                           "FROM job WHERE number = ?1" },
+	[DB_SETTLE] = { DB_WRITER, "INSERT INTO settled VALUES (?2, ?1, ?3, ?4, ?5, ?6, NULL, ?7, ?8, "
+	                           "?9, ?10)" },
 	[DB_DELETE_JOB] = { DB_WRITER, "DELETE FROM job WHERE number = ?1" },
-	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay FROM job WHERE number = ?1" },
+	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay, accepted, source, id, "
+	                        "CASE WHEN ?2 OR id IS NOT NULL THEN spec END FROM job "
+	                        "WHERE number = ?1" },
 	[DB_DELAY_JOB] = { DB_WRITER, "UPDATE job SET state = ?2, ready = ?3, attempts = ?4, delay = ?5 "
 	                              "WHERE number = ?1" },
 	[DB_MOVE_JOB] = { DB_WRITER, "UPDATE job SET lane = ?2, hop = ?3 WHERE number = ?1" },
@@ -192,7 +193,7 @@ static const struct {
 	[DB_JOB] = { DB_WRITER | DB_TAKER, "SELECT state, rank, ready, accepted, attempts, bytes, "
 	                                   "source, spec, lane, hop, delay, deadline FROM job "
 	                                   "WHERE number = ?1" },
-	[DB_LANE] = { DB_WRITER | DB_TAKER, "SELECT origin, waiting, opens, why FROM lane "
+	[DB_LANE] = { DB_WRITER | DB_TAKER, "SELECT origin, waiting, opens, why, jobs FROM lane "
 	                                    "WHERE id = ?1" },
 	[DB_CURSOR] = { DB_ASKER, "SELECT text FROM cursor WHERE source = ?1" },
 	[DB_MARKED] = { DB_ASKER, "SELECT mark_seq, mark_text FROM state" },

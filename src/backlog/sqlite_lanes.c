@@ -31,14 +31,14 @@ static void keep_name(struct lane_name *name, const char *origin, uint64_t lane)
 	name->lane = lane;
 }
 
-static void forget_name(struct sqlite_backlog *q, uint64_t lane)
+static void forget_name(struct sqlite_backlog *q, const char *origin, uint64_t lane)
 {
-	for (size_t i = 0; i < LANE_NAMES; i++) {
-		if (q->names[i].origin && q->names[i].lane == lane) {
-			free(q->names[i].origin);
-			q->names[i].origin = NULL;
-		}
-	}
+	struct lane_name *name = name_of(q, origin);
+
+	if (name->lane != lane)
+		return;
+	free(name->origin);
+	name->origin = NULL;
 }
 
 static int find_or_add(struct sqlite_backlog *q, struct round *r, const char *origin,
@@ -125,41 +125,67 @@ struct lane_change *sqlite_change_lane(struct sqlite_backlog *q, uint64_t lane)
 	return &c->all[*slot - 1];
 }
 
-/* Returns 1 if the row is gone, 0 or -Exxx. */
-static int delete_if_empty(struct sqlite_backlog *q, uint64_t lane)
+enum { LANE_ORIGIN, LANE_WAITING, LANE_OPENS, LANE_WHY, LANE_JOBS }; /* columns of DB_LANE */
+
+/* Returns 1 with DB_LANE at the lane's row, 0 or -Exxx. */
+static int find_row(struct sqlite_backlog *q, uint64_t lane)
 {
-	db_bind_u64(&q->db, DB_DELETE_LANE, 1, lane);
-	int err = db_run(&q->db, DB_DELETE_LANE);
-	if (err < 0 || sqlite3_changes(q->db.handle) == 0)
-		return err;
-	forget_name(q, lane);
-	return 1;
+	db_bind_u64(&q->db, DB_LANE, 1, lane);
+	return db_next(&q->db, DB_LANE);
 }
 
+/* The row that DB_LANE is at. */
+static int delete_row(struct sqlite_backlog *q, uint64_t lane)
+{
+	forget_name(q, db_text(&q->db, DB_LANE, LANE_ORIGIN), lane);
+	db_end(&q->db, DB_LANE);
+	db_bind_u64(&q->db, DB_DELETE_LANE, 1, lane);
+	return db_run(&q->db, DB_DELETE_LANE);
+}
+
+static int delete_if_empty(struct sqlite_backlog *q, uint64_t lane)
+{
+	struct db *db = &q->db;
+
+	int err = find_row(q, lane);
+	if (err <= 0)
+		return err;
+	if (db_i64(db, DB_LANE, LANE_JOBS) == 0 && db_i64(db, DB_LANE, LANE_OPENS) == 0)
+		return delete_row(q, lane);
+	db_end(db, DB_LANE);
+	return 0;
+}
+
+/* Read and then written: an UPDATE with RETURNING costs SQLite three times as much as both, as it
+ * runs a trigger, and keeps a copy of every page that it changes. */
 static int write_change(struct sqlite_backlog *q, struct round *r, struct lane_change *change)
 {
 	struct db *db = &q->db;
 
-	db_bind_u64(db, DB_CHANGE_LANE, 1, change->lane);
-	db_bind_i64(db, DB_CHANGE_LANE, 2, change->jobs);
-	db_bind_i64(db, DB_CHANGE_LANE, 3, change->waiting);
-	int err = db_next(db, DB_CHANGE_LANE);
+	int err = find_row(q, change->lane);
 	if (err <= 0)
 		return err < 0 ? err : db_fail(db, -EUCLEAN, "lane %llu is missing",
 		                               (unsigned long long) change->lane);
-	int64_t jobs = db_i64(db, DB_CHANGE_LANE, 0), waiting = db_i64(db, DB_CHANGE_LANE, 1);
-	bool rests = db_i64(db, DB_CHANGE_LANE, 2) > 0;
-	int64_t why = db_i64(db, DB_CHANGE_LANE, 3);
-	db_end(db, DB_CHANGE_LANE);
+	int64_t jobs = db_i64(db, DB_LANE, LANE_JOBS) + change->jobs;
+	int64_t waiting = db_i64(db, DB_LANE, LANE_WAITING) + change->waiting;
+	bool rests = db_i64(db, DB_LANE, LANE_OPENS) > 0;
+	int64_t why = db_i64(db, DB_LANE, LANE_WHY);
 
-	if (jobs < 0 || waiting < 0 || why < 0 || why >= WAIT_REASONS)
+	if (jobs < 0 || waiting < 0 || why < 0 || why >= WAIT_REASONS) {
+		db_end(db, DB_LANE);
 		return db_fail(db, -EUCLEAN, "lane %llu has wrong numbers",
 		               (unsigned long long) change->lane);
+	}
 	if (rests)
 		r->totals.resting[why] += (size_t) change->waiting;
-	int err_or_gone = jobs == 0 ? delete_if_empty(q, change->lane) : 0;
-	change->deleted = err_or_gone == 1;
-	return err_or_gone < 0 ? err_or_gone : 0;
+	change->deleted = jobs == 0 && !rests;
+	if (change->deleted)
+		return delete_row(q, change->lane);
+	db_end(db, DB_LANE);
+	db_bind_u64(db, DB_CHANGE_LANE, 1, change->lane);
+	db_bind_i64(db, DB_CHANGE_LANE, 2, change->jobs);
+	db_bind_i64(db, DB_CHANGE_LANE, 3, change->waiting);
+	return db_run(db, DB_CHANGE_LANE);
 }
 
 static void forget_names(struct sqlite_backlog *q)
@@ -175,11 +201,11 @@ static int delete_opened(struct sqlite_backlog *q, const struct round *r)
 {
 	int err = 0;
 
-	for (size_t i = 0; err >= 0 && i < r->opened_n; i++)
+	for (size_t i = 0; err == 0 && i < r->opened_n; i++)
 		err = delete_if_empty(q, r->opened[i]);
-	for (size_t i = 0; err >= 0 && i < r->opens.n; i++)
+	for (size_t i = 0; err == 0 && i < r->opens.n; i++)
 		err = delete_if_empty(q, r->opens.ids[i]);
-	if (err >= 0 && r->opens.all) {
+	if (err == 0 && r->opens.all) {
 		forget_names(q);
 		err = db_run(&q->db, DB_DELETE_LANES);
 	}
@@ -194,7 +220,7 @@ int sqlite_flush_lanes(struct sqlite_backlog *q, struct round *r)
 		err = write_change(q, r, &q->changes.all[i]);
 	if (err == 0)
 		err = delete_opened(q, r);
-	return err < 0 ? err : 0;
+	return err;
 }
 
 void sqlite_clear_lanes(struct sqlite_backlog *q, bool failed)

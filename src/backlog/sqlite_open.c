@@ -115,10 +115,7 @@ static int take_off_lane(struct db *db, uint64_t lane)
 	db_bind_u64(db, DB_CHANGE_LANE, 1, lane);
 	db_bind_i64(db, DB_CHANGE_LANE, 2, 0);
 	db_bind_i64(db, DB_CHANGE_LANE, 3, -1);
-	int r = db_next(db, DB_CHANGE_LANE);
-	if (r == 1)
-		db_end(db, DB_CHANGE_LANE);
-	return r < 0 ? r : 0;
+	return db_run(db, DB_CHANGE_LANE);
 }
 
 /* A job that is set aside waits in its lane no more. */
@@ -231,6 +228,8 @@ static int take_stock(struct sqlite_backlog *q)
 		r = blame(q);
 	if (r == 0)
 		r = read_totals(q);
+	if (r == 0)
+		r = sqlite_count_pages(q, &q->used_pages);
 	return r < 0 ? r : db_run(&q->db, DB_COMMIT); /* or closing rolls back */
 }
 
@@ -366,6 +365,11 @@ int sqlite_backlog_open(const struct sqlite_backlog_options *options,
 
 	if (options->max_jobs == 0 || options->max_bytes == 0 || options->max_out_bytes == 0)
 		return complain(errors, options->path, -EINVAL, "a bound of 0 lets nothing in or out");
+	/* Nobody asks SQLite how much memory it has, and to count that it takes a lock of the whole
+	 * process for each piece, of which a job needs some thirty: a seventh of its instructions.  Has
+	 * an effect before the first use only, so a second backlog may be refused. */
+	(void) sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+
 	int r = create(options, &q);
 	if (r < 0)
 		return complain(errors, options->path, r, "%s", strerror(-r));

@@ -13,24 +13,36 @@
 
 /* --- measuring -------------------------------------------------------------------------- */
 
-static uint64_t ask_pages(struct sqlite_backlog *q, enum db_statement which)
+static int ask_pages(struct sqlite_backlog *q, enum db_statement which, uint64_t *ret_pages)
 {
-	if (db_next(&q->db, which) <= 0)
-		return 0; /* a database that cannot be read is found out by the next round */
-	uint64_t pages = db_u64(&q->db, which, 0);
+	int err = db_next(&q->db, which);
+	if (err <= 0)
+		return err;
+	*ret_pages = db_u64(&q->db, which, 0);
 	db_end(&q->db, which);
-	return pages;
+	return 0;
+}
+
+int sqlite_count_pages(struct sqlite_backlog *q, uint64_t *ret_pages)
+{
+	uint64_t all = 0, unused = 0;
+
+	int err = ask_pages(q, DB_PAGES, &all);
+	if (err == 0)
+		err = ask_pages(q, DB_FREE_PAGES, &unused);
+	if (err < 0)
+		return err;
+	*ret_pages = all > unused ? all - unused : 0;
+	return 0;
 }
 
 static uint64_t file_bytes(struct sqlite_backlog *q)
 {
 	struct stat wal = { 0 };
-	uint64_t all = ask_pages(q, DB_PAGES), unused = ask_pages(q, DB_FREE_PAGES);
-	uint64_t used = all > unused ? all - unused : 0;
 
 	(void) stat(q->wal_path, &wal);
 	q->wal_bytes = (uint64_t) wal.st_size;
-	return used * DB_PAGE_BYTES + q->wal_bytes;
+	return q->used_pages * DB_PAGE_BYTES + q->wal_bytes;
 }
 
 void sqlite_measure(struct sqlite_backlog *q)

@@ -16,11 +16,16 @@ struct row {
 	enum wait_reason delay;
 };
 
-static int read_row(struct sqlite_backlog *q, uint64_t number, struct row *ret_row)
+enum { ROW_ACCEPTED = 3, ROW_SOURCE, ROW_ID, ROW_SPEC }; /* further columns of DB_ROW */
+
+/* DB_ROW stays at the row, for what else is wanted of it: ROW_SPEC only 'with_spec', or if the
+ * job has an id. */
+static int find_row(struct sqlite_backlog *q, uint64_t number, bool with_spec, struct row *ret_row)
 {
 	struct db *db = &q->db;
 
 	db_bind_u64(db, DB_ROW, 1, number);
+	db_bind_i64(db, DB_ROW, 2, with_spec);
 	int err = db_next(db, DB_ROW);
 	if (err <= 0)
 		return err < 0 ? err : db_fail(db, -EUCLEAN, "job p-%llu is out, but no longer in the "
@@ -31,7 +36,6 @@ static int read_row(struct sqlite_backlog *q, uint64_t number, struct row *ret_r
 		.lane = db_u64(db, DB_ROW, 1),
 		.delay = delay >= 0 && delay < WAIT_REASONS ? (enum wait_reason) delay : WAIT_RETRY,
 	};
-	db_end(db, DB_ROW);
 	return 0;
 }
 
@@ -57,6 +61,29 @@ int64_t sqlite_due_us(const struct round *r, const struct verdict *v)
 	return v->kind == VERDICT_HOP || v->due_ns <= r->now_ns ? 0 : sqlite_wall_us(r, v->due_ns);
 }
 
+/* Of the row that DB_ROW is at.  With bound values, and not from a SELECT: for that SQLite would
+ * have a statement of many rows to take back, and copy every page before it is changed. */
+static int add_settled(struct db *db, const struct round *r, const struct verdict *v)
+{
+	size_t spec_len = 0;
+	const void *spec = db_bytes(db, DB_ROW, ROW_SPEC, &spec_len);
+
+	db_bind_u64(db, DB_SETTLE, 1, v->job->number);
+	db_bind_u64(db, DB_SETTLE, 2, v->seq);
+	db_bind_i64(db, DB_SETTLE, 3, v->outcome);
+	db_bind_i64(db, DB_SETTLE, 4, r->wall_us);
+	db_bind_i64(db, DB_SETTLE, 5, db_i64(db, DB_ROW, ROW_ACCEPTED));
+	db_bind_i64(db, DB_SETTLE, 6, v->job->attempts);
+	db_bind_text(db, DB_SETTLE, 7, db_text(db, DB_ROW, ROW_SOURCE));
+	db_bind_text(db, DB_SETTLE, 8, db_text(db, DB_ROW, ROW_ID));
+	if (spec)
+		db_bind_bytes(db, DB_SETTLE, 9, spec, spec_len);
+	else
+		db_bind_text(db, DB_SETTLE, 9, NULL);
+	db_bind_bytes(db, DB_SETTLE, 10, v->line, v->line_len);
+	return db_run(db, DB_SETTLE);
+}
+
 static int settle_for_good(struct sqlite_backlog *q, struct round *r, const struct verdict *v,
                            const struct row *row)
 {
@@ -64,13 +91,8 @@ static int settle_for_good(struct sqlite_backlog *q, struct round *r, const stru
 	struct totals *t = &r->totals;
 
 	assert(v->seq == t->last_seq + 1);
-	db_bind_u64(db, DB_SETTLE, 1, v->job->number);
-	db_bind_u64(db, DB_SETTLE, 2, v->seq);
-	db_bind_i64(db, DB_SETTLE, 3, v->outcome);
-	db_bind_i64(db, DB_SETTLE, 4, r->wall_us);
-	db_bind_i64(db, DB_SETTLE, 5, v->job->attempts);
-	db_bind_bytes(db, DB_SETTLE, 6, v->line, v->line_len);
-	int err = db_run(db, DB_SETTLE);
+	int err = add_settled(db, r, v);
+	db_end(db, DB_ROW);
 	db_bind_u64(db, DB_DELETE_JOB, 1, v->job->number);
 	if (err == 0)
 		err = db_run(db, DB_DELETE_JOB);
@@ -145,10 +167,14 @@ static int apply_verdict(struct sqlite_backlog *q, struct round *r, const struct
 
 	if (is_mere_return(v))
 		return 0;
-	int err = read_row(q, v->job->number, &row);
+	bool is_dead = v->kind == VERDICT_FINAL && v->outcome == OUTCOME_DEAD;
+	int err = find_row(q, v->job->number, is_dead, &row);
 	if (err < 0)
 		return err;
-	return v->kind == VERDICT_FINAL ? settle_for_good(q, r, v, &row) : delay_job(q, r, v, &row);
+	if (v->kind == VERDICT_FINAL)
+		return settle_for_good(q, r, v, &row);
+	db_end(&q->db, DB_ROW);
+	return delay_job(q, r, v, &row);
 }
 
 int sqlite_apply_request(struct sqlite_backlog *q, struct round *r, const struct request *w)

@@ -265,6 +265,7 @@ static void roll_back(struct db *db)
 int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 {
 	int64_t next_due_us = 0;
+	uint64_t used_pages = 0;
 
 	mutex_lock(&q->lock);
 	bool crowded = is_crowded(q);
@@ -278,6 +279,8 @@ int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 		err = apply(q, r, crowded, probe);
 	if (err == 0)
 		err = find_next_due(q, &next_due_us);
+	if (err == 0)
+		err = sqlite_count_pages(q, &used_pages);
 	uint64_t start_ns = clock_now_ns();
 	if (err == 0)
 		err = db_run(&q->db, DB_COMMIT);
@@ -290,6 +293,7 @@ int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 	if (r->changed)
 		histogram_add(&q->commit_times, clock_now_ns() - start_ns);
 	q->next_due_us = next_due_us;
+	q->used_pages = used_pages;
 
 	/* There may be more to forget, or nothing for a while. */
 	bool more = r->forgotten == ROUND_MAX_FORGOTTEN || (crowded && r->forgotten > 0);

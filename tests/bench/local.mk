@@ -1,11 +1,13 @@
 # Benchmarks: built by `make check`, run by `make bench`; see tests/bench/README.md.
 BENCHMARKS = \
 	tests/bench/bench_backlog \
+	tests/bench/bench_durable \
 	tests/bench/bench_queue \
 	tests/bench/rusage
 check_PROGRAMS += $(BENCHMARKS)
 tests_bench_bench_queue_LDADD = $(PENSTOCK_LIBS)
 tests_bench_bench_backlog_LDADD = $(PENSTOCK_LIBS)
+tests_bench_bench_durable_LDADD = $(PENSTOCK_LIBS)
 
 # All parts in turn, with their peers: into build/bench, or to be kept, beside the sources.
 BENCH = @$(AM_TESTS_ENVIRONMENT) $(PYTHON) $(srcdir)/tests/bench/bench.py
@@ -20,6 +22,7 @@ bench-record: $(BENCH_NEEDS)
 
 EXTRA_DIST += \
 	tests/bench/README.md \
+	tests/bench/backlog.py \
 	tests/bench/bench.py \
 	tests/bench/counting.py \
 	tests/bench/counts.json \
@@ -47,6 +50,7 @@ EXTRA_DIST += \
 	tests/bench/results/results.json \
 	tests/bench/scenarios.py \
 	tests/bench/servers.py \
+	tests/bench/startup.py \
 	tests/bench/svg.py \
 	tests/bench/targets.py
 TESTS += tests/bench/test_bench.py

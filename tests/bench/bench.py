@@ -57,11 +57,9 @@ def conditions():
         system = re.search(r'^PRETTY_NAME="(.*)"', lines.read(), re.M)
     program = os.environ.get("PENSTOCK", "./penstock")
     return {
-        "date": datetime.date.today().isoformat(),
         "processors": f"{os.cpu_count()} of {processor()}",
         "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
         "system": system[1] if system else "unknown",
-        "load at the start": f"{os.getloadavg()[0]:.1f}",
         "program": output_of(program, "--version"),
         "its libraries": libraries(os.environ.get("PENSTOCKD", "./penstockd")),
     }
@@ -79,23 +77,35 @@ def wait_for(child):
         raise
 
 
-def run_part(name, options, seconds_of):
+def run_part(name, options):
     """What a part reports; if it fails, why, in the same form."""
     argv = [sys.executable, os.path.join(HERE, name + ".py")]
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         path = os.path.join(folder, "tables.json")
         argv += ["--json", path, *(["--quick"] if options.quick else []),
                  *(["--runs", str(options.runs)] if options.runs else [])]
-        start = time.monotonic()
+        start, load = time.monotonic(), os.getloadavg()[0]
         status = wait_for(subprocess.Popen(argv, stdin=subprocess.DEVNULL,
                                            stdout=subprocess.DEVNULL))
-        seconds_of[name] = round(time.monotonic() - start, 1)
+        measured = {"measured": f"{datetime.date.today()}, in {time.monotonic() - start:.0f} s, "
+                                f"load at the start {load:.1f}"}
         if status == 0:
             with open(path, encoding="utf-8") as file:
-                return json.load(file)
+                return json.load(file) | measured
     why = "skipped" if status == SKIPPED else f"FAILED with exit status {status}"
     say(f"{name}: {why}")
-    return {"name": name, "title": name, "tables": [], "failure": why}
+    return {"name": name, "title": name, "tables": [], "failure": why} | measured
+
+
+def recorded_parts(options):
+    """What is in the directory of parts that are not run now, by name."""
+    path = os.path.join(options.directory, "results.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        record = json.load(file)
+    return {part["name"]: part for part in record["parts"]} \
+        if record["quick"] == options.quick else {}
 
 
 def markdown(record, plots):
@@ -106,6 +116,7 @@ def markdown(record, plots):
     text += "".join(f"- {key}: {value}\n" for key, value in record["conditions"].items())
     for part in record["parts"]:
         text += f"\n## {part['title']}\n\n"
+        text += f"Measured {part['measured']}.\n\n"
         if "failure" in part:
             text += f"{part['failure']}\n"
         if part["name"] == "fetching":
@@ -124,18 +135,19 @@ def main():
     parser.add_argument("directory", help="where the results go; it is made if it is not there")
     parser.add_argument("--quick", action="store_true", help="the shape, in two minutes")
     parser.add_argument("--runs", type=int, help="rounds, of which the median counts")
-    parser.add_argument("--parts", default=",".join(PARTS), help="only these: %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS), help="only these, the others stay as they are there: %(default)s")
     options = parser.parse_args()
+    unknown = sorted(set(options.parts.split(",")) - set(PARTS))
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
 
     os.makedirs(options.directory, exist_ok=True)
-    record = {"quick": options.quick, "conditions": conditions(), "parts": []}
-    seconds_of = {}
+    record = {"quick": options.quick, "conditions": conditions()}
+    parts = recorded_parts(options)
     for name in options.parts.split(","):
-        if os.path.exists(os.path.join(HERE, name + ".py")):
-            say(f"{name}…")
-            record["parts"].append(run_part(name, options, seconds_of))
-    record["conditions"]["seconds"] = ", ".join(
-        f"{name} {seconds:.0f}" for name, seconds in seconds_of.items())
+        say(f"{name}…")
+        parts[name] = run_part(name, options)
+    record["parts"] = [parts[name] for name in PARTS if name in parts]
     plots = plot.draw(record, options.directory)
     write(os.path.join(options.directory, "results.json"),
           json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -2,6 +2,7 @@
 """What is fetched: from which server, how many URLs, with how many connections."""
 import collections
 import os
+import resource
 
 from servers import Nginx, Origin
 
@@ -24,15 +25,21 @@ DELAYED = "Slow origin: each answer after 0.5 to 1 s"
 BIG = "Big bodies"
 
 
+def most_workers():
+    """6,000, or what this machine's limit of descriptors allows: penstock asks for 4 a worker."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 6000 if limit == resource.RLIM_INFINITY else min(6000, (limit - 1000) // 4 // 100 * 100)
+
+
 def full():
     return [
-        Scenario("http", HTTP, Nginx, {}, SMALL, {c: 40000 if c > 1 else 15000 for c in LOADS}),
+        Scenario("http", HTTP, Nginx, {}, SMALL, {c: 20000 if c > 1 else 8000 for c in LOADS}),
         Scenario("tls", TLS, Nginx, {"tls": True}, SMALL,
-                 {c: 30000 if c > 1 else 12000 for c in LOADS}),
-        Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 40000}),
-        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 4000, 6000: 12000}, 4),
+                 {c: 15000 if c > 1 else 6000 for c in LOADS}),
+        Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 20000}),
+        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 4000, most_workers(): 10000}, 4, 3),
         Scenario("big", f"{BIG}: {BIG_MIB} MiB", Nginx, {"big_bytes": BIG_MIB << 20},
-                 "/big/{}", {8: 40}),
+                 "/big/{}", {8: 16}),
     ]
 
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark is not taken in: programs that fail, or do less than they say, are found out."""
+import argparse
+import json
 import os
 import subprocess
 import sys
@@ -122,8 +124,9 @@ class Pages(unittest.TestCase):
         out = report.Report("fetching", "penstock fetch beside its peers")
         out.table(plot.Rates.TITLES[0], columns, rows)
         return {"quick": False, "conditions": {},
-                "parts": [out.as_json(), {"name": "queue", "title": "queue", "tables": [],
-                                          "failure": "FAILED with exit status 1"}]}
+                "parts": [out.as_json() | {"measured": "then"},
+                          {"name": "queue", "title": "queue", "tables": [], "measured": "then",
+                           "failure": "FAILED with exit status 1"}]}
 
     def test_the_plots_have_all_programs_and_those_that_failed_by_name(self):
         with tempfile.TemporaryDirectory(prefix="penstock-test-") as folder:
@@ -140,6 +143,15 @@ class Pages(unittest.TestCase):
 
     def test_a_part_that_failed_is_on_the_page(self):
         self.assertIn("FAILED with exit status 1", bench.markdown(self.record(), ["rate.svg"]))
+
+    def test_what_is_not_run_again_stays_as_it_was_recorded(self):
+        with tempfile.TemporaryDirectory(prefix="penstock-test-") as folder:
+            options = argparse.Namespace(directory=folder, quick=False)
+            self.assertEqual(bench.recorded_parts(options), {})
+            bench.write(os.path.join(folder, "results.json"), json.dumps(self.record()))
+            self.assertEqual(list(bench.recorded_parts(options)), ["fetching", "queue"])
+            options.quick = True  # another kind of figures
+            self.assertEqual(bench.recorded_parts(options), {})
 
     def test_without_fetching_there_is_no_plot(self):
         self.assertEqual(plot.draw({"parts": []}, "/nonexistent"), [])

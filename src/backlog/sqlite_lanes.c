@@ -130,8 +130,15 @@ enum { LANE_ORIGIN, LANE_WAITING, LANE_OPENS, LANE_WHY, LANE_JOBS }; /* columns 
 /* Returns 1 with DB_LANE at the lane's row, 0 or -Exxx. */
 static int find_row(struct sqlite_backlog *q, uint64_t lane)
 {
-	db_bind_u64(&q->db, DB_LANE, 1, lane);
-	return db_next(&q->db, DB_LANE);
+	struct db *db = &q->db;
+
+	db_bind_u64(db, DB_LANE, 1, lane);
+	int r = db_next(db, DB_LANE);
+	if (r == 1 && !db_text(db, DB_LANE, LANE_ORIGIN)) {
+		db_end(db, DB_LANE);
+		return db_fail(db, -EUCLEAN, "lane %llu has no name", (unsigned long long) lane);
+	}
+	return r;
 }
 
 /* The row that DB_LANE is at. */

@@ -119,7 +119,7 @@ struct lane_changes {
 };
 
 /* The ids of some lanes by name, so that not every job looks for its own; by hash.  Of 1,000 lanes
- * nine in ten have a place of their own. */
+ * four in five have a place to themselves. */
 enum { LANE_NAMES = 4096 };
 struct lane_name {
 	char *origin; /* owned; NULL: empty */

@@ -7,7 +7,6 @@ PENSTOCK and PENSTOCKD name the built programs; TMPDIR says where the databases 
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,8 @@ import servers
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(harness.PENSTOCK)),
                        "tests/bench/bench_durable")
 BATCHES = (1, 10, 100, 1000)
+ONE, MANY = "one client, one job a request", "64 clients, one job a request"
+UPLOAD = "one upload"
 BOUNDS = 'max_jobs = 100000000; max_bytes = "64G";'
 TELLS = re.compile(r"finished in [^,]*, ([\d.]+) req/s.*?status codes: (\d+) 2xx", re.S)
 
@@ -100,8 +101,8 @@ class Submitters:
     def many(self):
         """Accepted a second, in one upload."""
         began = time.monotonic()
-        text = run("curl", "-sS", "--unix-socket", self.daemon.socket, "-T", self.path("jobs"), "-X",
-                   "POST", "-H", "content-type: application/x-ndjson", "http://localhost/v1/jobs")
+        text = run("curl", "-sS", "--unix-socket", self.daemon.socket, "-T", self.path("jobs"),
+                   "-X", "POST", "-H", "content-type: application/x-ndjson", "http://localhost/v1/jobs")
         seconds = time.monotonic() - began
         if text.count('"accepted"') != self.jobs:
             sys.exit(f"penstockd has not accepted {self.jobs} jobs: {text[-200:]}")
@@ -117,18 +118,20 @@ def over_the_socket(table, quick, runs):
         few, lots = (1000, 20000) if quick else (5000, 100000)
         found = in_turn({
             "fdatasync": s.disk,
-            "one client, one job a request": lambda: s.one_by_one(1, few),
-            "64 clients, one job a request": lambda: s.one_by_one(64, lots),
-            f"one upload of {s.jobs:,} lines": s.many,
+            ONE: lambda: s.one_by_one(1, few),
+            MANY: lambda: s.one_by_one(64, lots),
+            UPLOAD: s.many,
         }, runs)
     disk = found.pop("fdatasync")
+    rows = {name: (median(each), median([a / b for a, b in zip(each, disk)]))
+            for name, each in found.items()}
     table("Accepted over the socket, ids made by penstock",
           ["", "jobs/s", "of fdatasync/s"],
           [["fdatasync(2), 8 KiB", median(disk), 1.0]] +
-          [[name, median(each), median([a / b for a, b in zip(each, disk)])]
-           for name, each in found.items()],
-          ["h2load with HTTP/1.1 for single jobs, curl -T for the upload, whose lines are of "
-           "1,000 origins."])
+          [[name, *figures] for name, figures in rows.items()],
+          [f"h2load with HTTP/1.1 for single jobs, curl -T for the upload of {s.jobs:,} lines, "
+           "which are of 1,000 origins."])
+    return rows
 
 
 # --- the whole pipeline -----------------------------------------------------------------
@@ -187,42 +190,52 @@ class Pipeline:
 
 def pipeline(table, quick, runs):
     jobs = 20000 if quick else 200000
-    rows = []
+    rows, ratios = [], {}
     with servers.running(servers.Nginx) as nginx:
         for workers in (64,) if quick else (16, 64):
             p = Pipeline(nginx.origins[0], jobs, workers)
             found = in_turn({"fetch": p.fetch, "daemon": p.daemon}, runs)
             fetch, daemon = found["fetch"], found["daemon"]
-            rows.append([str(workers), median([f[0] for f in fetch]), median([d[0] for d in daemon]),
-                         median([d[0] / f[0] for f, d in zip(fetch, daemon)]),
+            ratios[workers] = median([d[0] / f[0] for f, d in zip(fetch, daemon)])
+            rows.append([str(workers), median([f[0] for f in fetch]),
+                         median([d[0] for d in daemon]), ratios[workers],
                          median([f[1] for f in fetch]), median([d[1] for d in daemon])])
     table(f"Accept, fetch, record and settle {jobs:,} URLs of one origin",
           ["workers", "penstock fetch, URL/s", "penstockd, URL/s", "ratio",
            "fetch: µs of processor a job", "penstockd: the same"], rows,
           ["From the start of the program to its last record; nginx answers 128 B."])
+    return ratios
 
 
 # --- all of it ----------------------------------------------------------------------------
 
 
+def where():
+    folder = tempfile.gettempdir()
+    return [folder, run("stat", "-f", "-c", "%T", folder).strip()]
+
+
 def measure(rep, quick, runs):
-    missing = [name for name in ("h2load", "curl") if not shutil.which(name)]
-    if not servers.find("nginx"):
-        missing.append("nginx")
-    if missing:
-        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
-        sys.exit(77)
+    report.need("h2load", "curl", "nginx")
+    rep.table("", ["databases in", "file system"], [where()])
     syncs = 200 if quick else 2000
 
     def jobs(batch):
         return min(syncs * batch, 20000 if quick else 200000)
     alone(rep.table, "The backlog alone: 1,000 origins, ids made by penstock", "numbers", 1000,
-          BATCHES, 1 if quick else runs, jobs, ["A thread submits, or takes and settles with records of 600 B, in batches; "
-                 "fdatasync(2) overwrites 8 KiB in the same directory, in turn with it."])
-    over_the_socket(rep.table, quick, runs)
-    pipeline(rep.table, quick, runs)
+          BATCHES, 1 if quick else runs, jobs,
+          ["A thread submits, or takes and settles with records of 600 B, in batches; "
+           "fdatasync(2) overwrites 8 KiB in the same directory, in turn with it."])
+    accepted = over_the_socket(rep.table, quick, runs)
+    ratios = pipeline(rep.table, quick, runs)
+    rep.targets(
+        [report.at_least(f"over the socket, {name}: of fdatasync/s", bound, accepted[name][1])
+         for name, bound in ((ONE, 0.8), (MANY, 20))] +
+        [report.at_least("one upload, jobs/s", 150000, accepted[UPLOAD][0])] +
+        [report.at_least(f"penstockd over penstock fetch, {workers} workers", 0.7, ratio)
+         for workers, ratio in ratios.items()])
     few = 1 if quick else min(runs, 3)
-    batches = (100,) if quick else BATCHES
+    batches = (100,) if quick else (1, 100)
     lanes = 100000 if quick else 1000000
     alone(rep.table, "Apart: ids made by the client", "ids", 1000, batches, few, jobs)
     alone(rep.table, f"Apart: {lanes:,} origins with jobs", "numbers", lanes, batches, few, jobs)

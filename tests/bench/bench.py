@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def libraries(program):
                             for name, path in found.items() if name in wanted))
 
 
+def commit():
+    """Of the sources, where they are under version control."""
+    done = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"],
+                          capture_output=True, text=True) if shutil.which("git") else None
+    return f", commit {done.stdout.strip()}" if done and done.returncode == 0 else ""
+
+
 def conditions():
     with open("/etc/os-release", encoding="utf-8") as lines:
         system = re.search(r'^PRETTY_NAME="(.*)"', lines.read(), re.M)
@@ -60,7 +68,7 @@ def conditions():
         "processors": f"{os.cpu_count()} of {processor()}",
         "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
         "system": system[1] if system else "unknown",
-        "program": output_of(program, "--version"),
+        "program": output_of(program, "--version") + commit(),
         "its libraries": libraries(os.environ.get("PENSTOCKD", "./penstockd")),
     }
 
@@ -89,12 +97,14 @@ def run_part(name, options):
                                            stdout=subprocess.DEVNULL))
         measured = {"measured": f"{datetime.date.today()}, in {time.monotonic() - start:.0f} s, "
                                 f"load at the start {load:.1f}"}
-        if status == 0:
+        part = {"name": name, "title": name, "tables": [],
+                "failure": f"FAILED with exit status {status}"}
+        if status in (0, SKIPPED):
             with open(path, encoding="utf-8") as file:
-                return json.load(file) | measured
-    why = "skipped" if status == SKIPPED else f"FAILED with exit status {status}"
-    say(f"{name}: {why}")
-    return {"name": name, "title": name, "tables": [], "failure": why} | measured
+                part = json.load(file)
+    if "failure" in part:
+        say(f"{name}: {part['failure']}")
+    return part | measured
 
 
 def recorded_parts(options):
@@ -116,7 +126,7 @@ def markdown(record, plots):
     text += "".join(f"- {key}: {value}\n" for key, value in record["conditions"].items())
     for part in record["parts"]:
         text += f"\n## {part['title']}\n\n"
-        text += f"Measured {part['measured']}.\n\n"
+        text += f"Measured {part.get('measured')}.\n\n"
         if "failure" in part:
             text += f"{part['failure']}\n"
         if part["name"] == "fetching":
@@ -135,7 +145,8 @@ def main():
     parser.add_argument("directory", help="where the results go; it is made if it is not there")
     parser.add_argument("--quick", action="store_true", help="the shape, in two minutes")
     parser.add_argument("--runs", type=int, help="rounds, of which the median counts")
-    parser.add_argument("--parts", default=",".join(PARTS), help="only these, the others stay as they are there: %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS),
+                        help="only these, the others stay as they are there: %(default)s")
     options = parser.parse_args()
     unknown = sorted(set(options.parts.split(",")) - set(PARTS))
     if unknown:
@@ -143,18 +154,23 @@ def main():
 
     os.makedirs(options.directory, exist_ok=True)
     record = {"quick": options.quick, "conditions": conditions()}
-    parts = recorded_parts(options)
+    parts, failures = recorded_parts(options), 0
     for name in options.parts.split(","):
         say(f"{name}…")
         parts[name] = run_part(name, options)
-    record["parts"] = [parts[name] for name in PARTS if name in parts]
-    plots = plot.draw(record, options.directory)
-    write(os.path.join(options.directory, "results.json"),
+        failures += "FAILED" in parts[name].get("failure", "")
+        record["parts"] = [parts[name] for name in PARTS if name in parts]
+        write_all(record, options.directory)
+    say(f"the results are in {os.path.join(options.directory, 'RESULTS.md')}")
+    return 1 if failures > 0 else 0
+
+
+def write_all(record, directory):
+    """After each part, so that what is done is there, whatever becomes of the next."""
+    plots = plot.draw(record, directory)
+    write(os.path.join(directory, "results.json"),
           json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    path = os.path.join(options.directory, "RESULTS.md")
-    write(path, markdown(record, plots))
-    say(f"the results are in {path}")
-    return 1 if any("FAILED" in part.get("failure", "") for part in record["parts"]) else 0
+    write(os.path.join(directory, "RESULTS.md"), markdown(record, plots))
 
 
 if __name__ == "__main__":

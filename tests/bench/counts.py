@@ -182,7 +182,7 @@ def _table(out, title, kind, least, scenes, runs, note):
 def tables(out, quick, runs):
     lacking = counting.missing("valgrind") or counting.cannot_trace()
     if lacking:
-        sys.exit(f"counts.py: {lacking}")
+        raise report.Skipped(lacking)
     scenes = dict(SCENES)
     if not quick:
         scenes.update({name: peer for name, peer in PEERS.items() if shutil.which(name)})

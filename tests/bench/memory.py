@@ -168,11 +168,17 @@ def fetches(result, quick):
         "", f"KiB, from {few} to {many}", f"MiB with {few}", f"MiB with {many}"), rows,
         notes=["The server takes the request and does not answer. A fetch's worker, goroutine or "
                "task is included."])
+    idle_share = http.cores_idle * 1000 / many
     result.table("Cores in use", ("", "cores"), [
-        (f"penstockd, {many} workers idle, for each 1,000", http.cores_idle * 1000 / many),
+        (f"penstockd, {many} workers idle, for each 1,000", idle_share),
         (f"penstockd, {many} fetches that wait, for each 1,000",
          http.cores_running * 1000 / many),
         ("penstockd with 64 idle workers", idle_daemon)])
+    taken = dict((row[0], row[1]) for row in rows)
+    return [report.at_most("a fetch, http, KiB", 40, taken["penstockd, a fetch, http"]),
+            report.at_most("a fetch, https, KiB", 112, taken.get("penstockd, a fetch, https")),
+            report.at_most("cores in use by 1,000 idle workers", 0.02, idle_share),
+            report.at_most("cores in use by a daemon with 64 idle workers", 0.001, idle_daemon)]
 
 
 def in_row(taken):
@@ -186,7 +192,7 @@ def after_load(result):
     """What stays once all is done."""
     n, rows = 1000, []
     origin = harness.Origin()
-    with contextlib.closing(contextlib.ExitStack()) as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(origin.stop)
         for idle in 0, 256:
             say(f"after load, {idle} idle connections")
@@ -227,7 +233,7 @@ def jobs(result, quick):
     n, rows = 5000 if quick else 100000, []
     origin = harness.Origin("127.0.0.0/8")
     origin.address = "127.0.0.1"
-    with contextlib.closing(contextlib.ExitStack()) as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(origin.stop)
         first = itertools.cycle(urls(origin, 1))
         for name, account, settings in (
@@ -283,14 +289,19 @@ def flat(result, quick):
         notes=["The peer is tests/seed/peer.py: its producer puts the whole list into a queue "
                "without a bound before the first fetch begins, so its peak is there after 64 "
                "fetches, when it is ended. penstock fetches them all."])
+    ours = [row[1] for row in rows]
+    return [report.at_most("largest over smallest peak of penstock fetch", 1.1,
+                           max(ours) / min(ours)),
+            report.at_most("largest peak of penstock fetch, MiB", 40, max(ours)),
+            report.at_least(f"the peer's peak over it, {rows[-1][0]:,} URLs", 15, rows[-1][3])]
 
 
 def run(result, quick, _):
-    fetches(result, quick)
+    targets = fetches(result, quick)
     jobs(result, quick)
     if not quick:
         after_load(result)
-    flat(result, quick)
+    result.targets(targets + flat(result, quick))
 
 
 if __name__ == "__main__":

@@ -85,9 +85,9 @@ def hand_over(out, channel, runs, items):
             rows.append([CHANNEL + ": go is not installed", threads, None, None, None])
         of_go = ratio(results, QUEUE, CHANNEL)
         switches = report.median(switches for _, switches in results[QUEUE])
-        targets += [target(f"{threads}: over a Go channel", bound, of_go, lambda a, b: a >= b),
-                    target(f"{threads}: context switches per 1,000 jobs", MOST_SWITCHES,
-                           switches, lambda a, b: a <= b)]
+        targets += [report.at_least(f"{threads}: over a Go channel", bound, of_go),
+                    report.at_most(f"{threads}: context switches per 1,000 jobs", MOST_SWITCHES,
+                                   switches)]
     out.table("Jobs handed over",
               ["queue", "threads", "million jobs/s", "of a Go channel", "switches/1,000"], rows,
               [f"Room for {CAPACITY} jobs, all of one origin; the consumers do nothing with them. "
@@ -96,13 +96,7 @@ def hand_over(out, channel, runs, items):
                "lanes, counts no bytes, and knows neither who is at work nor for what. Context "
                "switches are the voluntary ones of threads: those of goroutines and of tasks "
                "need none."])
-    out.table("Targets", ["what", "at least or most", "measured", ""], targets)
-
-
-def target(what, bound, measured, holds):
-    if measured is None:
-        return [what, bound, None, "not measured"]
-    return [what, bound, measured, "met" if holds(measured, bound) else "not met"]
+    out.targets(targets)
 
 
 def instructions(kind, lanes, pops):

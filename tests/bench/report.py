@@ -5,6 +5,8 @@ A part is a program `PART.py [--quick] [--runs N] [--json FILE]`: it prints its 
 them to FILE for bench.py, which puts the parts together."""
 import argparse
 import json
+import os
+import shutil
 import signal
 import statistics
 import sys
@@ -20,6 +22,10 @@ class Report:
         """Adds a table; the first column names the row, numbers stand to the right."""
         self.tables.append({"title": title, "columns": list(columns),
                             "rows": [list(row) for row in rows], "notes": list(notes)})
+
+    def targets(self, rows, notes=()):
+        """Adds what is to be reached, of at_least() and at_most(), and whether it is."""
+        self.table("Targets", ["what", "at least or most", "measured", ""], rows, notes)
 
     def as_json(self):
         return {"name": self.name, "title": self.title, "tables": self.tables}
@@ -64,6 +70,37 @@ def median(values):
     return statistics.median(values)
 
 
+def _target(what, bound, measured, is_met):
+    return [what, bound, measured,
+            "not measured" if measured is None else "met" if is_met else "not met"]
+
+
+def at_least(what, bound, measured):
+    return _target(what, bound, measured, measured is not None and measured >= bound)
+
+
+def at_most(what, bound, measured):
+    return _target(what, bound, measured, measured is not None and measured <= bound)
+
+
+class Skipped(Exception):
+    """Why a part cannot be measured here."""
+
+
+def need(*programs):
+    """Ends the part if one of them is not installed."""
+    lacking = [name for name in programs
+               if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")]
+    if lacking:
+        raise Skipped(f"not installed: {', '.join(lacking)}")
+
+
+def _write(path, report):
+    if path:
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(report, out, indent=1, ensure_ascii=False)
+
+
 def main(name, title, run, runs=5, quick_runs=3):
     """The main program of a part: run(report, quick, runs) fills the report."""
     parser = argparse.ArgumentParser(description=title)
@@ -77,11 +114,13 @@ def main(name, title, run, runs=5, quick_runs=3):
         run(report, args.quick, args.runs or (quick_runs if args.quick else runs))
     except KeyboardInterrupt:
         return 130
+    except Skipped as why:
+        print(f"skipped: {why}", file=sys.stderr)
+        _write(args.json, report.as_json() | {"failure": f"skipped: {why}"})
+        return 77
     for table in report.tables:
         print(markdown(table), flush=True)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as out:
-            json.dump(report.as_json(), out, indent=1, ensure_ascii=False)
+    _write(args.json, report.as_json())
     return 0
 
 

@@ -44,8 +44,12 @@ class Folder:
                     running = daemon_harness.Daemon(
                         self.path, stderr=log,
                         env=daemon_harness.environment(NOTIFY_SOCKET=name))
-                while b"READY=1" not in notify.recv(4096):
-                    pass
+                try:
+                    while b"READY=1" not in notify.recv(4096):
+                        pass
+                except BaseException:
+                    running.kill()
+                    raise
                 return running, time.monotonic() - began
             finally:
                 os.unlink(name)
@@ -112,6 +116,7 @@ def load_libraries():
 
 
 def measure(rep, quick, runs):
+    report.need("curl")
     waiting = 100000 if quick else 1000000
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as top:
         empty = Folder(os.path.join(top, "empty"))
@@ -129,6 +134,14 @@ def measure(rep, quick, runs):
               [[name] + [None if each[0][i] is None else median([one[i] for one in each])
                          for i in range(3)] for name, each in found.items()],
               ["penstockd --version only loads its libraries: to its end."])
+
+    def of(name, i):
+        return median([one[i] for one in found[name]])
+    rep.targets([
+        report.at_most("start to READY=1, an empty backlog, ms", 30, of("an empty backlog", 0)),
+        report.at_most(f"start to READY=1, {waiting:,} jobs waiting, ms", 1000,
+                       of(f"{waiting:,} jobs waiting", 0)),
+        report.at_most("idle stop, ms", 50, of("an empty backlog", 2))])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ RATES = {
     ("aiohttp", 16): 10, ("aiohttp", 64): 10,
     ("wrk", 64): 0.33,
 }
-COLUMNS = ("what", "at least or most", "measured", "")
 
 
 def pairs_at_once(records):
@@ -42,31 +41,25 @@ def ratio(runs_of, name, other):
     return report.median(ratios) if ratios else None
 
 
-def verdict(is_met):
-    return "met" if is_met else "not met"
-
-
-def _at_least(what, bound, measured):
-    return [what, bound, measured, measured and verdict(measured >= bound) or "not measured"]
-
-
 def rows(results, pairs, one_origin):
     for (name, connections), bound in RATES.items():
         runs_of = results.get(("http", connections))
         if runs_of:
-            yield _at_least(f"one origin, {connections} connections: penstock over {name}", bound,
-                            ratio(runs_of, peers.PENSTOCK, name))
+            yield report.at_least(
+                f"one origin, {connections} connections: penstock over {name}", bound,
+                ratio(runs_of, peers.PENSTOCK, name))
     runs_of = results.get(("origins", 64), {})
-    yield _at_least("200 origins, 64 connections: penstock over itself with one of them",
-                    OF_ONE_ORIGIN, ratio(runs_of, peers.PENSTOCK, one_origin))
+    yield report.at_least("200 origins, 64 connections: penstock over itself with one of them",
+                          OF_ONE_ORIGIN, ratio(runs_of, peers.PENSTOCK, one_origin))
     connects = [run.connects for run in runs_of.get(peers.PENSTOCK, ()) if not run.failure]
     if connects and pairs:
         measured = report.median(connects) / pairs
-        yield ["200 origins: connects for each worker and origin that were at work at once",
-               CONNECTS_A_PAIR, measured, verdict(measured <= CONNECTS_A_PAIR)]
+        yield report.at_most(
+            "200 origins: connects for each worker and origin that were at work at once",
+            CONNECTS_A_PAIR, measured)
 
 
 def table(out, results, pairs, one_origin):
-    out.table("Targets", COLUMNS, rows(results, pairs, one_origin),
-              [f"In one more run {pairs:,} pairs of a worker and an origin were at work at once."]
-              if pairs else [])
+    out.targets(rows(results, pairs, one_origin),
+                [f"In one more run {pairs:,} pairs of a worker and an origin were at work at once."]
+                if pairs else [])

@@ -56,7 +56,8 @@ class SystemCalls(Counts):
 
 def main():
     then, now = Counts.recorded["measured with"], counts.circumstances()
-    reason = counting.missing() or counts.why_not_held(then, now)
+    reason = counting.missing() or counts.why_not_held(then, now) or \
+        (counting.missing("valgrind") and counting.cannot_trace())
     if reason:
         print(f"skipped: {reason}")
         sys.exit(SKIPPED)

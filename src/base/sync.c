@@ -22,8 +22,8 @@ static void must(int err)
 
 int mutex_init(struct mutex *mu)
 {
-	/* Spins for a moment before it sleeps: most locks here are held for less time
-	 * than a context switch takes. */
+	/* A condition variable takes the mutex again by itself, not by mutex_lock(): it looks for
+	 * a moment before it sleeps, too. */
 	pthread_mutexattr_t attr;
 	int r = pthread_mutexattr_init(&attr);
 	if (r != 0)

@@ -22,15 +22,21 @@ static void leave_lane(struct worker *worker, enum lane_outcome outcome, uint64_
 {
 	const struct workers_options *options = &worker->crew->options;
 	struct job_list evicted = { 0 };
-	struct lane *lane = worker->lane;
 
+	queue_leave(options->queue, worker->lane, outcome, cool_ns, &evicted);
 	worker->lane = NULL;
-	if (!worker->left && queue_may_leave_later(lane, outcome, cool_ns)) {
-		worker->left = lane;
-		return;
-	}
-	queue_leave(options->queue, lane, outcome, cool_ns, &evicted);
 	give_back(options->backlog, options->ledger, &evicted);
+}
+
+/* Of a worker that will pop its next job soon: it may leave its lane with that. */
+static void leave_with_next_pop(struct worker *worker, enum lane_outcome outcome, uint64_t cool_ns)
+{
+	if (queue_may_leave_later(worker->lane, outcome, cool_ns)) {
+		worker->left = worker->lane;
+		worker->lane = NULL;
+	} else {
+		leave_lane(worker, outcome, cool_ns);
+	}
 }
 
 /* Goes over to the lane that a redirect leads to, if it may run now. */
@@ -255,7 +261,7 @@ static int hop(struct worker *worker, struct job *job)
 
 	if (error < 0)
 		return error;
-	leave_lane(worker, LANE_ANSWERED, 0);
+	leave_with_next_pop(worker, LANE_ANSWERED, 0);
 	(void) atomic_fetch_add_explicit(&worker->crew->hops, 1, memory_order_relaxed);
 	return 0;
 }
@@ -265,9 +271,15 @@ static void judge(struct worker *worker, struct job *job, int error, struct judg
 	refresh_policy(worker);
 	retry_judge(&worker->policy.retry, job, error, deadline_left_ns(job), &worker->response,
 	            &worker->random, ret_j);
-	leave_lane(worker, lane_outcome(error, &worker->response, ret_j), ret_j->cool_ns);
-	if (worker->body && error == 0 && ret_j->kind == VERDICT_FINAL)
-		keep_body(worker, job, ret_j); /* its lane need not wait for the disk */
+	enum lane_outcome outcome = lane_outcome(error, &worker->response, ret_j);
+
+	if (worker->body) { /* its lane need not wait for the disk */
+		leave_lane(worker, outcome, ret_j->cool_ns);
+		if (error == 0 && ret_j->kind == VERDICT_FINAL)
+			keep_body(worker, job, ret_j);
+	} else {
+		leave_with_next_pop(worker, outcome, ret_j->cool_ns);
+	}
 	count(worker->crew, job, error, &worker->response, ret_j);
 }
 

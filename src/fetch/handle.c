@@ -140,7 +140,7 @@ int handle_reset(struct handle *h, const struct handle_options *options, bool an
 	}
 	curl_slist_free_all(h->headers);
 	h->headers = NULL;
-	h->modified = false;
+	h->needs_reset = false;
 	return handle_configure(h, options);
 }
 

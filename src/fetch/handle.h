@@ -48,8 +48,9 @@ struct handle {
 	bool is_tls;
 	bool once;      /* the request must not go out again, if no answer comes on a kept connection */
 	bool has_asked; /* it has gone out */
-	bool in_head;   /* and the end of its answer's head has not come; set to false by on_header */
-	bool modified;  /* options of more than a plain GET are set */
+	bool in_head;   /* and the end of its answer's head has not come; kept by on_header */
+	bool needs_reset; /* before the next loan: it has options of more than a plain GET, or has
+	                   * repeated a request */
 	bool decodes;   /* the current request says which encodings of the body it takes */
 	struct response_tls tls; /* of the live connection; all zero without TLS */
 	const struct ssl_st *ssl; /* of the connection that was asked last; it may have gone */

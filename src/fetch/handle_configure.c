@@ -53,6 +53,8 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
 	(void) remote, (void) local, (void) remote_port, (void) local_port;
 	if (h->has_asked && h->once)
 		return CURL_PREREQFUNC_ABORT;
+	if (h->has_asked) /* libcurl counts repetitions until it is reset, and gives up at the sixth */
+		h->needs_reset = true;
 	h->has_asked = h->in_head = true;
 	if (h->is_tls && curl_easy_getinfo(h->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
 	    connects > 0)

@@ -131,7 +131,7 @@ static CURLcode modify(const struct hop *hop, struct handle *h)
 {
 	CURLcode c = CURLE_OK;
 
-	h->modified = true;
+	h->needs_reset = true;
 	SET(CURLOPT_HTTPHEADER, h->headers);
 	if (hop->upload && hop->upload->bytes > 0) {
 		c = c ? c : set_upload(hop->upload, h);
@@ -153,7 +153,7 @@ static CURLcode withhold_login(struct handle *h)
 {
 	CURLcode c = CURLE_OK;
 
-	h->modified = true;
+	h->needs_reset = true;
 	SET(CURLOPT_USERPWD, NULL);
 	SET(CURLOPT_XOAUTH2_BEARER, NULL);
 	SET(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);

@@ -149,7 +149,7 @@ void transfer_give_back(struct transfer *t, struct handle *h, bool healthy)
 	bool is_large = t->head.bytes + t->response->request_bytes > HANDLE_KEEPS_BYTES;
 
 	if (!healthy || *h->remote_ip == '\0' ||
-	    ((h->modified || is_large) && handle_reset(h, &f->handle_options, is_large) < 0)) {
+	    ((h->needs_reset || is_large) && handle_reset(h, &f->handle_options, is_large) < 0)) {
 		handle_free(h);
 		return;
 	}

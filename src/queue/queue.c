@@ -243,8 +243,15 @@ int queue_leave_and_pop(struct queue *q, struct lane *left, uint64_t deadline_ns
 	queue_lock(q);
 	if (left)
 		lanes_let_go(&q->lanes, left);
-	while ((r = take(q, ret_job, ret_lane)) == -ETIMEDOUT && in_time)
-		in_time = wait_for_work(q, deadline_ns);
+	while ((r = take(q, ret_job, ret_lane)) == -ETIMEDOUT && in_time) {
+		if (left) { /* others wait for what that has changed; then there may be work */
+			queue_release(q);
+			queue_lock(q);
+			left = NULL;
+		} else {
+			in_time = wait_for_work(q, deadline_ns);
+		}
+	}
 	queue_release(q);
 	return r;
 }

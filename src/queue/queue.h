@@ -41,7 +41,8 @@ enum {
 
 struct queue;
 
-/* A worker's place in a lane; it is in one at most. */
+/* A worker's place in a lane; it is in one at most, and perhaps in another that it leaves with its
+ * next pop. */
 struct lane;
 
 struct queue_options {
@@ -76,7 +77,7 @@ struct queue *queue_free(struct queue *q);
  * limits are not looked at: that is what queue_lane_room() is for.
  *
  * Stores in '*ret_pushed' how many the queue took over; the caller still owns
- * the others.  Returns 0 once all are in, otherwise -ETIMEDOUT, -EINTR (nudged), -EPIPE
+ * the others, whose links (job.h) mean nothing then.  Returns 0 once all are in, otherwise -ETIMEDOUT, -EINTR (nudged), -EPIPE
  * (closed), -EMSGSIZE (the next job alone is larger than capacity_bytes) or -ENOMEM.  A producer
  * that waits is woken once half of the queue is free, or nothing in it may run now, not for each
  * single place.

@@ -12,8 +12,8 @@ from memory_harness import each
 
 # At most, in KiB, with some room above what was measured (tests/bench/README.md, "Memory").
 IDLE_WORKER = 12
-HTTP_FETCH = 32   # its worker not included, as in the next one
-HTTPS_FETCH = 120
+HTTP_FETCH = 40   # its worker not included, as in the next one
+HTTPS_FETCH = 130
 QUEUED_JOB = WAITING_JOB = 0.35
 QUEUED_LANE, WAITING_LANE = 0.6, 0.35  # its one job not included, as in the next ones
 SQLITE_JOB, SQLITE_LANE = 0.2, 0.2     # while its caches fill

@@ -29,6 +29,23 @@ static void test_an_answer_does_not_go_on_with_the_one_before(void)
 	wire_end(&s);
 }
 
+/* libcurl counts what it repeats on a new connection, and gives up at the sixth time, whatever has
+ * been answered between. */
+static void test_kept_connections_may_end_as_often_as_they_like(void)
+{
+	enum { FETCHES = 16 };
+	struct wire_stage s;
+
+	wire_begin(&s);
+	for (unsigned i = 0; i < FETCHES; i++) {
+		if (i > 0)
+			wire_answer_bytes(&s.a, "", 0);
+		CU_ASSERT_EQUAL(stage_get(&s.fetch, "%s", s.url), 0);
+		CU_ASSERT_EQUAL(atomic_load(&s.a.connections), i + 1);
+	}
+	wire_end(&s);
+}
+
 /* Lines of a head are no body, whatever is like what. */
 static void test_a_head_is_no_body(void)
 {
@@ -135,6 +152,8 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "an answer does not go on with the one before",
 		  test_an_answer_does_not_go_on_with_the_one_before },
+		{ "kept connections may end as often as they like",
+		  test_kept_connections_may_end_as_often_as_they_like },
 		{ "a head is no body", test_a_head_is_no_body },
 		{ "each URL is asked for as it is", test_each_url_is_asked_for_as_it_is },
 		{ "what was large is not kept", test_what_was_large_is_not_kept },

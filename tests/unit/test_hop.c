@@ -199,7 +199,7 @@ static void test_a_plain_get_leaves_the_handle_alone(void)
 	struct hop hop = { .url = "http://a.test/", .origin = here, .method = "GET" };
 	struct handle *h = handle_of(&hop);
 
-	CU_ASSERT_FALSE(h->modified);
+	CU_ASSERT_FALSE(h->needs_reset);
 	CU_ASSERT_PTR_NULL(h->headers);
 	h = handle_free(h);
 }
@@ -221,9 +221,9 @@ static void test_anything_else_marks_the_handle_for_a_reset(void)
 	for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
 		struct handle *h = handle_of(&hops[i]);
 
-		CU_ASSERT_TRUE(h->modified);
+		CU_ASSERT_TRUE(h->needs_reset);
 		CU_ASSERT_EQUAL_FATAL(handle_reset(h, &handle_options, false), 0);
-		CU_ASSERT_FALSE(h->modified);
+		CU_ASSERT_FALSE(h->needs_reset);
 		CU_ASSERT_PTR_NULL(h->headers);
 		h = handle_free(h);
 	}

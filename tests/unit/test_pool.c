@@ -214,10 +214,10 @@ static void *borrow(void *arg)
 			b->wrong++;
 			continue;
 		}
-		b->wrong += h->modified || strcmp(h->origin, origin) != 0;
-		h->modified = true;
+		b->wrong += h->needs_reset || strcmp(h->origin, origin) != 0;
+		h->needs_reset = true;
 		b->wrong += pool_idle(b->pool) > ROOM;
-		h->modified = false;
+		h->needs_reset = false;
 		pool_give(b->pool, h);
 	}
 	return NULL;

@@ -523,6 +523,40 @@ static bool is_woken(struct queue *q)
 }
 
 /* Otherwise it would wait for half of the queue while workers have nothing to do. */
+static void close_queue(void *arg) { queue_close(*(struct queue **) arg); }
+
+/* The feeder waits for the lane's last worker, who waits for the feeder. */
+static void test_whoever_leaves_a_lane_late_tells_the_feeder_before_it_waits(void)
+{
+	struct queue *q = NULL;
+	const struct queue_options options = {
+		.capacity_jobs = 10, .capacity_bytes = 1000, .opened = close_queue, .arg = &q,
+	};
+	const struct lane_rule rule = { "*", { .burst = 1, .breaker = 1, .breaker_pause_ns = 1,
+		                               .breaker_max_ns = 1 } };
+	struct job *jobs[] = { stub_job_at("http://a:80", 1), stub_job_at("http://a:80", 1) };
+	struct lane *late = NULL, *failing = NULL;
+	struct lane_obstacle obstacle;
+	struct job_list evicted = { 0 };
+	struct job *job = NULL;
+	size_t pushed = 0;
+
+	CU_ASSERT_EQUAL_FATAL(queue_create(&options, &q), 0);
+	CU_ASSERT_EQUAL_FATAL(queue_set_rules(q, &rule, 1), 0);
+	CU_ASSERT_EQUAL(queue_push(q, jobs, 2, 0, &pushed), 0);
+	CU_ASSERT_EQUAL(queue_pop(q, 0, &job, &late), 0);
+	job_free(job);
+	CU_ASSERT_EQUAL(queue_pop(q, 0, &job, &failing), 0);
+	job_free(job);
+
+	CU_ASSERT_TRUE(queue_may_leave_later(late, LANE_ANSWERED, 0));
+	queue_leave(q, failing, LANE_FAILED, 0, &evicted);
+	while (queue_lane_room(q, "http://a:80", &obstacle) == 0 && obstacle.until_ns != NEVER)
+		(void) sched_yield(); /* until the breaker's pause has passed */
+	CU_ASSERT_EQUAL(queue_leave_and_pop(q, late, NEVER, &job, &failing), -EPIPE); /* closed */
+	queue_free(q);
+}
+
 static void test_any_room_wakes_a_producer_while_nothing_may_run(void)
 {
 	struct queue *q = new_queue(4, SIZE_MAX);
@@ -655,6 +689,8 @@ int main(void)
 		{ "an earlier time wakes the timer", test_an_earlier_time_wakes_the_timer },
 		{ "whoever leaves a lane wakes who waits for it",
 		  test_whoever_leaves_a_lane_wakes_who_waits_for_it },
+		{ "whoever leaves a lane late tells the feeder before it waits",
+		  test_whoever_leaves_a_lane_late_tells_the_feeder_before_it_waits },
 		{ "any room wakes a producer while nothing may run",
 		  test_any_room_wakes_a_producer_while_nothing_may_run },
 		{ "what is resumed, or freed of limits, wakes consumers",

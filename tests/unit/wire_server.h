@@ -2,7 +2,8 @@
 /*
  * A server on loopback that keeps every byte it is sent, for tests of what goes
  * over the wire.  Each request gets the answer that wire_answer_next() put in
- * line, else an empty 200; connections are kept alive.
+ * line, else an empty 200; connections are kept alive, but for an answer of no bytes, in whose
+ * place the connection ends.
  */
 #ifndef PENSTOCK_TESTS_WIRE_SERVER_H
 #define PENSTOCK_TESTS_WIRE_SERVER_H
@@ -67,7 +68,8 @@ static inline bool wire_read(int fd, struct buf *request)
 	return true;
 }
 
-static inline void wire_serve(struct wire_server *s, int fd, const struct buf *request)
+/* Returns whether the connection goes on. */
+static inline bool wire_serve(struct wire_server *s, int fd, const struct buf *request)
 {
 	char answer[WIRE_ANSWER_SIZE] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 	size_t size = strlen(answer);
@@ -81,7 +83,7 @@ static inline void wire_serve(struct wire_server *s, int fd, const struct buf *r
 		s->n--;
 	}
 	mutex_unlock(&s->lock);
-	(void) !send(fd, answer, size, MSG_NOSIGNAL);
+	return size > 0 && send(fd, answer, size, MSG_NOSIGNAL) > 0;
 }
 
 static inline void *wire_run(void *arg)
@@ -96,12 +98,11 @@ static inline void *wire_run(void *arg)
 		for (nfds_t i = n - 1; i >= 1; i--) {
 			if (fds[i].revents == 0)
 				continue;
-			if (wire_read(fds[i].fd, &request)) {
-				wire_serve(s, fds[i].fd, &request);
-			} else {
-				(void) close(fds[i].fd);
-				fds[i] = fds[--n];
-			}
+			if (wire_read(fds[i].fd, &request) &&
+			    wire_serve(s, fds[i].fd, &request))
+				continue;
+			(void) close(fds[i].fd);
+			fds[i] = fds[--n];
 		}
 		int fd = fds[0].revents & POLLIN ? accept(s->listener, NULL, NULL) : -1;
 		if (fd >= 0 && n == 1 + WIRE_CONNECTIONS) {

@@ -46,6 +46,7 @@
 
 #include "base/attr.h"
 #include "engine/engine.h"
+#include "job/url_known.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,7 +73,8 @@ enum {
 
 	/* And of memory, besides the records that the engine counts: of each connection the heads and
 	 * an answer, of an upload a line and its job, which is like a source's; those who read results
-	 * have the tail, and a page each, which may have grown to twice its size. */
+	 * have the tail, and a page each, which may have grown to twice its size.  One parser reads
+	 * all their URLs. */
 	CONTROL_CONNECTION_BYTES = 144 * 1024,
 	CONTROL_UPLOAD_BYTES = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES,
 	CONTROL_LIST_BYTES = 512 * 1024,
@@ -80,7 +82,7 @@ enum {
 	                        (CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS) +
 	                CONTROL_MAX_UPLOADS * CONTROL_UPLOAD_BYTES +
 	                CONTROL_MAX_LISTS * CONTROL_LIST_BYTES + TAIL_MAX_BYTES +
-	                2 * TAIL_MAX_READERS * TAIL_PAGE_BYTES,
+	                2 * TAIL_MAX_READERS * TAIL_PAGE_BYTES + URL_KNOWN_BYTES,
 
 	CONTROL_MAX_READERS = 9, /* listeners: control.stats_socket, and eight of control.listen */
 	CONTROL_READER_CONNECTIONS = 32, /* of each… */

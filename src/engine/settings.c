@@ -9,6 +9,7 @@
 #include "engine/workers.h"
 #include "fetch/decode.h"
 #include "fetch/head.h"
+#include "job/url_known.h"
 #include "queue/queue.h"
 #include "sink/bodies.h"
 
@@ -168,15 +169,16 @@ static uint64_t max_decoder_bytes(const struct settings *s)
  * A job's record, which is about as large, exists beside it for a moment.  The other
  * figures were measured with libcurl 7.88, OpenSSL 3.0 and SQLite 3.40: a handle with its
  * TLS connection, a worker's stack and buffers, the database's caches, and the program
- * with its libraries.
+ * with its libraries.  Of URLs, each source has a parser, and the database's writer and taker.
  */
 uint64_t settings_memory_ceiling(const struct settings *s, size_t n_sources)
 {
-	const uint64_t program = 16 * MIB, handle = 160 * KIB, database = 16 * MIB;
+	const uint64_t program = 16 * MIB, handle = 160 * KIB;
+	const uint64_t database = 16 * MIB + 2 * URL_KNOWN_BYTES;
 	const uint64_t decoder = max_decoder_bytes(s);
 	const uint64_t headers = s->results.headers.n > 0 ? 2 * RESPONSE_MAX_HEADER_BYTES : 0;
 	const uint64_t worker = 48 * KIB + WORKER_KEEPS_BYTES + HEAD_MAX_BYTES + decoder + headers;
-	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES;
+	const uint64_t source = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES + URL_KNOWN_BYTES;
 	const uint64_t lanes = s->queue.capacity + s->workers + QUEUE_MAX_IDLE_LANES +
 	                       QUEUE_MAX_PAUSED_LANES;
 

@@ -9,11 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No name in the DNS is longer (RFC 1035, section 2.3.4), and a lane keeps its name. */
-enum { MAX_HOST_BYTES = 255 };
-
 struct url_parser {
 	struct buf text; /* the origin's strings: "https://host:port\0host\0" */
+	bool is_used; /* it has found an origin: a redirect's parser finds one only */
 	struct url_known_table known;
 };
 
@@ -82,7 +80,7 @@ static int read_host_and_port(CURLU *parsed, struct parts *parts, const char **r
 		*ret_why = "the host is no international domain name";
 		return -EINVAL;
 	}
-	if (c == CURLUE_OK && strlen(parts->host) > MAX_HOST_BYTES) {
+	if (c == CURLUE_OK && strlen(parts->host) > URL_MAX_HOST_BYTES) {
 		*ret_why = "the host name is longer than 255 characters";
 		return -EINVAL;
 	}
@@ -158,10 +156,12 @@ int url_parse(struct url_parser *p, const char *url, struct url_origin *ret_orig
 	int r = read_parts(url, &parts, ret_why);
 	if (r == 0)
 		r = make_origin(p, &parts, &origin, ret_why);
-	if (r == 0 && url_known_add(&p->known, url, &origin) < 0)
-		r = fail(CURLUE_OUT_OF_MEMORY, ret_why);
-	if (r == 0)
+	if (r == 0) {
 		*ret_origin = origin;
+		if (p->is_used)
+			url_known_add(&p->known, url, &origin);
+		p->is_used = true;
+	}
 	parts_done(&parts);
 	return r;
 }

@@ -21,6 +21,9 @@ NODISCARD NONNULL(1) int url_parser_create(struct url_parser **ret_parser);
 /* Ignores NULL, returns NULL. */
 struct url_parser *url_parser_free(struct url_parser *parser);
 
+/* No name in the DNS is longer (RFC 1035, section 2.3.4), and a lane keeps its name. */
+enum { URL_MAX_HOST_BYTES = 255 };
+
 /* The server part of a URL: scheme, host and port. */
 struct url_origin {
 	const char *text; /* "https://example.com:443": the origin's name everywhere */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "job/url_known.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,9 +11,12 @@ struct url_known {
 	char text[]; /* the beginning, then the strings of 'origin' */
 };
 
-/* How a URL begins: "https://user@host:port". */
+_Static_assert(sizeof(struct url_known) + 2 * sizeof(void *) <= URL_KNOWN_STRUCT_BYTES,
+               "URL_KNOWN_BYTES has room for it");
+
+/* How a URL begins: "https://host:port". */
 struct begin {
-	size_t len; /* 0: it is in another form */
+	size_t len; /* 0: it is in another form, or has a user */
 	size_t slot;
 };
 
@@ -28,8 +30,11 @@ static struct begin begin_of(const char *url)
 	const unsigned char *p = (const unsigned char *) url + scheme;
 	uint32_t hash = (uint32_t) scheme;
 
-	for (; *p != '\0' && *p != '/' && *p != '?' && *p != '#'; p++)
+	for (; *p != '\0' && *p != '/' && *p != '?' && *p != '#'; p++) {
+		if (*p == '@')
+			return (struct begin) { 0 };
 		hash = (hash ^ *p) * 0x9e3779b1U;
+	}
 	size_t len = (size_t) ((const char *) p - url);
 	return (struct begin) { scheme > 0 && len > scheme ? len : 0, (hash >> 16) % URL_KNOWN_MAX };
 }
@@ -54,18 +59,18 @@ const struct url_origin *url_known_find(const struct url_known_table *t, const c
 	               : NULL;
 }
 
-int url_known_add(struct url_known_table *t, const char *url, const struct url_origin *origin)
+void url_known_add(struct url_known_table *t, const char *url, const struct url_origin *origin)
 {
 	struct begin begin = begin_of(url);
 	size_t text_size = strlen(origin->text) + 1, host_size = strlen(origin->host) + 1;
 
 	if (begin.len == 0 || begin.len > URL_KNOWN_MAX_BEGIN)
-		return 0;
+		return;
 	if (!t->slots)
 		t->slots = calloc(URL_KNOWN_MAX, sizeof(*t->slots));
 	struct url_known *k = t->slots ? malloc(sizeof(*k) + begin.len + text_size + host_size) : NULL;
 	if (!k)
-		return -ENOMEM;
+		return;
 
 	char *text = k->text + begin.len, *host = text + text_size;
 	memcpy(k->text, url, begin.len);
@@ -77,7 +82,6 @@ int url_known_add(struct url_known_table *t, const char *url, const struct url_o
 	k->origin.host = host;
 	free(t->slots[begin.slot]);
 	t->slots[begin.slot] = k;
-	return 0;
 }
 
 void url_known_done(struct url_known_table *t)

@@ -356,7 +356,19 @@ static void test_a_plain_url_takes_one_allocation(void)
 	struct buf b = { 0 };
 
 	CU_ASSERT_EQUAL_FATAL(url_parser_create(&line.parser), 0);
-	CU_ASSERT_EQUAL(parse_line(&line), 0); /* the parser has its memory from now on */
+	faults_arm(3, 1, 1);
+	CU_ASSERT_EQUAL(parse_line(&line), 0); /* two: the job's, and of the parser what it keeps */
+	faults_end();
+	CU_ASSERT_EQUAL(faults.failed, 0);
+
+	/* From the second on it remembers origins, or not: the table, or the origin's place. */
+	for (long n = 1; n <= 2; n++) {
+		faults_arm(n, 1, 1);
+		CU_ASSERT_EQUAL(parse_line(&line), 0);
+		faults_end();
+		CU_ASSERT_EQUAL(faults.failed, 1);
+	}
+	CU_ASSERT_EQUAL(parse_line(&line), 0);
 	CU_ASSERT_EQUAL(fail_each(parse_line, &line, false), 1);
 	url_parser_free(line.parser);
 

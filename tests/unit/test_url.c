@@ -2,10 +2,12 @@
 /* url.h: which server a URL means, and which texts mean none. */
 #include "job/url.h"
 
+#include "job/url_known.h"
 #include "unit.h"
 
 #include <errno.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -246,6 +248,99 @@ static void test_of_many_origins_each_is_its_own(void)
 	url_parser_free(p);
 }
 
+static bool is_known_once_added(const char *url)
+{
+	struct url_known_table t = { 0 };
+
+	CU_ASSERT_PTR_NULL(url_known_find(&t, url));
+	url_known_add(&t, url, &(struct url_origin) { "http://a:80", "a", 80, false });
+	const struct url_origin *found = url_known_find(&t, url);
+	if (found)
+		CU_ASSERT_STRING_EQUAL(found->text, "http://a:80");
+	const bool known = found;
+	url_known_done(&t);
+	return known;
+}
+
+static void test_no_beginning_with_a_user_is_remembered(void)
+{
+	CU_ASSERT_TRUE(is_known_once_added("http://a"));
+	CU_ASSERT_TRUE(is_known_once_added("http://a:80/u:p@b"));
+	CU_ASSERT_TRUE(is_known_once_added("http://a?u:p@b"));
+	CU_ASSERT_FALSE(is_known_once_added("http://u:p@a/"));
+	CU_ASSERT_FALSE(is_known_once_added("http://u@a"));
+	CU_ASSERT_FALSE(is_known_once_added("HTTPS://@a?b"));
+}
+
+static void test_beginnings_are_remembered_up_to_a_length(void)
+{
+	struct url_parser *p = new_parser();
+	char url[URL_KNOWN_MAX_BEGIN + 4];
+
+	for (int len = URL_KNOWN_MAX_BEGIN; len <= URL_KNOWN_MAX_BEGIN + 1; len++) {
+		const char *tails[] = { "/b", "", "/ ", "/\x7f", "/\xc3", "?b" };
+		const int zeros = len - (int) strlen("http://a:80");
+		for (size_t i = 0; i < 2 * ARRAY_LEN(tails); i++) {
+			(void) snprintf(url, sizeof(url), "http://a:%0*d%s", zeros + 2, 80,
+			                tails[i % ARRAY_LEN(tails)]);
+			expect_as_alone(p, url);
+		}
+		(void) snprintf(url, sizeof(url), "http://a:%0*d/", zeros + 2, 80);
+		CU_ASSERT_EQUAL(is_known_once_added(url), len == URL_KNOWN_MAX_BEGIN);
+	}
+	url_parser_free(p);
+}
+
+/* Adds others, as long as the first, until one takes its place. */
+static void find_one_in_its_place(const char *first, char *other, size_t size)
+{
+	const struct url_origin origin = { "http://a:80", "a", 80, false };
+	struct url_known_table t = { 0 };
+
+	url_known_add(&t, first, &origin);
+	for (int i = 0; i < 16 * URL_KNOWN_MAX && url_known_find(&t, first); i++) {
+		(void) snprintf(other, size, "http://o%05d", i);
+		url_known_add(&t, other, &origin);
+	}
+	CU_ASSERT_PTR_NULL(url_known_find(&t, first));
+	CU_ASSERT_PTR_NOT_NULL(url_known_find(&t, other));
+	url_known_done(&t);
+}
+
+static void test_two_origins_in_one_place_are_told_apart(void)
+{
+	static const char *const firsts[] = { "http://first1", "https://a:444", "http://oth:81" };
+	struct url_parser *p = new_parser();
+	char other[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(firsts); i++) {
+		find_one_in_its_place(firsts[i], other, sizeof(other));
+		for (int j = 0; j < 8; j++) /* each new, known, displaced */
+			expect_as_alone(p, j / 2 % 2 ? other : firsts[i]);
+	}
+	url_parser_free(p);
+}
+
+/* With the longest of beginnings and hosts in every place; sanitizers count for themselves. */
+static void test_a_full_table_takes_no_more_than_is_said(void)
+{
+	char host[URL_MAX_HOST_BYTES + 1], text[URL_MAX_HOST_BYTES + sizeof("https://:65535")];
+	const struct url_origin origin = { text, host, 65535, true };
+	char url[URL_KNOWN_MAX_BEGIN + 1];
+	struct url_known_table t = { 0 };
+
+	(void) snprintf(host, sizeof(host), "%0*d", URL_MAX_HOST_BYTES, 1);
+	(void) snprintf(text, sizeof(text), "https://%s:65535", host);
+	const size_t before = mallinfo2().uordblks;
+	for (int i = 0; i < 16 * URL_KNOWN_MAX; i++) {
+		(void) snprintf(url, sizeof(url), "https://%0*d", URL_KNOWN_MAX_BEGIN - 8, i);
+		url_known_add(&t, url, &origin);
+	}
+	CU_ASSERT_PTR_NOT_NULL(url_known_find(&t, url));
+	CU_ASSERT_TRUE(mallinfo2().uordblks - before <= URL_KNOWN_BYTES);
+	url_known_done(&t);
+}
+
 static void test_other_schemes_are_called_so(void)
 {
 	static const char *const cases[] = {
@@ -434,6 +529,14 @@ int main(void)
 		{ "a URL means the same whatever was read before",
 		  test_a_url_means_the_same_whatever_was_read_before },
 		{ "of many origins each is its own", test_of_many_origins_each_is_its_own },
+		{ "no beginning with a user is remembered",
+		  test_no_beginning_with_a_user_is_remembered },
+		{ "beginnings are remembered up to a length",
+		  test_beginnings_are_remembered_up_to_a_length },
+		{ "two origins in one place are told apart",
+		  test_two_origins_in_one_place_are_told_apart },
+		{ "a full table takes no more than is said",
+		  test_a_full_table_takes_no_more_than_is_said },
 		{ "other schemes are called so", test_other_schemes_are_called_so },
 		{ "malformed URLs are refused", test_malformed_urls_are_refused },
 		{ "names that IDN refuses are no lack of memory",

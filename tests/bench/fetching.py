@@ -61,8 +61,10 @@ class Part:
     def measure(self, scenario, server, connections, n):
         """Rows of a table: all programs with so many connections."""
         work = self._work(scenario, server, connections, n, server.origins)
+        part = self._work(scenario, server, connections, n // scenario.of_slow, server.origins)
         remarks = {peer.name: peer.cannot(work) for peer in self.installed()}
-        commands = {peer.name: self._command(scenario, peer, work, server, peer.name)
+        commands = {peer.name: self._command(scenario, peer, part if peer.is_slow else work,
+                                             server, peer.name)
                     for peer in self.installed() if not remarks[peer.name]}
         if len(server.origins) > 1:
             one = self._work(scenario, server, connections, n, server.origins[:1])
@@ -116,8 +118,10 @@ class Part:
                 for connections, n in scenario.urls.items():
                     rows += self.measure(scenario, server, connections, n)
             counts = " and ".join(f"{n:,}" for n in sorted(set(scenario.urls.values())))
-            out.table(scenario.title, COLUMNS, rows, [f"{counts} URLs a run; medians of "
-                      f"{scenario.runs or self.rounds}."])
+            note = f"{counts} URLs a run; medians of {scenario.runs or self.rounds}."
+            if scenario.of_slow > 1:
+                note += f" aria2c and aiohttp fetch 1/{scenario.of_slow} of that."
+            out.table(scenario.title, COLUMNS, rows, [note])
         self.progress.say("")
 
 

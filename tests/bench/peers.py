@@ -89,6 +89,7 @@ class Peer:
     name = program = None
     version_option = ("--version",)
     success = b""  # what the line of a URL that was fetched has
+    is_slow = False  # by so much that it gets a part of a long list
 
     def version(self):
         return version_of(self.program, *self.version_option)
@@ -194,7 +195,7 @@ class Curl(Peer):
 class Aria2(Peer):
     """aria2c writes each body to a file, in memory here, as it has no other way, and no line."""
 
-    name, program = "aria2c", "aria2c"
+    name, program, is_slow = "aria2c", "aria2c", True
 
     def command(self, work):
         return [self.program, "--no-conf", "-q", "-j", str(work.connections), "-x1", "-s1",
@@ -213,7 +214,7 @@ class Aiohttp(Peer):
     """aiohttp is peers/aiohttp_fetch.py: a bounded asyncio.Queue, a task a connection, a JSON line
     for each URL. No retries, no limits for origins, fewer members in a line than penstock."""
 
-    name, program, success = "aiohttp", PYTHON, b'"status": 200,'
+    name, program, success, is_slow = "aiohttp", PYTHON, b'"status": 200,', True
     version_option = ("-c", "import aiohttp; print(aiohttp.__version__)")
 
     def command(self, work):

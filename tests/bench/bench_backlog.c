@@ -8,6 +8,7 @@
 #include "backlog/memory.h"
 #include "backlog/sqlite.h"
 #include "base/clock.h"
+#include "base/sync.h"
 
 #include <stdio.h>
 #include <stdlib.h>

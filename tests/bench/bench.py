@@ -143,7 +143,7 @@ def write(path, text):
 def main():
     parser = argparse.ArgumentParser(description="All parts of the benchmark, one by one.")
     parser.add_argument("directory", help="where the results go; it is made if it is not there")
-    parser.add_argument("--quick", action="store_true", help="the shape, in two minutes")
+    parser.add_argument("--quick", action="store_true", help="the shape, in a few minutes")
     parser.add_argument("--runs", type=int, help="rounds, of which the median counts")
     parser.add_argument("--parts", default=",".join(PARTS),
                         help="only these, the others stay as they are there: %(default)s")

@@ -5,6 +5,7 @@ libpenstock_a_SOURCES += \
 	src/backlog/memory_lanes.c src/backlog/memory_lanes.h \
 	src/backlog/records.c src/backlog/records.h \
 	src/backlog/sqlite.c src/backlog/sqlite.h src/backlog/sqlite_parts.h \
+	src/backlog/sqlite_add.c \
 	src/backlog/sqlite_db.c src/backlog/sqlite_db.h \
 	src/backlog/sqlite_expire.c \
 	src/backlog/sqlite_history.c \

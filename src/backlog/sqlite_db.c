@@ -91,6 +91,14 @@ static const char from_schema_2[] =
 	"ALTER TABLE job ADD COLUMN deadline INTEGER;"
 	JOB_DEADLINE_INDEX;
 
+/* Most of what an INSERT costs, such as the cursors of all indexes, it costs once, for however many
+ * rows.  OR FAIL, and no function calls: else SQLite copies each page before it is changed, so that
+ * it could take back the rows before one that fails; we then take back the whole transaction. */
+#define EIGHT(row) row "," row "," row "," row "," row "," row "," row "," row
+static_assert(DB_ROWS == 8, "EIGHT");
+#define NEW_JOB "(?, ?, 0, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, NULL, ?)"
+#define SETTLED "(?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)"
+
 static const struct {
 	unsigned roles;
 	const char *sql;
@@ -138,8 +146,8 @@ static const struct {
 	[DB_PAUSE] = { DB_WRITER, "INSERT INTO paused VALUES (?1) ON CONFLICT DO NOTHING" },
 	[DB_RESUME] = { DB_WRITER, "DELETE FROM paused WHERE origin = ?1" },
 
-	[DB_ADD_JOB] = { DB_WRITER, "INSERT INTO job VALUES (?1, ?2, 0, ?10, ?3, ?4, ?5, 0, 0, ?6, ?7, "
-	                            "?8, ?9, NULL, nullif(?11, 0))" },
+	[DB_ADD_JOB] = { DB_WRITER, "INSERT INTO job VALUES " NEW_JOB },
+	[DB_ADD_JOBS] = { DB_WRITER, "INSERT OR FAIL INTO job VALUES " EIGHT(NEW_JOB) },
 	[DB_KNOWN_JOB] = { DB_WRITER, "SELECT number, spec FROM job WHERE id = ?1" },
 	[DB_KNOWN_SETTLED] = { DB_WRITER, "SELECT number, spec FROM settled WHERE id = ?1" },
 	[DB_SET_CURSOR] = { DB_WRITER, "INSERT INTO cursor VALUES (?1, ?2) "
@@ -147,12 +155,13 @@ static const struct {
 	[DB_BLAME] = { DB_WRITER, "UPDATE job SET attempts = attempts + 1, crashes = crashes + 1, "
 	                          "state = CASE WHEN crashes + 1 >= ?2 THEN 2 ELSE state END "
 	                          "WHERE number = ?1" },
-	[DB_SETTLE] = { DB_WRITER, "INSERT INTO settled VALUES (?2, ?1, ?3, ?4, ?5, ?6, NULL, ?7, ?8, "
-	                           "?9, ?10)" },
-	[DB_DELETE_JOB] = { DB_WRITER, "DELETE FROM job WHERE number = ?1" },
-	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay, accepted, source, id, "
-	                        "CASE WHEN ?2 OR id IS NOT NULL THEN spec END FROM job "
-	                        "WHERE number = ?1" },
+	[DB_SETTLE] = { DB_WRITER, "INSERT INTO settled VALUES " SETTLED },
+	[DB_SETTLE_ROWS] = { DB_WRITER, "INSERT OR FAIL INTO settled VALUES " EIGHT(SETTLED) },
+	[DB_RUN] = { DB_WRITER, "SELECT number, state, lane, delay FROM job "
+	                        "WHERE number BETWEEN ?1 AND ?2 ORDER BY number" },
+	[DB_DELETE_RUN] = { DB_WRITER, "DELETE FROM job WHERE number BETWEEN ?1 AND ?2" },
+	[DB_ROW] = { DB_WRITER, "SELECT state, lane, delay FROM job WHERE number = ?1" },
+	[DB_SPEC] = { DB_WRITER, "SELECT spec FROM job WHERE number = ?1" },
 	[DB_DELAY_JOB] = { DB_WRITER, "UPDATE job SET state = ?2, ready = ?3, attempts = ?4, delay = ?5 "
 	                              "WHERE number = ?1" },
 	[DB_MOVE_JOB] = { DB_WRITER, "UPDATE job SET lane = ?2, hop = ?3 WHERE number = ?1" },

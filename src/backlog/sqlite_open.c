@@ -298,7 +298,7 @@ void sqlite_release(struct sqlite_backlog *q)
 	db_close(&q->db); /* the last one: copies the log into the database and removes it */
 	url_parser_free(q->parser);
 	url_parser_free(q->taker_parser);
-	buf_done(&q->spec);
+	buf_done(&q->specs);
 	buf_done(&q->why);
 	sqlite_free_lanes(q);
 	free(q->round);

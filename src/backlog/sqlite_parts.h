@@ -7,7 +7,7 @@
  *     take ◄── the taker's own snapshot, minus claims, lane after lane (turns.h)
  *
  * A round: gather() moves what waits to it (sqlite_round.c), sqlite_commit() applies it
- * (sqlite_write.c, sqlite_settle.c, sqlite_lanes.c), and finish() makes it known
+ * (sqlite_write.c, sqlite_add.c, sqlite_settle.c, sqlite_lanes.c), and finish() makes it known
  * (sqlite_writer.c).
  */
 #ifndef PENSTOCK_BACKLOG_SQLITE_PARTS_H
@@ -36,6 +36,7 @@ enum {
 	ROUND_MIN_RESTS = 64,     /* that are worth a round, if none is urgent */
 	ROUND_MAX_FORGOTTEN = 256, /* settled rows */
 	ROUND_MAX_REQUEUED = 256,
+	ROUND_MAX_GONE = 64,       /* rows whose deletion is put off */
 };
 
 /* What 'bytes' of jobs may add to the files: once in the log, once in the database, and
@@ -116,6 +117,17 @@ struct lane_changes {
 	size_t n, size;
 	uint32_t *index;    /* a hash table: at + 1 in 'all'; 0: empty */
 	size_t index_size;  /* a power of two, at least twice 'size' */
+};
+
+/* A job's row that is yet to be written.  The names are the job's, which is there until then. */
+struct new_row {
+	struct place place;
+	enum row_state state;
+	uint64_t lane;
+	int64_t ready_us, accepted_us, deadline_us; /* the last 0: none */
+	size_t bytes;
+	const char *source, *id; /* or NULL */
+	size_t spec_at, spec_len;
 };
 
 /* The ids of some lanes by name, so that not every job looks for its own; by hash.  Of 1,000 lanes
@@ -204,7 +216,14 @@ struct sqlite_backlog {
 	/* The writer's (before it starts, the opener's). */
 	struct db db;
 	struct url_parser *parser;
-	struct buf spec, why; /* of the job at hand */
+	struct buf why;          /* of the job at hand */
+	struct new_row new[DB_ROWS]; /* rows of this round that are yet to be written… */
+	size_t new_n;
+	struct buf specs;        /* …and what their jobs are */
+	const struct verdict *records[DB_ROWS]; /* those that are yet to be written… */
+	size_t records_n;
+	uint64_t gone[ROUND_MAX_GONE]; /* …and rows yet to be deleted */
+	size_t gone_n;
 	struct round *round;
 	struct totals before;    /* this round */
 	uint64_t used_pages;     /* of the database, as committed */
@@ -356,6 +375,20 @@ int sqlite_room(const struct sqlite_backlog *q, const struct round *r, size_t n,
  * changed. */
 NODISCARD NONNULL(1, 2) int sqlite_commit(struct sqlite_backlog *q, struct round *r);
 
+/* --- sqlite_add.c: new jobs, in the transaction -------------------------------------------- */
+
+/* Adds the jobs of a submission to the round's figures and, some of them later, to the table. */
+NODISCARD NONNULL(1, 2, 3)
+int sqlite_apply_submission(struct sqlite_backlog *q, struct round *r, const struct submission *s);
+
+/* Adds one job. */
+NODISCARD NONNULL(1, 2, 3)
+int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job);
+
+/* Writes the rows that are yet to be written, or drops them. */
+NODISCARD NONNULL(1) int sqlite_flush_jobs(struct sqlite_backlog *q);
+NONNULL(1) void sqlite_forget_jobs(struct sqlite_backlog *q);
+
 /* --- sqlite_lanes.c: the rows of lanes, in the transaction -------------------------------- */
 
 /* The id of a lane, with a row made for it if there is none. */
@@ -380,10 +413,6 @@ NONNULL(1) void sqlite_free_lanes(struct sqlite_backlog *q);
 NODISCARD NONNULL(1, 2, 3)
 int sqlite_apply_request(struct sqlite_backlog *q, struct round *r, const struct request *w);
 NODISCARD NONNULL(1, 2) int sqlite_wake_due(struct sqlite_backlog *q, struct round *r);
-
-/* Adds a job to the table and to the round's figures; 'spec' is q->spec. */
-NODISCARD NONNULL(1, 2, 3)
-int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job);
 
 /* When a verdict's job falls due again; 0: at once. */
 NONNULL(1, 2) int64_t sqlite_due_us(const struct round *r, const struct verdict *v);

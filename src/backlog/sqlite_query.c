@@ -293,7 +293,7 @@ int sqlite_answer(struct sqlite_backlog *q, struct query *query)
 
 /* --- requeue ------------------------------------------------------------------------------------ */
 
-/* Writes the spec of the job that repeats a dead one to q->spec, and adds it. */
+/* Adds the job that repeats a dead one. */
 static int add_repeat(struct sqlite_backlog *q, struct round *r, const struct job *dead,
                       const char *dead_id)
 {
@@ -307,12 +307,6 @@ static int add_repeat(struct sqlite_backlog *q, struct round *r, const struct jo
 	job.id = NULL;
 	job.extra = &extra;
 	job.bytes += sizeof(extra) + strlen(dead_id) + 1;
-	buf_clear(&q->spec);
-	job_write(&job, &q->spec);
-	if (q->spec.failed) {
-		buf_done(&q->spec);
-		return db_fail(&q->db, -ENOMEM, "out of memory");
-	}
 	return sqlite_add_job(q, r, &job);
 }
 

@@ -14,134 +14,6 @@
  * whoever waits for a commit waits for this. */
 enum { CHECKPOINT_PATIENCE_MS = 20 };
 
-/* --- submissions ------------------------------------------------------------------------------ */
-
-static int64_t rank_of(const struct sqlite_backlog *q, const struct job *job, int64_t wall_us)
-{
-	int64_t ageing_us = (int64_t) (q->options.ageing_ns / NS_PER_US);
-
-	switch (job_priority(job)) {
-	case JOB_PRIORITY_HIGH:
-		return wall_us - ageing_us;
-	case JOB_PRIORITY_LOW:
-		return wall_us + ageing_us;
-	case JOB_PRIORITY_NORMAL:
-	case JOB_PRIORITIES:
-		break;
-	}
-	return wall_us;
-}
-
-static int add_to_lane(struct sqlite_backlog *q, uint64_t lane, bool delayed, struct place place)
-{
-	struct lane_change *change = sqlite_change_lane(q, lane);
-
-	if (!change)
-		return -ENOMEM;
-	change->jobs++;
-	change->waiting += !delayed;
-	if (!delayed && place_before(place, change->accepted))
-		change->accepted = place;
-	return 0;
-}
-
-int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job)
-{
-	struct db *db = &q->db;
-	struct totals *t = &r->totals;
-	int64_t not_before_us = job_not_before(job), deadline_us = job_deadline(job);
-	bool delayed = not_before_us > r->wall_us;
-	struct place place = { rank_of(q, job, r->wall_us), t->last_number + 1 };
-	uint64_t lane = 0;
-
-	int err = sqlite_lane(q, r, job->origin.text, &lane);
-	if (err < 0)
-		return err;
-
-	db_bind_u64(db, DB_ADD_JOB, 1, place.number);
-	db_bind_i64(db, DB_ADD_JOB, 2, delayed ? ROW_DELAYED : ROW_WAITING);
-	db_bind_i64(db, DB_ADD_JOB, 3, place.rank);
-	db_bind_i64(db, DB_ADD_JOB, 4, delayed ? not_before_us : r->wall_us);
-	db_bind_i64(db, DB_ADD_JOB, 5, r->wall_us);
-	db_bind_u64(db, DB_ADD_JOB, 6, job->bytes);
-	db_bind_text(db, DB_ADD_JOB, 7, job->source);
-	db_bind_text(db, DB_ADD_JOB, 8, job->id);
-	db_bind_bytes(db, DB_ADD_JOB, 9, q->spec.data, q->spec.len);
-	db_bind_u64(db, DB_ADD_JOB, 10, lane);
-	db_bind_i64(db, DB_ADD_JOB, 11, deadline_us);
-	err = db_run(db, DB_ADD_JOB);
-	if (err < 0)
-		return err;
-
-	t->last_number++;
-	t->accepted++;
-	t->jobs++;
-	t->delayed[WAIT_NOT_BEFORE] += delayed;
-	r->added++;
-	if (deadline_us != 0 && (r->deadline_us == 0 || deadline_us < r->deadline_us))
-		r->deadline_us = deadline_us;
-	return add_to_lane(q, lane, delayed, place);
-}
-
-/* Is this id in use already?  Returns 1 with the receipt, 0 or -Exxx. */
-static int find_known(struct sqlite_backlog *q, enum db_statement which, const struct job *job,
-                      struct receipt *ret_receipt)
-{
-	size_t n = 0;
-
-	db_bind_text(&q->db, which, 1, job->id);
-	int err = db_next(&q->db, which);
-	if (err <= 0)
-		return err;
-
-	const void *spec = db_bytes(&q->db, which, 1, &n);
-	bool same = n == q->spec.len && memcmp(spec, q->spec.data, n) == 0;
-	*ret_receipt = (struct receipt) {
-		.kind = same ? RECEIPT_KNOWN : RECEIPT_CONFLICT,
-		.number = db_u64(&q->db, which, 0),
-	};
-	db_end(&q->db, which);
-	return 1;
-}
-
-static int submit_job(struct sqlite_backlog *q, struct round *r, const struct job *job,
-                      struct receipt *ret_receipt)
-{
-	int err = 0;
-
-	buf_clear(&q->spec);
-	job_write(job, &q->spec);
-	if (q->spec.failed) {
-		buf_done(&q->spec);
-		return db_fail(&q->db, -ENOMEM, "out of memory");
-	}
-	if (job->id)
-		err = find_known(q, DB_KNOWN_JOB, job, ret_receipt);
-	if (err == 0 && job->id)
-		err = find_known(q, DB_KNOWN_SETTLED, job, ret_receipt);
-	if (err != 0)
-		return err < 0 ? err : 0;
-
-	err = sqlite_add_job(q, r, job);
-	*ret_receipt = (struct receipt) { RECEIPT_ACCEPTED, r->totals.last_number };
-	return err;
-}
-
-static int apply_submission(struct sqlite_backlog *q, struct round *r, const struct submission *s)
-{
-	struct receipt receipt;
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < s->n; i++)
-		err = submit_job(q, r, s->jobs[i], s->receipts ? &s->receipts[i] : &receipt);
-	if (err == 0 && s->source && s->cursor) {
-		db_bind_text(&q->db, DB_SET_CURSOR, 1, s->source);
-		db_bind_text(&q->db, DB_SET_CURSOR, 2, s->cursor);
-		err = db_run(&q->db, DB_SET_CURSOR);
-	}
-	return err;
-}
-
 /* --- forgetting ------------------------------------------------------------------------------- */
 
 /* Then there may be no room for a batch that could fit, so whatever can go has to. */
@@ -240,9 +112,11 @@ static int apply(struct sqlite_backlog *q, struct round *r, bool crowded, bool p
 	if (err == 0)
 		err = sqlite_turn_lanes(q, r);
 	for (const struct submission *s = r->accepted.first; err == 0 && s; s = s->next)
-		err = apply_submission(q, r, s);
+		err = sqlite_apply_submission(q, r, s);
 	for (struct query *query = r->queries.first; err == 0 && query; query = query->next)
 		err = apply_query(q, r, query);
+	if (err == 0)
+		err = sqlite_flush_jobs(q);
 	if (err == 0)
 		err = sqlite_flush_lanes(q, r);
 	if (err == 0)
@@ -286,6 +160,7 @@ int sqlite_commit(struct sqlite_backlog *q, struct round *r)
 		err = db_run(&q->db, DB_COMMIT);
 	if (err < 0) {
 		roll_back(&q->db);
+		sqlite_forget_jobs(q);
 		sqlite_clear_lanes(q, true);
 		return err;
 	}

@@ -143,35 +143,46 @@ static void answer_refused(struct batch *b, const struct batch_line *line, struc
 	count(tally, problem_status(refusal->kind));
 }
 
-void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
+static void empty(struct batch *b)
+{
+	b->n_lines = b->n_jobs = b->n_settled = b->bytes = 0;
+	b->lines_answered = b->jobs_answered = 0;
+}
+
+bool batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
                   struct batch_tally *tally)
 {
 	struct refusal known = { 0 };
-	size_t at = 0;
+	size_t left = b->n_lines - b->lines_answered;
+	size_t end = left > BATCH_ANSWER_LINES ? b->lines_answered + BATCH_ANSWER_LINES : b->n_lines;
 
 	assert(b->n_settled == b->n_jobs);
-	for (size_t i = 0; i < b->n_lines; i++) {
-		const struct batch_line *line = &b->lines[i];
+	while (b->lines_answered < end) {
+		const struct batch_line *line = &b->lines[b->lines_answered++];
 		buf_add_str(receipts, "{\"line\":");
 		buf_add_u64(receipts, line->number);
 		if (line->is_job) {
+			size_t at = b->jobs_answered++;
 			const struct refusal *refusal =
 				b->errors[at] < 0 ? refusal_of(engine, b->errors[at], &known) : NULL;
-			answer_job(b, at++, line, refusal, receipts, tally);
+			answer_job(b, at, line, refusal, receipts, tally);
 		} else {
 			answer_refused(b, line, receipts, tally);
 		}
 		buf_add_str(receipts, "}\n");
 	}
 	buf_done(&known.why);
-	b->n_lines = b->n_jobs = b->n_settled = b->bytes = 0;
+	if (end < b->n_lines)
+		return true;
+	empty(b);
 	buf_clear(&b->texts);
+	return false;
 }
 
 void batch_done(struct batch *b)
 {
 	for (; b->n_settled < b->n_jobs; b->n_settled++)
 		job_free(b->jobs[b->n_settled]);
-	b->n_lines = b->n_jobs = b->n_settled = b->bytes = 0;
+	empty(b);
 	buf_done(&b->texts);
 }

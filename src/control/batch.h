@@ -5,16 +5,21 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "control/control.h"
 #include "control/problem.h"
 #include "engine/engine.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* So many that jobs of 1,000 origins come to some of each: the durable backlog writes a page for
+ * each origin that a transaction has jobs of. */
 enum {
-	BATCH_MAX_LINES = 512,
-	BATCH_MAX_BYTES = 256 * 1024, /* of jobs and texts, without those of the last line */
+	BATCH_MAX_LINES = 4096,
+	BATCH_MAX_BYTES = 1024 * 1024, /* of jobs and texts, without those of the last line */
+	BATCH_ANSWER_LINES = 512,      /* whose receipts are written at once */
 };
 
 /* Why a line is no job. */
@@ -42,6 +47,7 @@ struct batch {
 	size_t n_lines, n_jobs;
 	size_t bytes;
 	size_t n_settled;   /* jobs that are the backlog's, or refused */
+	size_t lines_answered, jobs_answered;
 	struct buf texts;
 	uint64_t since_ns;  /* when its first line came */
 };
@@ -66,13 +72,15 @@ int batch_refuse(struct batch *b, uint64_t line, const struct batch_refusal *ref
  * backlog's error.  Frees them if they are still ours. */
 NONNULL(1) void batch_settle(struct batch *b, size_t n, int error);
 
-/* Appends the receipts of all lines, of which every job must be settled, counts them,
- * and empties the batch. */
-NONNULL(1, 2, 3, 4)
-void batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
+/* Once every job is settled: appends the receipts of some lines and counts them.  Returns whether
+ * there are more; else the batch is empty. */
+NODISCARD NONNULL(1, 2, 3, 4)
+bool batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
                   struct batch_tally *tally);
 
 /* Frees what the batch owns.  Idempotent. */
 NONNULL(1) void batch_done(struct batch *b);
+
+static_assert(sizeof(struct batch) + BATCH_MAX_BYTES <= CONTROL_BATCH_BYTES, "the ceiling");
 
 #endif

@@ -72,11 +72,12 @@ enum {
 	                      CONTROL_MAX_UPLOADS + 6,
 
 	/* And of memory, besides the records that the engine counts: of each connection the heads and
-	 * an answer, of an upload a line and its job, which is like a source's; those who read results
-	 * have the tail, and a page each, which may have grown to twice its size.  One parser reads
-	 * all their URLs. */
+	 * an answer; of an upload a line and its job, which is like a source's, and a batch (batch.h);
+	 * those who read results have the tail, and a page each, which may have grown to twice its
+	 * size.  One parser reads all their URLs. */
 	CONTROL_CONNECTION_BYTES = 144 * 1024,
-	CONTROL_UPLOAD_BYTES = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES,
+	CONTROL_BATCH_BYTES = 1344 * 1024,
+	CONTROL_UPLOAD_BYTES = 2 * JOB_MAX_LINE_BYTES + JOB_MAX_BYTES + CONTROL_BATCH_BYTES,
 	CONTROL_LIST_BYTES = 512 * 1024,
 	CONTROL_BYTES = CONTROL_CONNECTION_BYTES *
 	                        (CONTROL_MAX_CONNECTIONS + CONTROL_SPARE_CONNECTIONS) +

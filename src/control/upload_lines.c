@@ -7,7 +7,7 @@
  *                                    └── body ended ──┘
  *
  * While a batch is at the backlog nothing is read: whoever sends has to wait.  It owns
- * at most one batch, a line of up to 1 MiB and 64 KiB of receipts.
+ * at most one batch, a line of up to 1 MiB, and some KiB of receipts.
  */
 #include "control/upload.h"
 
@@ -49,10 +49,13 @@ static void fail(struct upload *u, int error)
 static void answer_batch(struct upload *u)
 {
 	u->base.is_late = false; /* each batch has its own time */
-	batch_answer(&u->batch, u->base.task.desk->engine, &u->receipts.memory, &u->tally);
-	int r = receipts_spill(&u->receipts, u->base.task.desk->work_folder);
-	if (r < 0)
-		fail(u, r);
+	for (bool more = true; more;) {
+		more = batch_answer(&u->batch, u->base.task.desk->engine, &u->receipts.memory,
+		                    &u->tally);
+		int r = receipts_spill(&u->receipts, u->base.task.desk->work_folder);
+		if (r < 0)
+			fail(u, r);
+	}
 }
 
 /* Submits what is left of the batch; once nothing is, writes its receipts. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /v1/jobs on the control socket: what is answered, and what suspends whom. */
+#include "control/batch.h"
 #include "control/control.h"
 
 #include "control_mock.h"
@@ -308,10 +309,11 @@ static void expect_receipts(struct wire *w, int status, const char *codes)
 
 static void test_what_has_room_is_taken_and_the_rest_refused(void)
 {
-	enum { LINES = 1500, BATCHES = 3 };
-	static const size_t rooms[] = { 0, 1, 2, 199, 511, 512, 513, 1024, 1400, 1499, 1500, 2000 };
+	enum { FULL = BATCH_MAX_LINES, LINES = FULL + 500, BATCHES = 2, HALVINGS = 13 };
+	static const size_t rooms[] = { 0, 1, 2, 199, FULL - 1, FULL, FULL + 1, LINES - 1, LINES,
+		                        2 * LINES };
+	static char codes[LINES + 1];
 	struct buf lines = { 0 };
-	char codes[LINES + 1] = "";
 
 	for (int i = 0; i < LINES; i++)
 		buf_add_str(&lines, NOBODY "\n");
@@ -325,7 +327,7 @@ static void test_what_has_room_is_taken_and_the_rest_refused(void)
 		mock_limit(rooms[i]);
 		wire_post(&w, "/v1/jobs", NDJSON, lines.data);
 		expect_receipts(&w, taken > 0 ? 202 : 429, codes);
-		CU_ASSERT_TRUE(mock_count_asked() <= BATCHES + 10);
+		CU_ASSERT_TRUE(mock_count_asked() <= BATCHES + HALVINGS);
 		wire_close(&w);
 	}
 	end();
@@ -334,7 +336,9 @@ static void test_what_has_room_is_taken_and_the_rest_refused(void)
 
 static void test_a_full_backlog_is_asked_about_one_job_until_there_is_room(void)
 {
+	enum { FULL = BATCH_MAX_LINES };
 	static const struct step steps[] = {
+		{ FULL, -EAGAIN }, { FULL / 2, -EAGAIN }, { FULL / 4, -EAGAIN },
 		{ 512, -EAGAIN }, { 256, -EAGAIN }, { 128, -EAGAIN }, { 64, -EAGAIN },
 		{ 32, -EAGAIN },  { 16, -EAGAIN },  { 8, -EAGAIN },   { 4, -EAGAIN },
 		{ 2, -EAGAIN },   { 1, -EAGAIN },   { 1, -EAGAIN },   { 1, 0 },
@@ -342,14 +346,14 @@ static void test_a_full_backlog_is_asked_about_one_job_until_there_is_room(void)
 		{ 2, -EAGAIN },   { 1, 0 },         { 1, 0 },         { 1, 0 },
 		{ 2, 0 },         { 4, 0 },         { 1, 0 },
 	};
-	char codes[512 + 512 + 21 + 1] = "";
+	static char codes[2 * FULL + 21 + 1];
 	struct buf lines = { 0 };
 
 	for (size_t i = 0; i < sizeof(codes) - 1; i++)
 		buf_add_str(&lines, NOBODY "\n");
 	buf_add_char(&lines, '\0');
-	memset(codes, '9', 1024);
-	memset(codes + 1024, '+', sizeof(codes) - 1 - 1024);
+	memset(codes, '9', 2 * FULL);
+	memset(codes + 2 * FULL, '+', sizeof(codes) - 1 - 2 * FULL);
 	begin();
 	struct wire w = wire_open();
 	wire_post(&w, "/v1/jobs", NDJSON, lines.data);
@@ -497,7 +501,7 @@ static void test_nothing_is_read_while_a_batch_is_at_the_backlog(void)
 		struct submission *s = mock_take();
 		/* What the socket's buffers hold, and no more. */
 		CU_ASSERT_TRUE(sent < (in_all + s->n) * strlen(NOBODY "\n") + 2 * 1024 * 1024);
-		CU_ASSERT_TRUE_FATAL(s->n <= 512);
+		CU_ASSERT_TRUE_FATAL(s->n <= BATCH_MAX_LINES);
 		in_all += s->n;
 		mock_accept(s, NULL);
 	}
@@ -555,8 +559,8 @@ static void test_lines_have_their_limits(void)
 	for (int i = 0; i < JOB_MAX_LINE_BYTES + 1; i++)
 		buf_add_char(&b, 'x');
 	buf_add_str(&b, "\n" NOBODY "b\n{\"url\": \"" NOBODY "\", \"meta\": \"");
-	for (int i = 0; i < 300 * 1024; i++)
-		buf_add_char(&b, 'm'); /* a batch of its own */
+	for (int i = 0; i < BATCH_MAX_BYTES - 200; i++)
+		buf_add_char(&b, 'm'); /* it fills the batch */
 	buf_add_str(&b, "\"}\n" NOBODY "c\n");
 	buf_add_char(&b, '\0');
 	begin();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests that wait for the backlog: for how long, and what ends them otherwise. */
+#include "control/batch.h"
 #include "control/control.h"
 
 #include "control/receipts.h"
@@ -64,14 +65,14 @@ static void test_each_batch_waits_anew(void)
 {
 	struct buf body = { 0 };
 
-	for (int i = 0; i < 513; i++)
+	for (int i = 0; i <= BATCH_MAX_LINES; i++)
 		buf_add_str(&body, NOBODY "\n");
 	buf_add_char(&body, '\0');
 	begin_with(usual);
 	struct wire w = wire_open();
 	wire_post(&w, "/v1/jobs?wait=1ms", NDJSON, body.data);
 	mock_await_withdrawn(1);
-	for (size_t n = 512; n > 0; n /= 2) {
+	for (size_t n = BATCH_MAX_LINES; n > 0; n /= 2) {
 		struct submission *s = mock_take();
 		CU_ASSERT_EQUAL(s->n, n);
 		CU_ASSERT_FALSE(s->waits);
@@ -81,7 +82,7 @@ static void test_each_batch_waits_anew(void)
 	struct submission *s = mock_take();
 	CU_ASSERT_FALSE(s->waits);
 	mock_accept(s, NULL);
-	expect_heard(&w, 202, "{\"line\":513,\"id\":\"p-1\",\"status\":\"accepted\"}");
+	expect_heard(&w, 202, "{\"line\":4097,\"id\":\"p-1\",\"status\":\"accepted\"}");
 	wire_close(&w);
 	end();
 	buf_done(&body);
@@ -256,7 +257,7 @@ static void test_the_end_waits_for_what_is_on_its_way_to_disk(void)
 	struct wire broken = wire_open(); /* its batch is there, its body not whole */
 	send_text(broken.fd, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: " NDJSON
 	                     "\r\nContent-Length: 9999999\r\n\r\n");
-	for (int i = 0; i < 512; i++)
+	for (int i = 0; i < BATCH_MAX_LINES; i++)
 		send_text(broken.fd, NOBODY "\n");
 	mock_await_held(3);
 	struct wire asks = wire_open();

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/batch.h"
 
-#include "base/clock.h"
 #include "control/problem.h"
 
 #include <assert.h>
@@ -24,8 +23,6 @@ static int add_line(struct batch *b, uint64_t number, const struct batch_refusal
 	if (b->texts.failed)
 		return -ENOMEM;
 
-	if (b->n_lines == 0)
-		b->since_ns = clock_now_ns();
 	b->lines[b->n_lines++] = (struct batch_line) {
 		.number = number,
 		.is_job = !refusal,

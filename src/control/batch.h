@@ -49,7 +49,6 @@ struct batch {
 	size_t n_settled;   /* jobs that are the backlog's, or refused */
 	size_t lines_answered, jobs_answered;
 	struct buf texts;
-	uint64_t since_ns;  /* when its first line came */
 };
 
 /* What came of the lines of a whole upload. */

@@ -58,7 +58,7 @@ struct task *upload_begin(const struct view *view, const struct request *request
 		return NULL;
 	}
 
-	struct submitter *s = lines ? upload_lines_create() : upload_job_create();
+	struct submitter *s = lines ? upload_lines_create(request->body_bytes) : upload_job_create();
 	if (!s) {
 		reply->body.failed = true;
 		return NULL;

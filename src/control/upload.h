@@ -11,8 +11,9 @@
 
 #define UPLOAD_TOO_LARGE "a job has at most 1 MiB; send many as application/x-ndjson"
 
-/* Each returns the task, empty but for its operations, or NULL if there is no memory. */
-NODISCARD struct submitter *upload_lines_create(void);
+/* Each returns the task, empty but for its operations, or NULL if there is no memory; the first
+ * knows how long the body will be, or BODY_UNKNOWN. */
+NODISCARD struct submitter *upload_lines_create(uint64_t body_bytes);
 NODISCARD struct submitter *upload_job_create(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "control/upload.h"
 
 #include "control/batch.h"
+#include "control/clients.h"
 #include "control/problem.h"
 #include "control/receipts.h"
 #include "control/text.h"
@@ -21,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 struct upload {
 	struct submitter base;
@@ -30,6 +32,8 @@ struct upload {
 	size_t most;       /* jobs that can be submitted together, as far as is known */
 	size_t next;       /* so many are tried next */
 	size_t stuck;      /* the first so many of what is left have no room together; 0: unknown */
+	bool at_hand;      /* there is more of the body already */
+	uint64_t left;     /* of the body; BODY_UNKNOWN, or less, if nobody has said how long it is */
 	bool is_last;      /* the body is whole, and its last line taken */
 	struct receipts receipts;
 	struct batch_tally tally;
@@ -78,7 +82,7 @@ static bool is_full(int error) { return error == -EAGAIN || error == -EDQUOT; }
 static size_t half_of(size_t n) { return n > 1 ? n / 2 : 1; }
 
 /* Halves until the last job is found that has room: what is taken has no gap. */
-static void accept(struct upload *u)
+static void accept_sent(struct upload *u)
 {
 	batch_settle(&u->batch, u->n_sent, 0);
 	if (u->stuck > 0) {
@@ -119,21 +123,6 @@ static void give_up(struct upload *u, int error)
 {
 	batch_settle(&u->batch, count_refused(u, error), error);
 	u->stuck = 0;
-}
-
-static void answered(struct task *t, int error)
-{
-	struct upload *u = (struct upload *) t;
-
-	if (submitter_tries_again(&u->base, error))
-		return;
-	if (error == 0)
-		accept(u);
-	else if (u->n_sent > 1 && (error == -EMSGSIZE || is_full(error)))
-		try_fewer(u, error);
-	else
-		give_up(u, error);
-	submit(u);
 }
 
 /* --- lines ------------------------------------------------------------------------- */
@@ -206,12 +195,16 @@ static void take_line(struct upload *u, enum line_kind kind, const char *text, s
 		refuse(u, PROBLEM_BODY_TOO_LARGE, 0, NULL, too_long, sizeof(too_long) - 1);
 }
 
-/* Jobs that come slowly are not held until there are many: it also keeps the clock of
- * their connection from running out. */
-static bool is_old(const struct upload *u)
+/* Jobs that come slowly are not held until there are many.  While these are at the backlog the
+ * socket's buffer fills, so who sends fast is soon given large batches.  At the end of the body
+ * finish() is next, which may have one more line. */
+static bool has_to_wait_for_more(const struct upload *u)
 {
-	return u->batch.n_lines > 0 &&
-	       clock_now_ns() >= clock_after(u->batch.since_ns, u->base.task.desk->bound_ns / 8);
+	int bytes = 0;
+
+	if (u->left == 0 || u->at_hand)
+		return false;
+	return ioctl(u->base.task.client->fd, FIONREAD, &bytes) < 0 || bytes == 0;
 }
 
 /* Takes the lines that are there, until the task waits or none is left. */
@@ -223,11 +216,28 @@ static void take_lines(struct upload *u)
 	while (!u->base.task.waits && u->error == 0) {
 		enum line_kind kind = lines_next(&u->lines, &text, &len);
 		take_line(u, kind, text, len);
-		if (batch_is_full(&u->batch) || (kind == LINE_NONE && is_old(u)))
+		if (batch_is_full(&u->batch) ||
+		    (kind == LINE_NONE && u->batch.n_lines > 0 && has_to_wait_for_more(u)))
 			submit(u);
 		if (kind == LINE_NONE)
 			return;
 	}
+}
+
+static void answered(struct task *t, int error)
+{
+	struct upload *u = (struct upload *) t;
+
+	if (submitter_tries_again(&u->base, error))
+		return;
+	if (error == 0)
+		accept_sent(u);
+	else if (u->n_sent > 1 && (error == -EMSGSIZE || is_full(error)))
+		try_fewer(u, error);
+	else
+		give_up(u, error);
+	submit(u);
+	take_lines(u); /* those that came together with the batch's last */
 }
 
 /* --- the body ---------------------------------------------------------------------- */
@@ -245,6 +255,7 @@ static size_t feed(struct upload *u, const char *data, size_t n)
 	n = n < LINES_READ_BYTES ? n : LINES_READ_BYTES;
 	memcpy(room, data, n);
 	lines_fed(&u->lines, n);
+	u->left -= n;
 	return n;
 }
 
@@ -253,9 +264,9 @@ static size_t take(struct task *t, const char *data, size_t n)
 	struct upload *u = (struct upload *) t;
 	size_t taken = 0;
 
-	take_lines(u); /* those from before the wait */
 	while (!t->waits && u->error == 0 && taken < n) {
 		taken += feed(u, data + taken, n - taken);
+		u->at_hand = taken < n;
 		take_lines(u);
 	}
 	return t->waits ? taken : n;
@@ -289,13 +300,12 @@ static void finish(struct task *t)
 	const char *text = NULL;
 	size_t len = 0;
 
-	take_lines(u);
-	if (!t->waits && u->error == 0 && !u->is_last) {
+	if (u->error == 0 && !u->is_last) {
 		enum line_kind kind = lines_last(&u->lines, &text, &len);
 		take_line(u, kind, text, len);
 		u->is_last = true;
 	}
-	if (!t->waits && u->error == 0 && u->batch.n_lines > 0)
+	if (u->error == 0 && u->batch.n_lines > 0)
 		submit(u);
 	if (!t->waits)
 		make_reply(u);
@@ -313,7 +323,7 @@ static void free_task(struct task *t)
 	free(u);
 }
 
-struct submitter *upload_lines_create(void)
+struct submitter *upload_lines_create(uint64_t body_bytes)
 {
 	static const struct task_ops ops = {
 		.take = take,
@@ -331,6 +341,7 @@ struct submitter *upload_lines_create(void)
 		return NULL;
 	}
 	u->base.task.ops = &ops;
+	u->left = body_bytes;
 	u->most = u->next = BATCH_MAX_LINES;
 	return &u->base;
 }

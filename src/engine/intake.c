@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { INTAKE_MAX_BATCH = 128 };
+enum { INTAKE_MAX_BATCH = 512 };
 
 /* One source and its thread. */
 struct inlet {

@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 /* Bounds of each of the two batches. */
-enum { RECORDER_MAX_RECORDS = 512, RECORDER_MAX_BYTES = 128 * 1024 };
+enum { RECORDER_MAX_RECORDS = 1024, RECORDER_MAX_BYTES = 512 * 1024 };
 
 struct recorder_options {
 	struct results *results; /* these four are borrowed for the recorder's life */

@@ -194,7 +194,7 @@ static const struct config_key keys[] = {
 	{ "fetch.success", CONFIG_STRINGS, AT(fetch.success), .preset = "200-399", .unit = "",
 	  .reloads = true,
 	  .help = "status codes that make a job done: \"200\", \"200-399\"" },
-	{ "fetch.idle_connections", CONFIG_COUNT, AT(fetch.idle_connections), .preset = "256",
+	{ "fetch.idle_connections", CONFIG_COUNT, AT(fetch.idle_connections), .preset = "768",
 	  .max = 100000, .unit = "connections", .help = "kept open for the next job of their origin" },
 	{ "fetch.dns_servers", CONFIG_STRINGS, AT(fetch.dns_servers), .preset = "", .unit = "",
 	  .help = "addresses to ask, with :port if not 53; none: those of resolv.conf(5)" },

@@ -477,6 +477,23 @@ static inline void wire_post(struct wire *w, const char *target, const char *typ
 #define NDJSON "application/x-ndjson"
 #define ONE    "application/json"
 
+/* The first line is a batch of its own, and at the backlog until the others have been sent, for
+ * what has come makes the next batch.  They must fit into the socket's buffer. */
+static inline void wire_post_lines(struct wire *w, const char *target, const char *lines)
+{
+	struct buf b = { 0 };
+	size_t first = strcspn(lines, "\n") + 1;
+
+	buf_printf(&b, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: " NDJSON
+	               "\r\nContent-Length: %zu\r\n\r\n%.*s",
+	           target, strlen(lines), (int) first, lines);
+	buf_add_char(&b, '\0');
+	send_text(w->fd, b.data);
+	buf_done(&b);
+	mock_await_held(1);
+	send_text(w->fd, lines + first);
+}
+
 /* The next answer has this status and these words in head or body. */
 static inline void expect_heard(struct wire *w, int status, const char *words)
 {

@@ -309,7 +309,7 @@ static void expect_receipts(struct wire *w, int status, const char *codes)
 
 static void test_what_has_room_is_taken_and_the_rest_refused(void)
 {
-	enum { FULL = BATCH_MAX_LINES, LINES = FULL + 500, BATCHES = 2, HALVINGS = 13 };
+	enum { FULL = BATCH_MAX_LINES, LINES = FULL + 500, PIECES = 40, HALVINGS = 13 };
 	static const size_t rooms[] = { 0, 1, 2, 199, FULL - 1, FULL, FULL + 1, LINES - 1, LINES,
 		                        2 * LINES };
 	static char codes[LINES + 1];
@@ -327,7 +327,7 @@ static void test_what_has_room_is_taken_and_the_rest_refused(void)
 		mock_limit(rooms[i]);
 		wire_post(&w, "/v1/jobs", NDJSON, lines.data);
 		expect_receipts(&w, taken > 0 ? 202 : 429, codes);
-		CU_ASSERT_TRUE(mock_count_asked() <= BATCHES + HALVINGS);
+		CU_ASSERT_TRUE(mock_count_asked() <= PIECES + HALVINGS);
 		wire_close(&w);
 	}
 	end();
@@ -338,6 +338,7 @@ static void test_a_full_backlog_is_asked_about_one_job_until_there_is_room(void)
 {
 	enum { FULL = BATCH_MAX_LINES };
 	static const struct step steps[] = {
+		{ 1, 0 },
 		{ FULL, -EAGAIN }, { FULL / 2, -EAGAIN }, { FULL / 4, -EAGAIN },
 		{ 512, -EAGAIN }, { 256, -EAGAIN }, { 128, -EAGAIN }, { 64, -EAGAIN },
 		{ 32, -EAGAIN },  { 16, -EAGAIN },  { 8, -EAGAIN },   { 4, -EAGAIN },
@@ -346,17 +347,17 @@ static void test_a_full_backlog_is_asked_about_one_job_until_there_is_room(void)
 		{ 2, -EAGAIN },   { 1, 0 },         { 1, 0 },         { 1, 0 },
 		{ 2, 0 },         { 4, 0 },         { 1, 0 },
 	};
-	static char codes[2 * FULL + 21 + 1];
+	static char codes[1 + 2 * FULL + 21 + 1];
 	struct buf lines = { 0 };
 
 	for (size_t i = 0; i < sizeof(codes) - 1; i++)
 		buf_add_str(&lines, NOBODY "\n");
 	buf_add_char(&lines, '\0');
-	memset(codes, '9', 2 * FULL);
-	memset(codes + 2 * FULL, '+', sizeof(codes) - 1 - 2 * FULL);
+	memset(codes, '+', sizeof(codes) - 1);
+	memset(codes + 1, '9', 2 * FULL);
 	begin();
 	struct wire w = wire_open();
-	wire_post(&w, "/v1/jobs", NDJSON, lines.data);
+	wire_post_lines(&w, "/v1/jobs", lines.data);
 	go_through(steps, ARRAY_LEN(steps));
 	expect_receipts(&w, 202, codes);
 	wire_close(&w);
@@ -551,6 +552,30 @@ static void test_chunks_may_be_as_small_as_they_like(void)
 	buf_done(&b);
 }
 
+static void test_what_has_come_is_not_held(void)
+{
+	static const size_t batches[] = { 1, BATCH_MAX_LINES, 3 };
+	struct buf lines = { 0 };
+
+	for (int i = 0; i < BATCH_MAX_LINES + 3; i++)
+		buf_add_str(&lines, NOBODY "\n");
+	buf_add_char(&lines, '\0');
+	begin();
+	struct wire w = wire_open();
+	send_text(w.fd, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: " NDJSON
+	                "\r\nContent-Length: 9999999\r\n\r\n" NOBODY "\n");
+	mock_await_held(1);
+	send_text(w.fd, lines.data);
+	for (size_t i = 0; i < ARRAY_LEN(batches); i++) {
+		struct submission *s = mock_take();
+		CU_ASSERT_EQUAL(s->n, batches[i]);
+		mock_accept(s, NULL);
+	}
+	wire_close(&w);
+	end();
+	buf_done(&lines);
+}
+
 static void test_lines_have_their_limits(void)
 {
 	struct buf b = { 0 };
@@ -564,12 +589,9 @@ static void test_lines_have_their_limits(void)
 	buf_add_str(&b, "\"}\n" NOBODY "c\n");
 	buf_add_char(&b, '\0');
 	begin();
+	mock_limit(4);
 	struct wire w = wire_open();
 	wire_post(&w, "/v1/jobs", NDJSON, b.data);
-	struct submission *s = mock_take();
-	CU_ASSERT_EQUAL(s->n, 3);
-	mock_accept(s, NULL);
-	mock_accept(mock_take(), NULL);
 	expect_body(&w, 202,
 	            "{\"line\":1,\"id\":\"p-1\",\"status\":\"accepted\"}\n"
 	            "{\"line\":2,\"id\":null,\"status\":\"refused\",\"code\":413,\"error\":"
@@ -697,6 +719,7 @@ int main(void)
 		{ "nothing is read while a batch is at the backlog",
 		  test_nothing_is_read_while_a_batch_is_at_the_backlog },
 		{ "chunks may be as small as they like", test_chunks_may_be_as_small_as_they_like },
+		{ "what has come is not held", test_what_has_come_is_not_held },
 		{ "lines have their limits", test_lines_have_their_limits },
 		{ "requests in one piece are answered in order",
 		  test_requests_in_one_piece_are_answered_in_order },

@@ -65,24 +65,26 @@ static void test_each_batch_waits_anew(void)
 {
 	struct buf body = { 0 };
 
-	for (int i = 0; i <= BATCH_MAX_LINES; i++)
+	for (int i = 0; i < 1 + BATCH_MAX_LINES + 1; i++)
 		buf_add_str(&body, NOBODY "\n");
 	buf_add_char(&body, '\0');
 	begin_with(usual);
 	struct wire w = wire_open();
-	wire_post(&w, "/v1/jobs?wait=1ms", NDJSON, body.data);
+	wire_post_lines(&w, "/v1/jobs?wait=1ms", body.data);
 	mock_await_withdrawn(1);
+	mock_accept(mock_take(), NULL);
+	mock_await_withdrawn(2);
 	for (size_t n = BATCH_MAX_LINES; n > 0; n /= 2) {
 		struct submission *s = mock_take();
 		CU_ASSERT_EQUAL(s->n, n);
 		CU_ASSERT_FALSE(s->waits);
 		s->done(s, -EAGAIN);
 	}
-	mock_await_withdrawn(2);
+	mock_await_withdrawn(3);
 	struct submission *s = mock_take();
 	CU_ASSERT_FALSE(s->waits);
 	mock_accept(s, NULL);
-	expect_heard(&w, 202, "{\"line\":4097,\"id\":\"p-1\",\"status\":\"accepted\"}");
+	expect_heard(&w, 202, "{\"line\":4098,\"id\":\"p-2\",\"status\":\"accepted\"}");
 	wire_close(&w);
 	end();
 	buf_done(&body);
@@ -134,6 +136,7 @@ static void test_who_hangs_up_while_waiting_leaves_nothing_behind(void)
 	struct wire w = wire_open();
 	send_text(w.fd, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: " NDJSON
 	                "\r\nContent-Length: 999\r\n\r\n" NOBODY "\n" NOBODY);
+	mock_accept(mock_take(), NULL);
 	CU_ASSERT_EQUAL(status_of("/healthz"), 200);
 	wire_close(&w);
 	CU_ASSERT_EQUAL(status_of("/healthz"), 200);
@@ -257,8 +260,7 @@ static void test_the_end_waits_for_what_is_on_its_way_to_disk(void)
 	struct wire broken = wire_open(); /* its batch is there, its body not whole */
 	send_text(broken.fd, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: " NDJSON
 	                     "\r\nContent-Length: 9999999\r\n\r\n");
-	for (int i = 0; i < BATCH_MAX_LINES; i++)
-		send_text(broken.fd, NOBODY "\n");
+	send_text(broken.fd, NOBODY "\n");
 	mock_await_held(3);
 	struct wire asks = wire_open();
 	send_text(asks.fd, "GET /v1/jobs/x HTTP/1.1\r\nHost: x\r\n\r\n");

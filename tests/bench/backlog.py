@@ -223,7 +223,7 @@ def measure(rep, quick, runs):
     def jobs(batch):
         return min(syncs * batch, 20000 if quick else 200000)
     alone(rep.table, "The backlog alone: 1,000 origins, ids made by penstock", "numbers", 1000,
-          BATCHES, 1 if quick else runs, jobs,
+          (1, 100) if quick else BATCHES, 1 if quick else runs, jobs,
           ["A thread submits, or takes and settles with records of 600 B, in batches; "
            "fdatasync(2) overwrites 8 KiB in the same directory, in turn with it."])
     accepted = over_the_socket(rep.table, quick, runs)
@@ -236,7 +236,7 @@ def measure(rep, quick, runs):
          for workers, ratio in ratios.items()])
     few = 1 if quick else min(runs, 3)
     batches = (100,) if quick else (1, 100)
-    lanes = 100000 if quick else 1000000
+    lanes = 50000 if quick else 1000000
     alone(rep.table, "Apart: ids made by the client", "ids", 1000, batches, few, jobs)
     alone(rep.table, f"Apart: {lanes:,} origins with jobs", "numbers", lanes, batches, few, jobs)
 

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_BATCH = 1000, SLICES = 10, SYNCS = 400, WARM_UP_JOBS = 100000, RECORD_BYTES = 600 };
+enum { MAX_BATCH = 1000, SLICES = 10, SYNCS = 400, WARM_UP_JOBS = 50000, RECORD_BYTES = 600 };
 
 /* What is measured, and the seconds that it has taken. */
 struct bench {

@@ -137,8 +137,8 @@ def run(out, quick, runs):
     if not os.path.exists(BENCH_QUEUE):
         sys.exit(f"queues.py: there is no {BENCH_QUEUE}: make check TESTS= builds it")
     with tempfile.TemporaryDirectory(prefix="penstock-queues-") as directory:
-        hand_over(out, build_channel(directory), runs, 200000 if quick else 1000000)
-    many_lanes(out, (1, 100, 10000) if quick else (1, 100, 100000, 1000000), 20000)
+        hand_over(out, build_channel(directory), runs, 100000 if quick else 1000000)
+    many_lanes(out, (1, 10000) if quick else (1, 100, 100000, 1000000), 20000)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def _write(path, report):
             json.dump(report, out, indent=1, ensure_ascii=False)
 
 
-def main(name, title, run, runs=5, quick_runs=3):
+def main(name, title, run, runs=5, quick_runs=2):
     """The main program of a part: run(report, quick, runs) fills the report."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--quick", action="store_true", help="the shape in little time")

@@ -50,12 +50,12 @@ def quick():
     """The shape: fewer loads, shorter lists, so that what a start costs counts for more."""
     size = BIG_MIB // 2
     return [
-        Scenario("http", HTTP, Nginx, {}, SMALL, {16: 4000, 64: 4000}, 1),
-        Scenario("tls", TLS, Nginx, {"tls": True}, SMALL, {64: 3000}, 1),
-        Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 4000}, 1),
-        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 1000}, 2, 1),
+        Scenario("http", HTTP, Nginx, {}, SMALL, {64: 4000}, 1, of_slow=8),
+        Scenario("tls", TLS, Nginx, {"tls": True}, SMALL, {64: 3000}, 1, of_slow=8),
+        Scenario("origins", ORIGINS, Nginx, {"addresses": MANY}, SMALL, {64: 4000}, 1, of_slow=8),
+        Scenario("slow", DELAYED, Origin, {}, SLOW, {1000: 1000}, 1, 1),
         Scenario("big", f"{BIG}: {size} MiB", Nginx, {"big_bytes": size << 20},
-                 "/big/{}", {8: 8}, 1),
+                 "/big/{}", {8: 8}, 1, 1),
     ]
 
 

@@ -7,7 +7,11 @@
 
 /* --- rows ----------------------------------------------------------------------------------- */
 
-enum { COLUMNS = 11 }; /* of DB_ADD_JOB that are bound */
+enum {
+	COLUMNS = 11,                   /* of DB_ADD_JOB that are bound */
+	MAX_SPEC_BYTES = 256 * 1024,    /* of rows that are yet to be written, without the last */
+	KEPT_SPEC_BYTES = 1024 * 1024,  /* so much memory is not given back */
+};
 
 static void bind(struct sqlite_backlog *q, enum db_statement which, int at,
                  const struct new_row *row)
@@ -47,7 +51,7 @@ int sqlite_flush_jobs(struct sqlite_backlog *q)
 void sqlite_forget_jobs(struct sqlite_backlog *q)
 {
 	q->new_n = 0;
-	if (q->specs.failed)
+	if (q->specs.failed || q->specs.size > KEPT_SPEC_BYTES)
 		buf_done(&q->specs);
 	buf_clear(&q->specs);
 }
@@ -122,7 +126,8 @@ static int add_row(struct sqlite_backlog *q, struct round *r, const struct job *
 	if (err < 0)
 		return err;
 	count(r, row);
-	return ++q->new_n == DB_ROWS ? sqlite_flush_jobs(q) : 0;
+	q->new_n++;
+	return q->new_n == DB_ROWS || q->specs.len >= MAX_SPEC_BYTES ? sqlite_flush_jobs(q) : 0;
 }
 
 static int write_spec(struct sqlite_backlog *q, const struct job *job, size_t *ret_at)

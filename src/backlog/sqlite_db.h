@@ -28,7 +28,7 @@ enum {
 	DB_SCHEMA_VERSION = 3,
 	DB_PAGE_BYTES = 4096,
 	DB_PATIENCE_MS = 1000, /* for somebody else's lock: a person with sqlite3(1) */
-	DB_ROWS = 8,           /* that a statement for many inserts */
+	DB_ROWS = 8,           /* that DB_ADD_JOBS and DB_SETTLE_ROWS insert */
 };
 
 /* job.state */
@@ -70,13 +70,13 @@ enum db_statement {
 	DB_PAUSE,
 	DB_RESUME,
 	DB_ADD_JOB,
-	DB_ADD_JOBS, /* DB_ROWS of them */
+	DB_ADD_JOBS,
 	DB_KNOWN_JOB,
 	DB_KNOWN_SETTLED,
 	DB_SET_CURSOR,
 	DB_BLAME,
 	DB_SETTLE,
-	DB_SETTLE_ROWS, /* DB_ROWS of them */
+	DB_SETTLE_ROWS,
 	DB_RUN,
 	DB_DELETE_RUN,
 	DB_ROW,

@@ -381,7 +381,7 @@ NODISCARD NONNULL(1, 2) int sqlite_commit(struct sqlite_backlog *q, struct round
 NODISCARD NONNULL(1, 2, 3)
 int sqlite_apply_submission(struct sqlite_backlog *q, struct round *r, const struct submission *s);
 
-/* Adds one job. */
+/* Adds one job, and writes it and all rows that are yet to be written. */
 NODISCARD NONNULL(1, 2, 3)
 int sqlite_add_job(struct sqlite_backlog *q, struct round *r, const struct job *job);
 

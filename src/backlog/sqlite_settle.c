@@ -112,7 +112,7 @@ static int add_with_spec(struct sqlite_backlog *q, const struct round *r, const 
 	if (err == 0)
 		err = db_next(db, DB_SPEC);
 	if (err <= 0)
-		return err; /* the row was there a moment ago */
+		return err < 0 ? err : missing(db, v->job->number);
 	const void *spec = db_bytes(db, DB_SPEC, 0, &len);
 	bind(db, DB_SETTLE, 0, r, v);
 	db_bind_bytes(db, DB_SETTLE, COLUMNS - 1, spec, len);

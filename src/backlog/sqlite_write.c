@@ -113,10 +113,10 @@ static int apply(struct sqlite_backlog *q, struct round *r, bool crowded, bool p
 		err = sqlite_turn_lanes(q, r);
 	for (const struct submission *s = r->accepted.first; err == 0 && s; s = s->next)
 		err = sqlite_apply_submission(q, r, s);
-	for (struct query *query = r->queries.first; err == 0 && query; query = query->next)
-		err = apply_query(q, r, query);
 	if (err == 0)
 		err = sqlite_flush_jobs(q);
+	for (struct query *query = r->queries.first; err == 0 && query; query = query->next)
+		err = apply_query(q, r, query);
 	if (err == 0)
 		err = sqlite_flush_lanes(q, r);
 	if (err == 0)

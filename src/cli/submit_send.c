@@ -17,10 +17,10 @@
 #define QUICK_NS (200 * NS_PER_MS)
 #define SLOW_NS  (1000 * NS_PER_MS)
 
-/* How long the daemon may wait for room, for each batch that it makes of a request; it puts at least so
- * many lines, or bytes, into one. */
+/* How long the daemon may wait for room, for each batch that it makes of a request: of so many bytes
+ * at least, as it reads them while there are more. */
 #define WAIT_SECONDS UINT64_C(30)
-enum { BATCH_LINES = 512, BATCH_BYTES = 256 * 1024 };
+enum { BATCH_BYTES = 16 * 1024 };
 
 enum {
 	FIRST_LINES = 500,
@@ -120,7 +120,7 @@ static void adapt(struct submit *s, uint64_t took_ns)
 /* When a daemon that works must have answered. */
 static unsigned answer_ms(const struct submit *s)
 {
-	uint64_t batches = 1 + s->upload.n / BATCH_LINES + s->upload.text.len / BATCH_BYTES;
+	uint64_t batches = 1 + s->upload.text.len / BATCH_BYTES;
 	uint64_t ms = s->args.timeout_ns / NS_PER_MS + batches * WAIT_SECONDS * 1000;
 
 	return ms < INT_MAX ? (unsigned) ms : INT_MAX;

@@ -2,6 +2,7 @@
 #include "control/batch.h"
 
 #include "control/problem.h"
+#include "control/receipts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,7 +32,7 @@ static int add_line(struct batch *b, uint64_t number, const struct batch_refusal
 		.id_len = (uint32_t) id_len,
 		.why_len = (uint32_t) len,
 	};
-	b->bytes += id_len + len;
+	b->bytes += 2 * (id_len + len); /* a buffer that grows has up to twice as much */
 	return 0;
 }
 
@@ -150,11 +151,9 @@ bool batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
                   struct batch_tally *tally)
 {
 	struct refusal known = { 0 };
-	size_t left = b->n_lines - b->lines_answered;
-	size_t end = left > BATCH_ANSWER_LINES ? b->lines_answered + BATCH_ANSWER_LINES : b->n_lines;
 
 	assert(b->n_settled == b->n_jobs);
-	while (b->lines_answered < end) {
+	while (b->lines_answered < b->n_lines && receipts->len < RECEIPTS_MEMORY_BYTES) {
 		const struct batch_line *line = &b->lines[b->lines_answered++];
 		buf_add_str(receipts, "{\"line\":");
 		buf_add_u64(receipts, line->number);
@@ -169,9 +168,11 @@ bool batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
 		buf_add_str(receipts, "}\n");
 	}
 	buf_done(&known.why);
-	if (end < b->n_lines)
+	if (b->lines_answered < b->n_lines && !receipts->failed)
 		return true;
 	empty(b);
+	if (b->texts.size > BATCH_KEPT_BYTES)
+		buf_done(&b->texts);
 	buf_clear(&b->texts);
 	return false;
 }

@@ -18,8 +18,8 @@
  * each origin that a transaction has jobs of. */
 enum {
 	BATCH_MAX_LINES = 4096,
-	BATCH_MAX_BYTES = 1024 * 1024, /* of jobs and texts, without those of the last line */
-	BATCH_ANSWER_LINES = 512,      /* whose receipts are written at once */
+	BATCH_MAX_BYTES = 1024 * 1024, /* of jobs and twice the texts, without the last line's */
+	BATCH_KEPT_BYTES = 256 * 1024, /* for texts: so much memory is not given back */
 };
 
 /* Why a line is no job. */
@@ -71,8 +71,8 @@ int batch_refuse(struct batch *b, uint64_t line, const struct batch_refusal *ref
  * backlog's error.  Frees them if they are still ours. */
 NONNULL(1) void batch_settle(struct batch *b, size_t n, int error);
 
-/* Once every job is settled: appends the receipts of some lines and counts them.  Returns whether
- * there are more; else the batch is empty. */
+/* Once every job is settled: appends receipts, RECEIPTS_MEMORY_BYTES and the last of them, and
+ * counts their lines.  Returns whether there are more; else the batch is empty. */
 NODISCARD NONNULL(1, 2, 3, 4)
 bool batch_answer(struct batch *b, struct engine *engine, struct buf *receipts,
                   struct batch_tally *tally);

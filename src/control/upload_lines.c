@@ -7,7 +7,7 @@
  *                                    └── body ended ──┘
  *
  * While a batch is at the backlog nothing is read: whoever sends has to wait.  It owns
- * at most one batch, a line of up to 1 MiB, and some KiB of receipts.
+ * at most one batch, a line of up to 1 MiB and 64 KiB of receipts.
  */
 #include "control/upload.h"
 
@@ -32,7 +32,6 @@ struct upload {
 	size_t most;       /* jobs that can be submitted together, as far as is known */
 	size_t next;       /* so many are tried next */
 	size_t stuck;      /* the first so many of what is left have no room together; 0: unknown */
-	bool at_hand;      /* there is more of the body already */
 	uint64_t left;     /* of the body; BODY_UNKNOWN, or less, if nobody has said how long it is */
 	bool is_last;      /* the body is whole, and its last line taken */
 	struct receipts receipts;
@@ -57,8 +56,10 @@ static void answer_batch(struct upload *u)
 		more = batch_answer(&u->batch, u->base.task.desk->engine, &u->receipts.memory,
 		                    &u->tally);
 		int r = receipts_spill(&u->receipts, u->base.task.desk->work_folder);
-		if (r < 0)
+		if (r < 0) {
 			fail(u, r);
+			buf_clear(&u->receipts.memory); /* nobody will see them */
+		}
 	}
 }
 
@@ -197,12 +198,13 @@ static void take_line(struct upload *u, enum line_kind kind, const char *text, s
 
 /* Jobs that come slowly are not held until there are many.  While these are at the backlog the
  * socket's buffer fills, so who sends fast is soon given large batches.  At the end of the body
- * finish() is next, which may have one more line. */
+ * finish() is next, which may have one more line.  Of a chunked body libmicrohttpd may have some
+ * chunks more than the socket, which then make batches of their own. */
 static bool has_to_wait_for_more(const struct upload *u)
 {
 	int bytes = 0;
 
-	if (u->left == 0 || u->at_hand)
+	if (u->left == 0)
 		return false;
 	return ioctl(u->base.task.client->fd, FIONREAD, &bytes) < 0 || bytes == 0;
 }
@@ -266,7 +268,6 @@ static size_t take(struct task *t, const char *data, size_t n)
 
 	while (!t->waits && u->error == 0 && taken < n) {
 		taken += feed(u, data + taken, n - taken);
-		u->at_hand = taken < n;
 		take_lines(u);
 	}
 	return t->waits ? taken : n;

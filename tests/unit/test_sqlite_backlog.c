@@ -102,6 +102,94 @@ static void test_a_job_comes_back_as_it_was(void)
 	stage_done(&s);
 }
 
+/* --- rows that are written and deleted together --------------------------------------------------- */
+
+enum { TOGETHER = 150 };
+
+static void make_together(struct stage *s, struct job **jobs, struct buf *specs)
+{
+	struct buf line = { 0 };
+
+	for (int i = 0; i < TOGETHER; i++) {
+		buf_clear(&line);
+		buf_printf(&line, "{\"url\":\"http://h%d/%d\"", i % 5, i);
+		if (i % 3 == 0)
+			buf_printf(&line, ",\"id\":\"i%d\"", i);
+		if (i / 10 == 2) /* large ones in a row */
+			buf_printf(&line, ",\"body\":\"%0200000d\"", i);
+		buf_printf(&line, "}%c", '\0');
+		jobs[i] = make_job(&s->maker, line.data);
+		job_write(jobs[i], &specs[i]);
+	}
+	buf_done(&line);
+}
+
+static void expect_spec(const struct job *job, const struct buf *spec)
+{
+	struct buf got = { 0 };
+
+	job_write(job, &got);
+	CU_ASSERT_EQUAL_FATAL(got.len, spec->len);
+	CU_ASSERT_EQUAL(memcmp(got.data, spec->data, got.len), 0);
+	buf_done(&got);
+}
+
+/* In an order that is not that of their numbers. */
+static void settle_together(struct stage *s, struct job **jobs)
+{
+	static const char line[] = "{}\n";
+	struct verdict v[TOGETHER];
+
+	for (size_t i = 0; i < TOGETHER; i++) {
+		v[i] = (struct verdict) { .job = jobs[i * 7 % TOGETHER] };
+		if (i % 10 == 0) {
+			v[i].kind = VERDICT_RETURN;
+			v[i].due_ns = clock_now_ns() + 3600 * NS_PER_S;
+			v[i].why = WAIT_NOT_BEFORE;
+			continue;
+		}
+		v[i].kind = VERDICT_FINAL;
+		v[i].outcome = i % 9 == 0 ? OUTCOME_DEAD : OUTCOME_DONE;
+		v[i].seq = ++s->seq;
+		v[i].line = line;
+		v[i].line_len = sizeof(line) - 1;
+	}
+	CU_ASSERT_EQUAL(backlog_settle(s->b, v, TOGETHER), 0);
+}
+
+static void test_many_rows_go_together(void)
+{
+	struct stage s;
+	struct job *jobs[TOGETHER];
+	struct buf specs[TOGETHER] = { { 0 } };
+	size_t dead = 0;
+
+	stage_init(&s);
+	stage_open(&s);
+	make_together(&s, jobs, specs);
+	CU_ASSERT_EQUAL(backlog_submit_and_wait(s.b, &(struct submission) { .jobs = jobs,
+		                                                            .n = TOGETHER }), 0);
+	stage_reopen(&s);
+	CU_ASSERT_EQUAL_FATAL(stage_take(&s, jobs, TOGETHER), TOGETHER);
+	for (size_t i = 0; i < TOGETHER; i++) {
+		CU_ASSERT_TRUE_FATAL(jobs[i]->number >= 1 && jobs[i]->number <= TOGETHER);
+		expect_spec(jobs[i], &specs[jobs[i]->number - 1]);
+	}
+	settle_together(&s, jobs);
+	for (size_t i = 0; i < TOGETHER; i++)
+		dead += i % 10 != 0 && i % 9 == 0;
+	for (int life = 0; life < 2; life++) {
+		struct backlog_stats stats = stage_stats(&s);
+		stage_expect(&s, 0, TOGETHER / 10, TOGETHER / 10);
+		CU_ASSERT_EQUAL(stats.settled[OUTCOME_DEAD], dead);
+		CU_ASSERT_EQUAL(stats.settled[OUTCOME_DONE], TOGETHER - TOGETHER / 10 - dead);
+		stage_reopen(&s);
+	}
+	for (size_t i = 0; i < TOGETHER; i++)
+		buf_done(&specs[i]);
+	stage_done(&s);
+}
+
 static void test_a_full_backlog_refuses_and_takes_again(void)
 {
 	struct stage s;
@@ -406,6 +494,7 @@ int main(void)
 		  test_accepted_jobs_are_numbered_without_gaps_and_told },
 		{ "no job can be taken before it is told", test_no_job_can_be_taken_before_it_is_told },
 		{ "a job comes back as it was", test_a_job_comes_back_as_it_was },
+		{ "many rows go together", test_many_rows_go_together },
 		{ "a full backlog refuses, and takes again", test_a_full_backlog_refuses_and_takes_again },
 		{ "submissions that wait are served in their order",
 		  test_submissions_that_wait_are_served_in_their_order },

@@ -189,7 +189,7 @@ class Pipeline:
 
 
 def pipeline(table, quick, runs):
-    jobs = 20000 if quick else 200000
+    jobs = 20000 if quick else 100000
     rows, ratios = [], {}
     with servers.running(servers.Nginx) as nginx:
         for workers in (64,) if quick else (16, 64):
@@ -221,7 +221,7 @@ def measure(rep, quick, runs):
     syncs = 200 if quick else 2000
 
     def jobs(batch):
-        return min(syncs * batch, 20000 if quick else 200000)
+        return min(syncs * batch, 20000 if quick else 100000)
     alone(rep.table, "The backlog alone: 1,000 origins, ids made by penstock", "numbers", 1000,
           (1, 100) if quick else BATCHES, 1 if quick else runs, jobs,
           ["A thread submits, or takes and settles with records of 600 B, in batches; "
@@ -234,11 +234,10 @@ def measure(rep, quick, runs):
         [report.at_least("one upload, jobs/s", 150000, accepted[UPLOAD][0])] +
         [report.at_least(f"penstockd over penstock fetch, {workers} workers", 0.7, ratio)
          for workers, ratio in ratios.items()])
-    few = 1 if quick else min(runs, 3)
     batches = (100,) if quick else (1, 100)
     lanes = 50000 if quick else 1000000
-    alone(rep.table, "Apart: ids made by the client", "ids", 1000, batches, few, jobs)
-    alone(rep.table, f"Apart: {lanes:,} origins with jobs", "numbers", lanes, batches, few, jobs)
+    alone(rep.table, "Apart: ids made by the client", "ids", 1000, batches, 1, jobs)
+    alone(rep.table, f"Apart: {lanes:,} origins with jobs", "numbers", lanes, batches, 1, jobs)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """penstock top, as a person sees it: in a terminal of tmux, against penstockd and against a
 stub."""
+import contextlib
 import itertools
 import json
 import os
@@ -46,6 +47,11 @@ class Tmux:
         return done.stdout.decode()
 
     def stop(self):
+        """A hang-up kills what a sanitizer looks for leaks with, and it then never ends; so what
+        still runs is killed."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for pid in self.children():
+                os.kill(int(pid), signal.SIGKILL)
         self.call("kill-server")
         harness.eventually(self.has_ended, "the shell ends")
 
@@ -99,12 +105,13 @@ class Tmux:
         words = " ".join(map(shlex.quote, [os.path.abspath(harness.PENSTOCK), "top", *args]))
         self.type(f"stty -g >before; {words} 2>err; echo code $?; stty -g >after")
 
+    def children(self):
+        with open(f"/proc/{self.shell}/task/{self.shell}/children", encoding="ascii") as file:
+            return file.read().split()
+
     def pid(self):
         """Of penstock."""
-        def children():
-            with open(f"/proc/{self.shell}/task/{self.shell}/children", encoding="ascii") as file:
-                return file.read().split()
-        return int(harness.eventually(children, "penstock runs")[0])
+        return int(harness.eventually(self.children, "penstock runs")[0])
 
 
 class Case(daemon_harness.Case):
